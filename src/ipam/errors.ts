@@ -1,0 +1,64 @@
+// The closed set of what can go wrong. Knows no wire and no store; docker/ turns a kind into a status.
+
+/** Kinds after moby's errdefs: what the caller can do about it. */
+export type Kind = 'invalid' | 'conflict' | 'exhausted' | 'unavailable' | 'broken';
+
+/** Every code there is, with its kind. Adding a code without a kind does not compile. */
+export const KINDS = {
+  bad_request: 'invalid',
+  bad_pool: 'invalid',
+  bad_address: 'invalid',
+  unknown_space: 'invalid',
+  unknown_pool: 'invalid',
+  outside_pool: 'invalid',
+  not_assignable: 'invalid',
+  unsupported: 'invalid',
+  overlap: 'conflict',
+  taken: 'conflict',
+  contended: 'conflict',
+  node_name_taken: 'conflict',
+  pool_exhausted: 'exhausted',
+  no_pool_left: 'exhausted',
+  unavailable: 'unavailable',
+  deadline: 'unavailable',
+  caller_gone: 'unavailable',
+  bad_record: 'broken',
+  denied: 'broken',
+  internal: 'broken',
+} as const satisfies Record<string, Kind>;
+
+export type Code = keyof typeof KINDS;
+
+/**
+ * A refusal or a failure that Docker's user reads as one sentence: lower case, without full stop, naming the value and
+ * the limit ("10.9.0.7 is outside pool 10.8.0.0/16").
+ */
+export class IpamError extends Error {
+  override readonly name: string = 'IpamError';
+  constructor(
+    readonly code: Code,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+
+  get kind(): Kind {
+    return KINDS[this.code];
+  }
+}
+
+/**
+ * A commit whose answer never came and that could not be recognised before the call's deadline. `settled` tells later,
+ * once no stuck copy of the transaction can land any more: true if it had committed.
+ */
+export class InDoubtError extends IpamError {
+  override readonly name = 'InDoubtError';
+  constructor(
+    message: string,
+    readonly settled: Promise<boolean>,
+    options?: ErrorOptions,
+  ) {
+    super('unavailable', message, options);
+  }
+}
