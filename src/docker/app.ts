@@ -1,0 +1,261 @@
+// One call of Docker's plugin API from its first byte to its last: read, ask the driver, answer or take back. Refuses to
+// know what is asked for and how the connection came to be.
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import Router from '@koa/router';
+import Koa from 'koa';
+import rawBody from 'raw-body';
+import type { AddressReply, AddressSpaces, Call, Capabilities, Ipam, PoolReply } from './ipam.js';
+import { afterPoll, asError, hasGone, refusal, send, Undos } from './reply.js';
+import {
+  BadRequest,
+  BODY_LIMIT,
+  CONTENT_TYPE,
+  encodeAddress,
+  encodeCapabilities,
+  encodePool,
+  encodeSpaces,
+  parse,
+  type Requests,
+  type StateCall,
+} from './wire.js';
+
+export type CallName = 'Activate' | 'GetCapabilities' | 'GetDefaultAddressSpaces' | StateCall;
+
+/**
+ * answered: the kernel took the whole reply. refused: the caller got an error. late: the deadline passed first, the
+ * caller got an error. undelivered: the caller had gone. After the last three everything granted is taken back.
+ */
+export type Outcome = 'answered' | 'refused' | 'undelivered' | 'late';
+
+/** What became of one call, told once. */
+export interface CallEvent {
+  readonly call: CallName;
+  readonly outcome: Outcome;
+  /** From the arrival of the request's head to the decision. */
+  readonly ms: number;
+  /** Undefined for the calls without one, and where it could not be read. */
+  readonly request: Requests[StateCall] | undefined;
+  /** What the driver granted, delivered or not. */
+  readonly reply: Capabilities | AddressSpaces | PoolReply | AddressReply | undefined;
+  /** What the driver threw, or why there was no answer. */
+  readonly error: Error | undefined;
+}
+
+export interface AppOptions {
+  /** Milliseconds within which a state call is answered; a function is asked at each call's arrival. Default 5000. */
+  readonly deadlineMs?: number | (() => number);
+  readonly onCall?: (event: CallEvent) => void;
+  /** Undos that failed and faults of the server itself. Default: a process warning. */
+  readonly onError?: (error: Error) => void;
+}
+
+export interface PluginApp {
+  readonly listener: RequestListener;
+  /** From now on every reply asks the caller to close its connection. */
+  startClosing(): void;
+  /** Resolves when no call, and no undo of one, is in hand. */
+  idle(): Promise<void>;
+}
+
+const DEFAULT_DEADLINE_MS = 5000;
+const LATE = Symbol('late');
+const STATE_CALLS = ['RequestPool', 'ReleasePool', 'RequestAddress', 'ReleaseAddress'] as const;
+
+interface Granted {
+  readonly reply: PoolReply | AddressReply | undefined;
+  readonly body: object;
+}
+type Settled = Granted | { readonly error: Error };
+
+const ASK: { readonly [C in StateCall]: (ipam: Ipam, request: Requests[C], call: Call) => Promise<Granted> } = {
+  RequestPool: async (ipam, request, call) => {
+    const reply = await ipam.requestPool(request, call);
+    return { reply, body: encodePool(reply) };
+  },
+  ReleasePool: async (ipam, request, call) => {
+    await ipam.releasePool(request, call);
+    return { reply: undefined, body: {} };
+  },
+  RequestAddress: async (ipam, request, call) => {
+    const reply = await ipam.requestAddress(request, call);
+    return { reply, body: encodeAddress(reply) };
+  },
+  ReleaseAddress: async (ipam, request, call) => {
+    await ipam.releaseAddress(request, call);
+    return { reply: undefined, body: {} };
+  },
+};
+
+export function pluginApp(ipam: Ipam, options: AppOptions = {}): PluginApp {
+  const { deadlineMs = DEFAULT_DEADLINE_MS } = options;
+  const inHand = new Set<Promise<unknown>>();
+  let closing = false;
+
+  const router = new Router({ sensitive: true, strict: true });
+  const paths = new Set<string>();
+  const route = (path: string, answer: (req: IncomingMessage, res: ServerResponse) => Promise<unknown>) => {
+    paths.add(path);
+    router.post(path, (context) => {
+      context.respond = false; // the decision to answer and the answer's first byte must be one step
+      const work = answer(context.req, context.res).catch(fault);
+      inHand.add(work);
+      void work.then(() => inHand.delete(work));
+    });
+  };
+  route('/Plugin.Activate', (_, res) =>
+    constant('Activate', res, () => ({ reply: undefined, body: { Implements: ['IpamDriver'] } })),
+  );
+  route('/IpamDriver.GetCapabilities', (_, res) =>
+    constant('GetCapabilities', res, () => {
+      const reply = ipam.getCapabilities();
+      return { reply, body: encodeCapabilities(reply) };
+    }),
+  );
+  route('/IpamDriver.GetDefaultAddressSpaces', (_, res) =>
+    constant('GetDefaultAddressSpaces', res, () => {
+      const reply = ipam.getDefaultAddressSpaces();
+      return { reply, body: encodeSpaces(reply) };
+    }),
+  );
+  for (const call of STATE_CALLS) route(`/IpamDriver.${call}`, (req, res) => stateCall(call, req, res));
+
+  const app = new Koa();
+  app.silent = true;
+  app.on('error', fault);
+  app.use(router.routes());
+  app.use((context) => {
+    const known = paths.has(context.path);
+    const problem = known ? 'is answered for POST only' : 'is not a call of an IPAM driver';
+    if (known) context.set('Allow', 'POST');
+    context.status = known ? 405 : 404;
+    context.body = JSON.stringify({ Err: `${context.method} ${context.path} ${problem}` });
+    context.set('Content-Type', CONTENT_TYPE);
+  });
+
+  async function constant(call: CallName, res: ServerResponse, ask: () => Pick<CallEvent, 'reply'> & { body: object }) {
+    const started = performance.now();
+    const settle = (outcome: Outcome, reply?: CallEvent['reply'], error?: Error) =>
+      tell({ call, outcome, ms: performance.now() - started, request: undefined, reply, error });
+    try {
+      const { reply, body } = ask();
+      const taken = write(res, 200, body);
+      settle('answered', reply);
+      await taken;
+    } catch (thrown) {
+      const error = asError(thrown);
+      const taken = write(res, 500, refusal(error));
+      settle('refused', undefined, error);
+      await taken;
+    }
+  }
+
+  async function stateCall<C extends StateCall>(call: C, req: IncomingMessage, res: ServerResponse): Promise<void> {
+    const started = performance.now();
+    const settle = (outcome: Outcome, request?: Requests[C], reply?: CallEvent['reply'], error?: Error) =>
+      tell({ call, outcome, ms: performance.now() - started, request, reply, error });
+
+    let request: Requests[C];
+    try {
+      request = parse(call, await bodyOf(call, req));
+    } catch (thrown) {
+      const error = asError(thrown);
+      if (hasGone(req, res)) return settle('undelivered', undefined, undefined, error);
+      const taken = write(res, 500, refusal(error));
+      settle('refused', undefined, undefined, error);
+      await taken;
+      return;
+    }
+    if (hasGone(req, res)) return settle('undelivered', request);
+
+    const ms = typeof deadlineMs === 'number' ? deadlineMs : deadlineMs();
+    const deadline = performance.now() + ms;
+    const tooLate = new Error(`${call} did not finish within ${ms / 1000} s`);
+    const aborter = new AbortController();
+    const undos = new Undos(fault);
+    const onClose = () => aborter.abort(new Error(`the caller of ${call} has gone`));
+    res.once('close', onClose);
+    const settled = ask(call, request, {
+      deadline,
+      signal: aborter.signal,
+      onUndelivered: (undo) => undos.add(undo),
+    });
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<typeof LATE>((resolve) => {
+      timer = setTimeout(() => resolve(LATE), ms);
+    });
+    const first = await Promise.race([settled.then(afterPoll), late]);
+
+    // From here to write() nothing waits: what is decided is what is true when the first byte is written.
+    clearTimeout(timer);
+    res.off('close', onClose);
+    const gone = hasGone(req, res);
+    if (first === LATE || performance.now() > deadline) {
+      aborter.abort(tooLate);
+      const taken = gone || write(res, 500, refusal(tooLate));
+      settle('late', request, undefined, tooLate);
+      await Promise.all([taken, settled.then(() => undos.run())]);
+    } else if (gone) {
+      if ('error' in first) settle('undelivered', request, undefined, first.error);
+      else settle('undelivered', request, first.reply);
+      await undos.run();
+    } else if ('error' in first) {
+      // A method that throws has nothing to deliver, so whatever it had registered by then is taken back here as well.
+      // It may have cleaned up on its own: undos are asked to be idempotent.
+      const taken = write(res, 500, refusal(first.error));
+      settle('refused', request, undefined, first.error);
+      await Promise.all([taken, undos.run()]);
+    } else if (await write(res, 200, first.body)) {
+      settle('answered', request, first.reply);
+    } else {
+      settle('undelivered', request, first.reply);
+      await undos.run();
+    }
+  }
+
+  async function ask<C extends StateCall>(call: C, request: Requests[C], lent: Call): Promise<Settled> {
+    try {
+      return await ASK[call](ipam, request, lent);
+    } catch (thrown) {
+      return { error: asError(thrown) };
+    }
+  }
+
+  function write(res: ServerResponse, status: number, body: object): Promise<boolean> {
+    if (closing) res.setHeader('Connection', 'close');
+    return send(res, status, body);
+  }
+
+  function tell(event: CallEvent): void {
+    try {
+      options.onCall?.(event);
+    } catch (thrown) {
+      fault(thrown);
+    }
+  }
+
+  function fault(thrown: unknown): void {
+    const error = asError(thrown);
+    if (options.onError === undefined) process.emitWarning(error);
+    else options.onError(error);
+  }
+
+  return {
+    listener: app.callback(),
+    startClosing() {
+      closing = true;
+    },
+    async idle() {
+      while (inHand.size > 0) await Promise.all(inHand);
+    },
+  };
+}
+
+async function bodyOf(call: StateCall, req: IncomingMessage): Promise<string> {
+  try {
+    return (await rawBody(req, { limit: BODY_LIMIT })).toString('utf8');
+  } catch (thrown) {
+    if ((thrown as { type?: string }).type !== 'entity.too.large') throw thrown;
+    // The rest is read and dropped by node once the reply is written, so the connection stays usable.
+    throw new BadRequest(`${call}: the body has more than ${BODY_LIMIT} bytes, the limit`);
+  }
+}

@@ -1,0 +1,72 @@
+// The last step of a call: write the reply and learn whether it left, or take back what was granted. Refuses to know
+// which call it was.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { CONTENT_TYPE } from './wire.js';
+
+/** Writes before it returns. Resolves true once the kernel took the whole reply; if not, no engine can have read it. */
+export function send(res: ServerResponse, status: number, body: object): Promise<boolean> {
+  const text = JSON.stringify(body);
+  res.writeHead(status, { 'Content-Type': CONTENT_TYPE, 'Content-Length': Buffer.byteLength(text) });
+  const taken = new Promise<boolean>((resolve) => {
+    res.once('finish', () => resolve(true));
+    res.once('close', () => resolve(false));
+  });
+  res.end(text);
+  return taken;
+}
+
+/** Docker reads `Err` of every reply but 200 and shows it to its user: one line, no stack. */
+export function refusal(error: Error): object {
+  return { Err: error.message.split('\n', 1)[0] || 'internal error' };
+}
+
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error('internal error', { cause: thrown });
+}
+
+/** Whether the caller closed its side, as far as this process has seen. */
+export function hasGone(req: IncomingMessage, res: ServerResponse): boolean {
+  const { socket } = req;
+  return res.closed || socket.destroyed || !socket.writable || socket.readableEnded;
+}
+
+/**
+ * Waits until the event loop has polled once more. A close that came while the process was stopped or busy is then seen;
+ * one turn alone may end a poll that had begun before.
+ */
+export async function afterPoll<T>(value: T): Promise<T> {
+  for (let turn = 0; turn < 2; turn++) await new Promise(setImmediate);
+  return value;
+}
+
+/** What one call registered to be taken back, last first. Registered after the taking back began: at once. */
+export class Undos {
+  readonly #waiting: (() => Promise<void>)[] = [];
+  readonly #fault: (error: unknown) => void;
+  #running = false;
+  #began = false;
+
+  constructor(fault: (error: unknown) => void) {
+    this.#fault = fault;
+  }
+
+  add(undo: () => Promise<void>): void {
+    this.#waiting.push(undo);
+    if (this.#began) void this.run();
+  }
+
+  /** Never throws: an undo that fails is reported, and the next one runs. */
+  async run(): Promise<void> {
+    this.#began = true;
+    if (this.#running) return;
+    this.#running = true;
+    for (let undo = this.#waiting.pop(); undo !== undefined; undo = this.#waiting.pop()) {
+      try {
+        await undo();
+      } catch (thrown) {
+        this.#fault(thrown);
+      }
+    }
+    this.#running = false;
+  }
+}

@@ -1,0 +1,191 @@
+// Serves an Ipam to engines over a Unix socket or TCP, as go-plugins-helpers' sdk handler does for Go. Knows
+// connections, their files and their end; refuses to know calls.
+import { createServer as createHttpServer, type Server, type ServerOptions } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
+import { isAbsolute, join } from 'node:path';
+import { listenOnPath, type SocketOptions } from '../process/socket.js';
+import { type AppOptions, type PluginApp, pluginApp } from './app.js';
+import { announce, checkName, type EngineTls, SOCKET_DIR } from './discovery.js';
+import type { Ipam } from './ipam.js';
+
+export type UnixOptions = SocketOptions;
+
+export interface ServeOptions extends AppOptions {
+  /** Milliseconds a caller may take to send one request; connections between requests are never closed. Default 30000. */
+  readonly requestTimeoutMs?: number;
+  /** More connections than this are dropped at once. Default: no limit. */
+  readonly maxConnections?: number;
+}
+
+/** Mutual TLS: only a client whose certificate `ca` signed is served. PEM texts. */
+export interface TlsOptions {
+  readonly ca: string | Buffer;
+  readonly cert: string | Buffer;
+  readonly key: string | Buffer;
+  /** What the discovery file tells the engine to use on its side. */
+  readonly engine: EngineTls;
+}
+
+export interface TcpOptions {
+  readonly tls?: TlsOptions;
+  /** Where the discovery file goes. Default /etc/docker/plugins. */
+  readonly specDir?: string;
+  /** `host:port` for the discovery file, where it differs from the one listened on. A certificate must name its host. */
+  readonly advertise?: string;
+}
+
+/** A plugin that engines can reach. */
+export interface Listening {
+  /** The socket's path, or `host:port`. */
+  readonly address: string;
+  /** The discovery file of a TCP plugin. */
+  readonly specFile: string | undefined;
+  /**
+   * Takes the socket or discovery file away, answers what is in hand for at most `byMs` milliseconds (default 10000),
+   * then closes every connection. Calls that are cut off so are undone.
+   */
+  close(byMs?: number): Promise<void>;
+}
+
+export interface PluginServer {
+  /** A plain name means /run/docker/plugins/NAME.sock. Mode 0600, or 0660 with a group. */
+  serveUnix(nameOrPath: string, options?: UnixOptions): Promise<Listening>;
+  /** `address` is `host:port`, `[ipv6]:port` or `:port` for every interface; port 0 takes a free one. */
+  serveTcp(name: string, address: string, options?: TcpOptions): Promise<Listening>;
+}
+
+const REQUEST_TIMEOUT_MS = 30_000;
+const DRAIN_MS = 10_000;
+
+export function serve(ipam: Ipam, options: ServeOptions = {}): PluginServer {
+  return {
+    async serveUnix(nameOrPath, unix = {}) {
+      const path = isAbsolute(nameOrPath) ? nameOrPath : join(SOCKET_DIR, `${checkName(nameOrPath)}.sock`);
+      const app = pluginApp(ipam, options);
+      const server = httpServer(app, options);
+      const file = await listenOnPath(server, path, unix);
+      return { address: path, specFile: undefined, close: closer(server, app, () => file.remove()) };
+    },
+    async serveTcp(name, address, tcp = {}) {
+      checkName(name);
+      const app = pluginApp(ipam, options);
+      const server = httpServer(app, options, tcp.tls);
+      const bound = await listenOnTcp(server, hostAndPort(address));
+      try {
+        const told = tcp.advertise ?? reachable(bound);
+        const file = await announce(name, told, { specDir: tcp.specDir, tls: tcp.tls?.engine });
+        const close = closer(server, app, () => file.remove());
+        return { address: joined(bound.address, bound.port), specFile: file.path, close };
+      } catch (error) {
+        server.close();
+        throw error;
+      }
+    },
+  };
+}
+
+function httpServer(app: PluginApp, options: ServeOptions, tls?: TlsOptions): Server {
+  const timeout = options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
+  const settings: ServerOptions = {
+    // An engine that writes on a connection just being closed repeats the call with an empty body: never be that close.
+    keepAliveTimeout: 0,
+    requestTimeout: timeout,
+    headersTimeout: timeout,
+    connectionsCheckingInterval: timeout,
+    requireHostHeader: false,
+  };
+  const server =
+    tls === undefined
+      ? createHttpServer(settings, app.listener)
+      : createHttpsServer(
+          {
+            ...settings,
+            ca: tls.ca,
+            cert: tls.cert,
+            key: tls.key,
+            requestCert: true,
+            rejectUnauthorized: true,
+            minVersion: 'TLSv1.2',
+          },
+          app.listener,
+        );
+  if (options.maxConnections !== undefined) server.maxConnections = options.maxConnections;
+  server.on('clientError', onClientError);
+  return server;
+}
+
+/**
+ * Node counts a connection's age from its opening, so one that sent nothing yet would be closed as a slow sender. Go
+ * keeps such connections for later (two dials raced, one was not needed): they stay. Node watches them again from their
+ * first byte on.
+ */
+function onClientError(error: NodeJS.ErrnoException, connection: unknown): void {
+  const socket = connection as Socket;
+  const slow = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
+  if (slow && socket.bytesRead === 0) return;
+  if (socket.writable) {
+    socket.write(`HTTP/1.1 ${slow ? '408 Request Timeout' : '400 Bad Request'}\r\nConnection: close\r\n\r\n`);
+  }
+  socket.destroy(error);
+}
+
+function closer(server: Server, app: PluginApp, takeAway: () => Promise<void>): (byMs?: number) => Promise<void> {
+  let closing: Promise<void> | undefined;
+  return (byMs = DRAIN_MS) => {
+    closing ??= close(server, app, takeAway, byMs);
+    return closing;
+  };
+}
+
+async function close(server: Server, app: PluginApp, takeAway: () => Promise<void>, byMs: number): Promise<void> {
+  app.startClosing();
+  await takeAway();
+  await turn(); // accepts who dialled before the file was gone
+  // http.Server's own close() cuts idle connections first, where a call may be on its way: those come last here.
+  const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(server, () => resolve()));
+  let timer: NodeJS.Timeout | undefined;
+  const bound = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, byMs);
+  });
+  await Promise.race([app.idle().then(turn).then(app.idle), bound]);
+  clearTimeout(timer);
+  server.close(); // ends node's own checking of connections
+  server.closeAllConnections();
+  await closed;
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function listenOnTcp(server: Server, at: { host: string | undefined; port: number }): Promise<AddressInfo> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(at, () => {
+      server.off('error', reject);
+      resolve(server.address() as AddressInfo);
+    });
+  });
+}
+
+function hostAndPort(address: string): { host: string | undefined; port: number } {
+  const [, host, port] = /^(.*):(\d{1,5})$/.exec(address) ?? [];
+  const bare = host?.replace(/^\[(.*)\]$/, '$1');
+  if (bare === undefined || Number(port) > 65535 || (bare.includes(':') && bare === host)) {
+    throw new Error(
+      `listen address "${address}" must be host:port, [ipv6]:port or :port, with a port of at most 65535`,
+    );
+  }
+  return { host: bare === '' ? undefined : bare, port: Number(port) };
+}
+
+/** Engines are on this host unless `advertise` says otherwise. */
+function reachable({ address, port }: AddressInfo): string {
+  if (address === '0.0.0.0') return joined('127.0.0.1', port);
+  return joined(address === '::' ? '::1' : address, port);
+}
+
+function joined(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

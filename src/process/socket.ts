@@ -1,0 +1,144 @@
+// Puts a server on a Unix path and takes it away again. Knows files, modes and groups; refuses to know what is served.
+import type { BigIntStats } from 'node:fs';
+import { chmod, lchown, link, lstat, mkdir, mkdtemp, readFile, rm, unlink } from 'node:fs/promises';
+import { connect, type Server } from 'node:net';
+import { dirname, join } from 'node:path';
+
+/** `sun_path` of Linux holds 108 bytes, the last of them NUL. Older libuv cuts longer paths without a word. */
+const PATH_LIMIT = 107;
+/** What the staging name `/.XXXXXX/s` adds to the directory. */
+const STAGING_BYTES = 10;
+const PLACING_ATTEMPTS = 3;
+
+export interface SocketOptions {
+  /** Permission bits of the file: 0600, or 0660 when a group is given. */
+  readonly mode?: number;
+  /** A group id, or a name from /etc/group. */
+  readonly group?: number | string;
+}
+
+export interface SocketFile {
+  readonly path: string;
+  /** Removes the file if it is still the one that was made here; a successor's is left alone. */
+  remove(): Promise<void>;
+}
+
+/**
+ * Listens on `path`, whose directory is made if missing. A file that a dead process left is replaced; a socket that
+ * somebody answers on, or a file that is no socket, is an error and stays.
+ *
+ * The socket is bound in a private directory (0700) beside `path`, gets its owner and mode there, and is linked into
+ * place when it is ready. So at no instant can it be opened by more than `mode` says, whoever finds it finds it
+ * listening, and closing the server (libuv then unlinks the name it bound) never removes a successor's file. A umask
+ * would do for the mode alone, but it is one for the whole process: other files made meanwhile would get it too.
+ */
+export async function listenOnPath(server: Server, path: string, options: SocketOptions = {}): Promise<SocketFile> {
+  const directory = dirname(path);
+  checkLength(path, directory);
+  const gid = options.group === undefined ? undefined : await groupId(options.group);
+  const mode = options.mode ?? (gid === undefined ? 0o600 : 0o660);
+  await mkdir(directory, { recursive: true, mode: 0o755 });
+  const staging = await mkdtemp(join(directory, '.'));
+  try {
+    const staged = join(staging, 's');
+    await listen(server, staged);
+    if (gid !== undefined) await lchown(staged, -1, gid);
+    await chmod(staged, mode);
+    const made = await lstat(staged, { bigint: true });
+    await place(staged, path);
+    return { path, remove: () => removeIfSame(path, made) };
+  } catch (error) {
+    server.close();
+    throw error;
+  } finally {
+    await rm(staging, { recursive: true, force: true });
+  }
+}
+
+/** The id of a group given by number (also as text) or by its name in /etc/group. */
+export async function groupId(group: number | string, file = '/etc/group'): Promise<number> {
+  if (typeof group === 'number' || /^\d+$/.test(group)) return Number(group);
+  for (const line of (await readFile(file, 'utf8')).split('\n')) {
+    const [name, , id] = line.split(':');
+    if (name === group && id !== undefined && /^\d+$/.test(id)) return Number(id);
+  }
+  throw new Error(`group "${group}" is not in ${file}`);
+}
+
+function checkLength(path: string, directory: string): void {
+  const bytes = Buffer.byteLength(path);
+  if (bytes > PATH_LIMIT) throw new Error(`socket path ${path} has ${bytes} bytes, the limit is ${PATH_LIMIT}`);
+  const room = PATH_LIMIT - STAGING_BYTES;
+  const folder = Buffer.byteLength(directory);
+  if (folder > room) throw new Error(`the directory of socket path ${path} has ${folder} bytes, the limit is ${room}`);
+}
+
+function listen(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ path }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+/** `link` refuses where `rename` would overwrite: of two processes that start at once, one learns that it lost. */
+async function place(staged: string, path: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await link(staged, path);
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST' || attempt === PLACING_ATTEMPTS) throw error;
+    }
+    await removeStale(path);
+  }
+}
+
+async function removeStale(path: string): Promise<void> {
+  const found = await existing(path);
+  if (found === undefined) return;
+  if (!found.isSocket()) throw new Error(`${path} exists and is not a socket`);
+  if (await answers(path)) throw new Error(`${path} is served by another process`);
+  await removeIfSame(path, found);
+}
+
+/** Whether a process listens there: one that is frozen, or whose queue is full (EAGAIN), still does. */
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const probe = connect({ path });
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', (error) => {
+      const code = codeOf(error);
+      if (code === 'EAGAIN') resolve(true);
+      else if (code === 'ECONNREFUSED' || code === 'ENOENT') resolve(false);
+      else reject(error);
+    });
+  });
+}
+
+async function removeIfSame(path: string, known: BigIntStats): Promise<void> {
+  const found = await existing(path);
+  if (found === undefined || found.ino !== known.ino || found.dev !== known.dev) return;
+  await unlink(path).catch(ignoreMissing);
+}
+
+async function existing(path: string): Promise<BigIntStats | undefined> {
+  try {
+    return await lstat(path, { bigint: true });
+  } catch (error) {
+    ignoreMissing(error);
+    return undefined;
+  }
+}
+
+function ignoreMissing(error: unknown): void {
+  if (codeOf(error) !== 'ENOENT') throw error;
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code;
+}
