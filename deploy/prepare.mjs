@@ -12,6 +12,8 @@ const LEAST_NODE = [20, 19];
 const LOCK_WAIT_MS = 10 * 60_000;
 
 const at = (...parts) => join(ROOT, ...parts);
+const PACKAGES_STAMP = at('node_modules', '.etcd-ipam-lock');
+const BUILD_STAMP = at('dist', '.etcd-ipam-build');
 const say = (line) => console.log(`prepare: ${line}`);
 
 class Stop extends Error {
@@ -84,11 +86,10 @@ function installPackages() {
   const lockFile = textOf(at('package-lock.json'));
   if (lockFile === undefined)
     throw new Stop(`${at('package-lock.json')} is missing: run this in a clone of the repository`);
-  const stamp = at('node_modules', '.etcd-ipam-lock');
   const wanted = sha256(lockFile);
-  if (textOf(stamp) === wanted) return;
+  if (textOf(PACKAGES_STAMP) === wanted) return;
   if (installedByHand(lockFile)) {
-    writeFileSync(stamp, wanted);
+    writeFileSync(PACKAGES_STAMP, wanted);
     return;
   }
   say('installing packages (npm ci), about a minute the first time');
@@ -97,7 +98,7 @@ function installPackages() {
   const npm = process.env.npm_execpath;
   if (npm?.endsWith('npm-cli.js')) run('npm ci', process.execPath, [npm, ...args]);
   else run('npm ci', 'npm', args);
-  writeFileSync(stamp, wanted);
+  writeFileSync(PACKAGES_STAMP, wanted);
 }
 
 /** npm keeps a lock file of what it laid out: all there at the right versions means nothing to do. */
@@ -133,9 +134,8 @@ function filesBelow(directory) {
  * finds a whole one at every moment. The directory is beside dist, since source maps hold relative paths.
  */
 function build() {
-  const stamp = at('dist', '.etcd-ipam-build');
   const wanted = sourceHash();
-  if (textOf(stamp) === wanted) return;
+  if (textOf(BUILD_STAMP) === wanted) return;
   say('building (tsc)');
   const fresh = at('dist.tmp');
   rmSync(fresh, { recursive: true, force: true });
@@ -154,7 +154,7 @@ function build() {
     }
     const kept = new Set(built);
     for (const file of filesBelow(at('dist'))) if (!kept.has(relative(at('dist'), file))) rmSync(file);
-    writeFileSync(stamp, wanted);
+    writeFileSync(BUILD_STAMP, wanted);
   } finally {
     rmSync(fresh, { recursive: true, force: true });
   }
@@ -169,12 +169,19 @@ function run(what, command, args) {
   throw new Stop(`${what} failed (${ending})${output ? `:\n${output}` : ''}`, done.status || 1);
 }
 
+/** Asked before the lock, so that a clone made ready by root also starts for others. */
+function ready() {
+  const lockFile = textOf(at('package-lock.json'));
+  return lockFile !== undefined && textOf(PACKAGES_STAMP) === sha256(lockFile) && textOf(BUILD_STAMP) === sourceHash();
+}
+
 try {
   checkNode();
-  await locked(() => {
-    installPackages();
-    build();
-  });
+  if (!ready())
+    await locked(() => {
+      installPackages();
+      build();
+    });
 } catch (error) {
   if (!(error instanceof Stop)) throw error;
   console.error(`prepare: ${error.message}`);
