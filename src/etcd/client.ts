@@ -1,0 +1,308 @@
+// etcd's room, the pinned client: the only file that imports etcd3. Sends each transaction once, knows endpoints,
+// tokens and deadlines; refuses to know keys, records and what a transaction is for.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { noop } from 'cockatiel';
+import {
+  type CallOptionsFactory,
+  Etcd3,
+  type ICompare,
+  type IKeyValue,
+  type IOptions,
+  type IRangeRequest,
+  type IRequestOp,
+  type IResponseOp,
+  type ITxnRequest,
+  type ITxnResponse,
+} from 'etcd3';
+import type { Deadline } from '../ipam/store.js';
+import { EtcdFault, faultOf, type Status } from './fault.js';
+
+export type Compare = ICompare;
+export type KeyValue = IKeyValue;
+export type RequestOp = IRequestOp;
+export type ResponseOp = IResponseOp;
+export type TxnRequest = ITxnRequest;
+export type TxnResponse = ITxnResponse;
+/** A transaction that changes nothing, and may therefore be repeated. */
+export interface ReadRequest {
+  readonly compare?: ICompare[];
+  readonly success?: { request_range: IRangeRequest }[];
+  readonly failure?: { request_range: IRangeRequest }[];
+}
+
+export interface EtcdSettings {
+  /** With scheme: `http://10.0.0.1:2379` or `https://…`; port 2379 when none is given. */
+  readonly endpoints: readonly string[];
+  readonly tls?: { readonly ca?: Buffer; readonly cert?: Buffer; readonly key?: Buffer };
+  readonly username?: string;
+  readonly password?: string;
+  /** How long one attempt at one endpoint may take, in ms. Default 1000. */
+  readonly attemptMs?: number;
+}
+
+/** Every method rejects with an EtcdFault, and has done so by `by`. Numbers of 64 bits are decimal strings. */
+export interface EtcdClient {
+  /**
+   * At most one executed attempt, never longer than `attemptMs` once it was sent. Goes on to another endpoint (or
+   * another token) only when the attempt before was provably not executed.
+   */
+  txn(request: TxnRequest, by: Deadline): Promise<TxnResponse>;
+  /** Linearizable, tried at one endpoint after the other until `by`. */
+  read(request: ReadRequest, by: Deadline): Promise<TxnResponse>;
+  /** May leave a lease behind, without keys, when an answer is lost. The TTL returned is the one etcd granted. */
+  grant(ttlSeconds: number, by: Deadline): Promise<{ readonly id: string; readonly ttl: number }>;
+  /** The seconds the lease has from now; 0 when it is gone. */
+  keepAlive(leaseId: string, by: Deadline): Promise<number>;
+  /** Resolves also when the lease was gone already. */
+  revoke(leaseId: string, by: Deadline): Promise<void>;
+  /** The server version of the endpoint that answers, "3.4.23". */
+  version(by: Deadline): Promise<string>;
+  /** "etcd at 10.0.0.1:2379, 10.0.0.2:2379": no secrets. */
+  describe(): string;
+  close(): void;
+}
+
+type CallOptions = Exclude<CallOptionsFactory, (...args: never[]) => unknown>;
+type Interceptor = NonNullable<CallOptions['interceptors']>[number];
+
+const GRPC = {
+  'grpc.max_receive_message_length': 64 << 20,
+  'grpc.max_send_message_length': 4 << 20,
+  'grpc.keepalive_time_ms': 5000, // etcd's minimum, see its --grpc-keepalive-min-time
+  'grpc.keepalive_timeout_ms': 2000,
+  'grpc.initial_reconnect_backoff_ms': 100,
+  'grpc.max_reconnect_backoff_ms': 1000,
+  'grpc.enable_retries': 0,
+};
+
+const NO_TOKEN = Promise.resolve('');
+
+export function openClient(settings: EtcdSettings): EtcdClient {
+  return new FailOver(settings);
+}
+
+class FailOver implements EtcdClient {
+  readonly #endpoints: readonly Endpoint[];
+  readonly #attemptMs: number;
+  #current: number;
+  #closed = false;
+
+  constructor(settings: EtcdSettings) {
+    if (settings.endpoints.length === 0) throw new Error('no etcd endpoint is configured');
+    this.#endpoints = settings.endpoints.map((url) => new Endpoint(url, settings));
+    this.#attemptMs = settings.attemptMs ?? 1000;
+    this.#current = Math.floor(Math.random() * this.#endpoints.length);
+  }
+
+  async txn(request: TxnRequest, by: Deadline): Promise<TxnResponse> {
+    for (let left = this.#endpoints.length; ; left--) {
+      try {
+        return await this.#attempt(by, (etcd, options) => etcd.kv.txn(request, options));
+      } catch (error) {
+        const proven = error instanceof EtcdFault && error.kind === 'not_sent' && error.traits.elsewhere;
+        if (!proven || left <= 1 || performance.now() >= by || this.#closed) throw error;
+      }
+    }
+  }
+
+  read(request: ReadRequest, by: Deadline): Promise<TxnResponse> {
+    return this.#insist(by, (etcd, options) => etcd.kv.txn(request, options));
+  }
+
+  async grant(ttlSeconds: number, by: Deadline): Promise<{ id: string; ttl: number }> {
+    const { ID, TTL } = await this.#insist(by, (etcd, options) =>
+      etcd.leaseClient.leaseGrant({ TTL: ttlSeconds }, options),
+    );
+    return { id: ID, ttl: Number(TTL) };
+  }
+
+  keepAlive(leaseId: string, by: Deadline): Promise<number> {
+    return this.#insist(by, (etcd, options) => keepAliveOnce(etcd, leaseId, options)).catch((error: unknown) => {
+      if (error instanceof EtcdFault && error.traits.leaseGone) return 0;
+      throw error;
+    });
+  }
+
+  async revoke(leaseId: string, by: Deadline): Promise<void> {
+    try {
+      await this.#insist(by, (etcd, options) => etcd.leaseClient.leaseRevoke({ ID: leaseId }, options));
+    } catch (error) {
+      if (!(error instanceof EtcdFault && error.traits.leaseGone)) throw error;
+    }
+  }
+
+  async version(by: Deadline): Promise<string> {
+    return (await this.#insist(by, (etcd, options) => etcd.maintenance.status(options))).version;
+  }
+
+  describe(): string {
+    return `etcd at ${this.#endpoints.map((e) => e.label).join(', ')}`;
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const endpoint of this.#endpoints) endpoint.close();
+  }
+
+  /** One attempt at the current endpoint; a fault that another endpoint may not have moves the current one on. */
+  async #attempt<T>(by: Deadline, send: (etcd: Etcd3, options: CallOptions) => Promise<T>): Promise<T> {
+    const at = this.#current;
+    const endpoint = this.#endpoints[at] as Endpoint;
+    try {
+      return await endpoint.call(Math.min(by, performance.now() + this.#attemptMs), send);
+    } catch (error) {
+      if (error instanceof EtcdFault && error.traits.elsewhere && this.#current === at)
+        this.#current = (at + 1) % this.#endpoints.length;
+      throw error;
+    }
+  }
+
+  /** For calls that do no harm twice: again at the next endpoint until `by`, waiting only after a full round. */
+  async #insist<T>(by: Deadline, send: (etcd: Etcd3, options: CallOptions) => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#attempt(by, send);
+      } catch (error) {
+        if (!(error instanceof EtcdFault) || !error.traits.elsewhere || this.#closed) throw error;
+        const round = Math.floor(tries / this.#endpoints.length);
+        const pause = tries % this.#endpoints.length === 0 ? Math.min(20 * 2 ** round, 200) * (0.5 + Math.random()) : 0;
+        if (performance.now() + pause >= by) throw error;
+        if (pause > 0) await sleep(pause);
+      }
+    }
+  }
+}
+
+/** One etcd member: its connection and its token. */
+class Endpoint {
+  readonly label: string;
+  readonly #etcd: Etcd3;
+  readonly #user: { readonly name: string; readonly password: string } | undefined;
+  /** Single flight: whoever needs a token while one is fetched waits for that one. Empty: etcd wants none. */
+  #token: Promise<string> | undefined;
+
+  constructor(url: string, { tls, username, password }: EtcdSettings) {
+    const [, scheme, rest] = /^(https?):\/\/([^/]+)\/?$/.exec(url) ?? [];
+    if (scheme === undefined || rest === undefined) throw new Error(`etcd endpoint ${url} is not http(s)://host:port`);
+    this.label = /:\d+$/.test(rest) ? rest : `${rest}:2379`;
+    this.#user = username ? { name: username, password: password ?? '' } : undefined;
+    const options: IOptions = {
+      hosts: [`${scheme}://${this.label}`],
+      grpcOptions: GRPC,
+      faultHandling: { host: () => noop, global: noop },
+    };
+    if (scheme === 'https' && tls) {
+      options.credentials = {
+        rootCertificate: tls.ca as Buffer, // undefined stands for the system's roots, which its type forgot
+        ...(tls.key && { privateKey: tls.key }),
+        ...(tls.cert && { certChain: tls.cert }),
+      };
+    }
+    this.#etcd = new Etcd3(options);
+  }
+
+  close(): void {
+    this.#etcd.close();
+  }
+
+  /** Executed at most once: a second try is made only after etcd refused the token. */
+  async call<T>(until: Deadline, send: (etcd: Etcd3, options: CallOptions) => Promise<T>): Promise<T> {
+    for (let fresh = false; ; fresh = true) {
+      const token = await within(this.#authenticated(until), until, () => this.#noTime());
+      try {
+        return await this.#once(until, token, send);
+      } catch (error) {
+        if (fresh || !this.#user || !(error instanceof EtcdFault && error.traits.token)) throw error;
+        if ((await this.#token?.catch(() => undefined)) === token) this.#token = undefined;
+      }
+    }
+  }
+
+  #authenticated(until: Deadline): Promise<string> {
+    const user = this.#user;
+    if (user === undefined) return NO_TOKEN;
+    this.#token ??= this.#once(until, '', (etcd, options) => etcd.auth.authenticate(user, options)).then(
+      (reply) => reply.token,
+      (error: EtcdFault) => {
+        if (error.reason === 'authentication is not enabled') return '';
+        this.#token = undefined;
+        const { kind, reason, endpoint, traits } = error;
+        // Whatever became of the log-in, the request itself was never sent.
+        throw kind === 'unknown' ? new EtcdFault('not_sent', reason, endpoint, { ...traits, final: true }) : error;
+      },
+    );
+    return this.#token;
+  }
+
+  #noTime(): EtcdFault {
+    return new EtcdFault('not_sent', 'no time left', this.label, { final: true, elsewhere: false });
+  }
+
+  async #once<T>(until: Deadline, token: string, send: (etcd: Etcd3, options: CallOptions) => Promise<T>): Promise<T> {
+    const budget = Math.ceil(until - performance.now());
+    if (budget <= 0) throw this.#noTime();
+    const probe = new Probe(token);
+    try {
+      return await send(this.#etcd, { deadline: Date.now() + budget, interceptors: [probe.interceptor] });
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      const closed = { code: 14, details: 'Channel closed before call started' };
+      const status = probe.status ?? (probe.started ? { code: 2, details: text } : closed);
+      throw faultOf(status, this.label, budget, error);
+    }
+  }
+}
+
+/** The promise's outcome, or at `until` the error made by `late`; leaves no timer behind. */
+async function within<T>(promise: Promise<T>, until: Deadline, late: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const end = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late()), Math.max(0, until - performance.now()));
+  });
+  return Promise.race([promise, end]).finally(() => clearTimeout(timer));
+}
+
+/**
+ * Stands in the way of one call: adds the token, keeps the status as gRPC gave it (etcd3 rewords it and drops the
+ * code), and lets nothing through a second time, whatever the library above decides to do.
+ */
+class Probe {
+  started = false;
+  status: Status | undefined;
+
+  constructor(readonly token: string) {}
+
+  readonly interceptor: Interceptor = (options, nextCall) => {
+    if (this.started) throw new Error('a request is sent only once');
+    this.started = true;
+    const call = nextCall(options);
+    const start = call.start.bind(call);
+    call.start = (metadata, listener) => {
+      if (this.token !== '') metadata.set('token', this.token);
+      start(metadata, {
+        onReceiveMetadata: (received) => listener?.onReceiveMetadata?.(received),
+        onReceiveMessage: (message) => listener?.onReceiveMessage?.(message),
+        onReceiveStatus: (status) => {
+          this.status ??= status;
+          listener?.onReceiveStatus?.(status);
+        },
+      });
+    };
+    return call as ReturnType<Interceptor>; // its type asks for gRPC's own class, its code for this shape
+  };
+}
+
+/** A stream of its own for one keepalive: half-closed after the answer, so that etcd ends it and nothing is cancelled. */
+async function keepAliveOnce(etcd: Etcd3, leaseId: string, options: CallOptions): Promise<number> {
+  const stream = await etcd.leaseClient.leaseKeepAlive(options);
+  return new Promise((resolve, reject) => {
+    stream.on('error', reject);
+    stream.on('end', () => reject(new Error('the keepalive stream ended without an answer')));
+    stream.on('data', (reply) => {
+      resolve(Number(reply.TTL));
+      stream.end();
+    });
+    stream.write({ ID: leaseId });
+  });
+}

@@ -1,0 +1,59 @@
+// etcd's room, whose a node name is: a pure judgement over the node record and its sessions. Refuses to read anything.
+
+import type { Version } from '../ipam/store.js';
+
+export interface Identity {
+  readonly node: string;
+  /** Random, one per process. */
+  readonly instance: string;
+  readonly machine: string;
+  readonly boot: string;
+  /** For operators' eyes only. */
+  readonly host?: string;
+}
+
+/** A node record or a session, as far as the judgement needs it. */
+export interface Seen {
+  readonly key: string;
+  readonly version: Version;
+  readonly record: {
+    readonly machine: string;
+    readonly boot: string;
+    readonly since: string;
+    readonly token: string;
+    readonly silence: number;
+  };
+}
+
+/**
+ * Why this process may not be the node it wants to be, as one sentence; undefined if it may. A name belongs to the
+ * machine in its record. A session of the same machine under another boot is a reboot that etcd has not noticed yet and
+ * ends by itself, or a clone of this machine, which does not.
+ */
+export function refusalOf(
+  self: Identity,
+  record: Seen | undefined,
+  others: readonly Seen[],
+  goneRounds = Number.POSITIVE_INFINITY,
+): string | undefined {
+  const foreign = others.find(({ record }) => record.machine !== self.machine);
+  const owner = foreign ?? record;
+  const free = foreign === undefined && record !== undefined && record.record.silence >= goneRounds;
+  if (owner !== undefined && owner.record.machine !== self.machine && !free)
+    return (
+      `node name ${self.node} belongs to machine ${short(owner.record.machine)} since ${owner.record.since}: ` +
+      'set IPAM_NODE to a name no other host has, or evict the node once that machine is gone for good'
+    );
+  const otherBoot = others.find(({ record }) => record.boot !== self.boot);
+  if (otherBoot !== undefined)
+    return (
+      `node name ${self.node} is in use by a session of another boot (${short(otherBoot.record.boot)}) since ` +
+      `${otherBoot.record.since}: it ends by itself after a reboot; if it does not, a clone of this machine runs, ` +
+      'and one of the two needs its own IPAM_NODE and IPAM_MACHINE_ID'
+    );
+  return undefined;
+}
+
+function short(id: string): string {
+  return id.length > 12 ? `${id.slice(0, 8)}…` : id;
+}

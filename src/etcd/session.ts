@@ -1,0 +1,441 @@
+// etcd's room, the node's live membership: one lease, one session key, and the proof of it that grants compare. Refuses
+// to know pools and claims, and judges other nodes only as far as this node's name goes.
+
+import { randomBytes } from 'node:crypto';
+import { IpamError } from '../ipam/errors.js';
+import type { Deadline, Version } from '../ipam/store.js';
+import type { Compare, EtcdClient, KeyValue, TxnResponse } from './client.js';
+import { EtcdFault, ipamErrorOf } from './fault.js';
+import { type Identity, refusalOf, type Seen } from './membership.js';
+
+export interface SessionSettings extends Identity {
+  /** IPAM_PREFIX, with its slash at the end. */
+  readonly prefix: string;
+  /** Seconds the session outlives its process. etcd's minimum is 2. */
+  readonly ttl: number;
+  /**
+   * Rounds of silence after which another machine may take this node's name over (IPAM_HOLD). Absent: never, an
+   * operator has to remove the record.
+   */
+  readonly goneRounds?: number;
+  readonly report: (event: SessionEvent) => void;
+}
+
+/** Reported once each time it becomes so, not once per attempt. */
+export type SessionEvent =
+  | { readonly kind: 'alive'; readonly key: string; readonly version: Version }
+  | { readonly kind: 'lost' | 'refused' | 'unreachable'; readonly reason: string };
+
+/** What a grant compares: the session key's mod_revision. */
+export interface Proof {
+  readonly key: string;
+  readonly version: Version;
+}
+
+interface Held {
+  readonly lease: string;
+  ttlMs: number;
+  /** The instant before the last successful keepalive was sent, plus its TTL. */
+  validUntil: number;
+  version: Version;
+}
+
+/** Between two attempts after a failure, between two looks at a name that is taken, between two re-puts; in ms. */
+const RETRY = 200;
+const REFUSED_RETRY = 1000;
+const FENCE_GAP = 25;
+/** How long one attempt of the keeper may take, in ms, all its calls together. */
+const ATTEMPT = 3000;
+const KEEPALIVE = 1500;
+
+export class SessionKeeper {
+  readonly #client: EtcdClient;
+  readonly #settings: SessionSettings;
+  readonly #key: string;
+  #held: Held | undefined;
+  /** A lease granted for a session that could not be created yet. */
+  #spare: { readonly id: string; readonly ttlMs: number; readonly sent: number } | undefined;
+  #refusal: string | undefined;
+  #fault: EtcdFault | undefined;
+  /** Tokens under which the key may stand in etcd as our own doing. */
+  #mine = new Set<string>();
+  /** The newest version ever adopted; none newer was handed out. */
+  #newest = 0n;
+  /** Every version up to this one has been seen overwritten or deleted: no compare with it can succeed again. */
+  #dead = 0n;
+  #running: Promise<void> | undefined;
+  #stopped = false;
+  #reputting: Promise<void> | undefined;
+  #lastReput = Number.NEGATIVE_INFINITY;
+  #rereading: Promise<void> | undefined;
+  #changed = deferred();
+  #reported = '';
+
+  constructor(client: EtcdClient, settings: SessionSettings) {
+    this.#client = client;
+    this.#settings = settings;
+    this.#key = `${settings.prefix}sessions/${settings.node}/${settings.instance}`;
+  }
+
+  /** Begins in the background and never throws; what goes wrong is reported and retried. */
+  start(): void {
+    this.#running ??= this.#tend();
+  }
+
+  /**
+   * The proof of this moment; waits for a session while there is none. Rejects with `node_name_taken` as soon as etcd
+   * shows the name in use, with `unavailable` or `denied` at `by`.
+   */
+  async current(by: Deadline): Promise<Proof> {
+    for (;;) {
+      const held = this.#live();
+      if (held !== undefined) return { key: this.#key, version: held.version };
+      if (this.#refusal !== undefined) throw new IpamError('node_name_taken', this.#refusal);
+      if (this.#stopped || performance.now() >= by) throw this.#unavailable();
+      await this.#change(by);
+    }
+  }
+
+  /** Told that a compare with `version` failed for certain: finds out what became of the session. */
+  async mismatch(version: Version, by: Deadline): Promise<void> {
+    // The first look may have begun before the compare failed; the second has not.
+    for (let look = 0; look < 2 && this.#held?.version === version; look++) {
+      this.#rereading ??= this.#reread(by).finally(() => {
+        this.#rereading = undefined;
+      });
+      try {
+        await this.#until(this.#rereading, by);
+      } catch (error) {
+        this.#failed(error);
+      }
+    }
+  }
+
+  /**
+   * When it resolves, no transaction that compares a version handed out before the call can commit any more, wherever
+   * it is stuck. Callers share one re-put. Rejects with `unavailable` at `by`.
+   */
+  async fence(by: Deadline): Promise<void> {
+    const handedOut = this.#newest;
+    while (this.#dead < handedOut) {
+      if (performance.now() >= by || this.#stopped) throw this.#unavailable();
+      if (this.#held === undefined) {
+        await this.#change(by);
+      } else {
+        this.#reputting ??= this.#reput(this.#held).finally(() => {
+          this.#reputting = undefined;
+        });
+        await this.#until(this.#reputting, by);
+      }
+    }
+  }
+
+  /** Ends the session at once by revoking its lease; when etcd cannot be reached it ends by itself after the TTL. */
+  async stop(by: Deadline): Promise<void> {
+    this.#stopped = true;
+    this.#signal();
+    // A creation under way either commits before the revocation, which then deletes its key, or finds no lease.
+    const lease = this.#held?.lease ?? this.#spare?.id;
+    try {
+      if (lease !== undefined) await this.#client.revoke(lease, by);
+    } catch (error) {
+      this.#failed(error);
+    }
+    await this.#until(Promise.all([this.#running, this.#reputting]), by);
+    this.#held = undefined;
+  }
+
+  async #tend(): Promise<void> {
+    while (!this.#stopped) {
+      const held = this.#live();
+      try {
+        if (held !== undefined) await this.#keep(held);
+        else if (this.#held !== undefined) this.#lose(`no keepalive was answered for ${this.#held.ttlMs / 1000} s`);
+        else await this.#create();
+      } catch (error) {
+        this.#failed(error);
+        await this.#change(performance.now() + RETRY);
+      }
+    }
+  }
+
+  /** Waits for the next keepalive to be due and sends it. Ends early when the session is lost meanwhile. */
+  async #keep(held: Held): Promise<void> {
+    const lost = held.validUntil - margin(held.ttlMs);
+    const due = Math.min(held.validUntil - (held.ttlMs * 2) / 3, lost);
+    while (performance.now() < due && this.#held === held && !this.#stopped) await this.#change(due);
+    if (this.#held !== held || this.#stopped || performance.now() >= lost) return;
+    const sent = performance.now();
+    const ttl = await this.#client.keepAlive(held.lease, Math.min(lost, sent + KEEPALIVE));
+    if (ttl <= 0) return this.#lose('its lease is gone');
+    held.ttlMs = ttl * 1000;
+    held.validUntil = sent + held.ttlMs;
+    this.#fault = undefined;
+  }
+
+  /**
+   * One attempt. The transaction compares everything the judgement was based on: the node record, and that no session
+   * of this node was written since. An attempt whose answer was lost is simply followed by another: whichever commits
+   * first changes the node record, and so fails the rest.
+   */
+  async #create(): Promise<void> {
+    const by = performance.now() + ATTEMPT;
+    const { prefix, node, machine, boot } = this.#settings;
+    const nodeKey = Buffer.from(`${prefix}nodes/${node}`);
+    const sessions = {
+      key: Buffer.from(`${prefix}sessions/${node}/`),
+      range_end: Buffer.from(`${prefix}sessions/${node}0`),
+    };
+    const before = this.#newest;
+    const reply = await this.#client.read(
+      { success: [{ request_range: { key: nodeKey } }, { request_range: sessions }] },
+      by,
+    );
+    const at = BigInt(reply.header.revision);
+    if (at < before) this.#restored(at);
+    const record = kvsOf(reply, 0)[0];
+    const seen = kvsOf(reply, 1).map(entry);
+    const own = seen.find((session) => session.key === this.#key);
+    this.#bury(own === undefined ? at : BigInt(own.version) - 1n);
+    const others = seen.filter((session) => session !== own);
+    const refusal = refusalOf(this.#settings, record && entry(record), others, this.#settings.goneRounds);
+    if (refusal !== undefined) return this.#refuse(refusal);
+
+    const lease = await this.#freshLease(by);
+    if (this.#stopped) return;
+    const token = newToken();
+    const since = new Date().toISOString();
+    const unchanged: Compare[] = [
+      { key: nodeKey, target: 'Mod', result: 'Equal', mod_revision: record?.mod_revision ?? '0' },
+      { ...sessions, target: 'Mod', result: 'Less', mod_revision: String(at + 1n) } as Compare,
+    ];
+    const sent = performance.now();
+    const outcome = await this.#client.txn(
+      {
+        compare: unchanged,
+        success: [
+          { request_put: { key: nodeKey, value: json({ machine, boot, silence: 0, since, token }) } },
+          { request_put: { key: Buffer.from(this.#key), value: this.#value(token, since), lease: lease.id } },
+        ],
+      },
+      by,
+    );
+    if (!outcome.succeeded) return this.#change(sent + FENCE_GAP);
+    this.#spare = undefined;
+    this.#refusal = undefined;
+    this.#fault = undefined;
+    this.#held = { lease: lease.id, ttlMs: lease.ttlMs, validUntil: lease.sent + lease.ttlMs, version: '0' };
+    this.#adopt(this.#held, outcome.header.revision, token);
+    this.#report({ kind: 'alive', key: this.#key, version: this.#held.version });
+  }
+
+  /** One compare-and-swap of the key on its own version. Its lost answer is read back by the token it wrote. */
+  async #reput(held: Held): Promise<void> {
+    const gap = this.#lastReput + FENCE_GAP;
+    while (performance.now() < gap && !this.#stopped) await this.#change(gap);
+    if (this.#held !== held) return;
+    this.#lastReput = performance.now();
+    const by = this.#lastReput + ATTEMPT;
+    const key = Buffer.from(this.#key);
+    const token = newToken();
+    this.#mine.add(token);
+    const before = this.#newest;
+    try {
+      const reply = await this.#client.txn(
+        {
+          compare: [{ key, target: 'Mod', result: 'Equal', mod_revision: held.version }],
+          success: [{ request_put: { key, value: this.#value(token, new Date().toISOString()), lease: held.lease } }],
+          failure: [{ request_range: { key } }],
+        },
+        by,
+      );
+      if (reply.succeeded) this.#adopt(held, reply.header.revision, token);
+      else this.#note(held, reply, before);
+    } catch (error) {
+      this.#failed(error);
+      if (error instanceof EtcdFault && error.traits.leaseGone) return this.#lose('its lease is gone', held);
+      await this.#reread(by).catch((again) => this.#failed(again));
+      if (this.#held?.version === held.version) await this.#change(performance.now() + RETRY);
+    }
+  }
+
+  async #reread(by: Deadline): Promise<void> {
+    const held = this.#held;
+    if (held === undefined) return;
+    const before = this.#newest;
+    const look = { success: [{ request_range: { key: Buffer.from(this.#key) } }] };
+    this.#note(held, await this.#client.read(look, by), before);
+  }
+
+  /**
+   * Takes in what a linearizable look at the key showed. One that others have overtaken counts for nothing; one below
+   * the newest version known `before` it was sent comes from an etcd that was set back.
+   */
+  #note(held: Held, reply: TxnResponse, before: bigint): void {
+    const at = BigInt(reply.header.revision);
+    const found = kvsOf(reply, 0)[0];
+    if (at < before) this.#restored(at);
+    else if (at < this.#newest) return;
+    else if (found === undefined) {
+      this.#bury(at);
+      this.#lose('its key was removed', held);
+    } else if (found.mod_revision !== held.version) {
+      const { token } = entry(found).record;
+      const ours = this.#mine.has(token) && found.lease === held.lease;
+      if (ours) this.#adopt(held, found.mod_revision, token);
+      else {
+        this.#bury(BigInt(found.mod_revision) - 1n);
+        this.#lose('its key was written by someone else', held);
+      }
+    }
+  }
+
+  #adopt(held: Held, version: Version, token: string): void {
+    const revision = BigInt(version);
+    if (revision <= this.#newest) return;
+    this.#newest = revision;
+    this.#bury(revision - 1n);
+    // Whatever other attempts are still under way, they compare an older version of the key or of the node record.
+    this.#mine = new Set([token]);
+    held.version = version;
+    this.#signal();
+  }
+
+  #bury(revision: bigint): void {
+    if (revision <= this.#dead) return;
+    this.#dead = revision;
+    this.#signal();
+  }
+
+  #restored(at: bigint): void {
+    const reason = `etcd answers at revision ${at}, below ${this.#newest} seen before: it was restored from a backup`;
+    this.#newest = 0n;
+    this.#dead = 0n;
+    if (this.#held === undefined) this.#report({ kind: 'lost', reason });
+    else this.#lose(reason);
+  }
+
+  #live(): Held | undefined {
+    const held = this.#held;
+    if (held === undefined || this.#stopped) return undefined;
+    return performance.now() < held.validUntil - margin(held.ttlMs) ? held : undefined;
+  }
+
+  #lose(reason: string, held = this.#held): void {
+    if (held === undefined || this.#held !== held) return;
+    this.#held = undefined;
+    this.#report({ kind: 'lost', reason });
+    this.#signal();
+  }
+
+  async #refuse(reason: string): Promise<void> {
+    this.#refusal = reason;
+    this.#fault = undefined;
+    this.#report({ kind: 'refused', reason });
+    this.#signal();
+    const again = performance.now() + REFUSED_RETRY;
+    while (performance.now() < again && !this.#stopped) await this.#change(again);
+  }
+
+  #failed(error: unknown): void {
+    if (!(error instanceof EtcdFault)) {
+      this.#report({ kind: 'unreachable', reason: String(error) });
+      return;
+    }
+    if (error.traits.leaseGone) this.#spare = undefined;
+    this.#fault = error;
+    this.#report({ kind: 'unreachable', reason: ipamErrorOf(error, this.#client.describe()).message });
+  }
+
+  #unavailable(): IpamError {
+    if (this.#stopped) return new IpamError('unavailable', `the session of node ${this.#settings.node} has ended`);
+    const described = this.#client.describe();
+    if (this.#fault !== undefined) return ipamErrorOf(this.#fault, described);
+    return new IpamError('unavailable', `node ${this.#settings.node} has no session with ${described} yet`);
+  }
+
+  async #freshLease(by: Deadline): Promise<{ id: string; ttlMs: number; sent: number }> {
+    if (this.#spare !== undefined && performance.now() < this.#spare.sent + this.#spare.ttlMs / 3) return this.#spare;
+    const sent = performance.now();
+    const { id, ttl } = await this.#client.grant(this.#settings.ttl, by);
+    this.#spare = { id, ttlMs: ttl * 1000, sent };
+    return this.#spare;
+  }
+
+  #value(token: string, since: string): Buffer {
+    const { machine, boot, host } = this.#settings;
+    return json({ machine, boot, pid: process.pid, ...(host !== undefined && { host }), since, token });
+  }
+
+  #report(event: SessionEvent): void {
+    const text = JSON.stringify(event);
+    if (text === this.#reported) return;
+    this.#reported = text;
+    this.#settings.report(event);
+  }
+
+  #signal(): void {
+    const { resolve } = this.#changed;
+    this.#changed = deferred();
+    resolve();
+  }
+
+  /** Until something changed, or `by`. */
+  #change(by: Deadline): Promise<void> {
+    return this.#until(this.#changed.promise, by);
+  }
+
+  async #until(promise: Promise<unknown>, by: Deadline): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const end = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, Math.max(0, by - performance.now()));
+    });
+    await Promise.race([promise, end]).finally(() => clearTimeout(timer));
+  }
+}
+
+/** A session counts as lost this long before etcd may have ended it: one second, less for a TTL below 4 s. */
+function margin(ttlMs: number): number {
+  return Math.min(1000, ttlMs / 4);
+}
+
+function entry(kv: KeyValue): Seen {
+  let record: Record<string, unknown> = {};
+  try {
+    record = Object(JSON.parse(kv.value.toString()));
+  } catch {
+    // Not ours to repair: a record without a machine counts as another machine's.
+  }
+  const text = (name: string) => (typeof record[name] === 'string' ? record[name] : 'unknown');
+  return {
+    key: kv.key.toString(),
+    version: kv.mod_revision,
+    record: {
+      machine: text('machine'),
+      boot: text('boot'),
+      since: text('since'),
+      token: text('token'),
+      silence: typeof record.silence === 'number' ? record.silence : 0,
+    },
+  };
+}
+
+function kvsOf(reply: TxnResponse, index: number): readonly KeyValue[] {
+  return reply.responses[index]?.response_range.kvs ?? [];
+}
+
+function newToken(): string {
+  return randomBytes(8).toString('hex');
+}
+
+function json(record: object): Buffer {
+  return Buffer.from(JSON.stringify(record));
+}
+
+function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = () => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}
