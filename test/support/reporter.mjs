@@ -1,0 +1,48 @@
+// mocha's spec reporter with a plain ending: every skip with its reason, the time, and one line of counts.
+import mocha from 'mocha';
+
+const { EVENT_RUN_END, EVENT_TEST_PENDING } = mocha.Runner.constants;
+const lingeringMs = 10_000;
+
+export default class PlainEnding extends mocha.reporters.Spec {
+  constructor(runner, options) {
+    super(runner, options);
+    const skipped = [];
+    const started = performance.now();
+    runner.on(EVENT_TEST_PENDING, (test) => skipped.push(test));
+    runner.once(EVENT_RUN_END, () => {
+      for (const [reason, titles] of byReason(skipped)) {
+        console.log(`skipped: ${reason}`);
+        for (const title of titles) console.log(`  ${title}`);
+      }
+      console.log(`total ${((performance.now() - started) / 1000).toFixed(1)} s`);
+      const { passes, failures } = this.stats;
+      console.log(counts(passes, failures, skipped.length));
+      // A run that leaves something open would hang for ever without this; it fires only if the process is still alive.
+      setTimeout(() => {
+        const left = [...new Set(process.getActiveResourcesInfo())].join(', ');
+        console.log(`still open ${lingeringMs / 1000} s after the last test: ${left}`);
+        console.log(counts(passes, failures + 1, skipped.length));
+        process.exit(1);
+      }, lingeringMs).unref();
+    });
+  }
+}
+
+function counts(passed, failed, skipped) {
+  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
+}
+
+function byReason(tests) {
+  const reasons = new Map();
+  for (const test of tests) {
+    const reason = reasonOf(test) ?? 'no reason given';
+    reasons.set(reason, [...(reasons.get(reason) ?? []), test.fullTitle()]);
+  }
+  return reasons;
+}
+
+// skip.ts leaves the reason on the test or on the suite whose hook gave up.
+function reasonOf(runnable) {
+  return runnable === undefined ? undefined : (runnable.skipReason ?? reasonOf(runnable.parent));
+}
