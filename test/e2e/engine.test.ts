@@ -141,6 +141,17 @@ describe('a machine', function () {
     expect(await machine.must('hostname', [])).to.equal('victim');
   });
 
+  it('starts its engine again after a power cut, and a container of policy always with it', async () => {
+    await using machine = await Machine.start('rebooted');
+    await using engine = await startEngine({ place: machine });
+    await makeImage(engine);
+    await engine.must('run', '--detach', '--restart', 'always', '--name', 'stays', 'busybox', ...lingering);
+    await machine.cutPower();
+    expect(engine.pid).to.equal(undefined);
+    await engine.start();
+    expect(await engine.must('exec', 'stays', 'cat', '/etc/hostname')).to.have.length(12);
+  });
+
   it('reaches its neighbours and the test over the switch, also after a power cut', async () => {
     await using lan = await Lan.start();
     await using left = await lan.machine('left');

@@ -35,6 +35,7 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
 export class Engine implements AsyncDisposable {
   #daemon: Program | undefined;
   #earlierOutput = '';
+  #boot: number | undefined;
 
   constructor(
     readonly place: Place,
@@ -89,7 +90,12 @@ export class Engine implements AsyncDisposable {
   /** Starts dockerd over the same data root. */
   async start(): Promise<void> {
     if (this.pid !== undefined) throw new Error('the engine is running already');
+    if (this.place instanceof Machine) {
+      if (this.#boot !== undefined && this.#boot !== this.place.pid) await this.clearRuntime();
+      this.#boot = this.place.pid;
+    }
     this.#earlierOutput = this.log;
+    this.#daemon = undefined;
     const flags = [
       ...['--data-root', join(this.root, 'data'), '--exec-root', this.execRoot, '--pidfile', join(this.root, 'pid')],
       ...['--host', this.host, '--exec-opt', 'native.cgroupdriver=cgroupfs'],
@@ -120,16 +126,21 @@ export class Engine implements AsyncDisposable {
   async crash(): Promise<void> {
     await killAtOnce(() => [...(this.pid === undefined ? [] : [this.pid]), ...processesNaming(this.root)]);
     await this.#daemon?.exited;
-    const unmount = `awk '{print $5}' /proc/self/mountinfo | grep "^$1/" | sort -r | xargs -r -n1 umount -l`;
-    await runOrFail(...this.place.enter('sh', ['-c', unmount, 'sh', this.root]));
-    await rm(this.execRoot, { recursive: true, force: true });
-    await rm(join(this.root, 'pid'), { force: true });
+    await this.clearRuntime();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.crash();
     if (this.ownMachine instanceof Machine) await this.ownMachine[Symbol.asyncDispose]();
     await rm(this.root, { recursive: true, force: true });
+  }
+
+  // What a reboot takes with it: without that, dockerd waits in vain for the containerd that the leftovers name.
+  private async clearRuntime(): Promise<void> {
+    const unmount = `awk '{print $5}' /proc/self/mountinfo | grep "^$1/" | sort -r | xargs -r -n1 umount -l`;
+    await runOrFail(...this.place.enter('sh', ['-c', unmount, 'sh', this.root]));
+    await rm(this.execRoot, { recursive: true, force: true });
+    await rm(join(this.root, 'pid'), { force: true });
   }
 
   private get execRoot(): string {
