@@ -56,10 +56,10 @@ export type Write =
   | { readonly remove: Key<unknown> }
   | { readonly removeAll: Span<unknown> };
 
-/** One transaction: all of `then` if all of `when`, otherwise nothing but the reads of `otherwise`. */
+/** One transaction: all of `write` if all of `when`, otherwise nothing but the reads of `otherwise`. */
 export interface Change<Q extends readonly Query[]> {
   readonly when: readonly Condition[];
-  readonly then: readonly Write[];
+  readonly write: readonly Write[];
   readonly otherwise: Q;
   /**
    * Names the record, among those put, that carries this change's token. Its presence makes the change a *grant*: it
@@ -70,7 +70,7 @@ export interface Change<Q extends readonly Query[]> {
 }
 
 export type Outcome<Q extends readonly Query[]> =
-  | { readonly done: true }
+  | { readonly done: true; readonly version: Version }
   | { readonly done: false; readonly seen: Answers<Q> };
 
 /**
@@ -81,4 +81,6 @@ export interface Store {
   /** All queries answered at one revision, linearizable: nothing committed before the call is missing. */
   read<const Q extends readonly Query[]>(queries: Q, by: Deadline): Promise<Answers<Q>>;
   commit<const Q extends readonly Query[]>(change: Change<Q>, by: Deadline): Promise<Outcome<Q>>;
+  /** The highest revision any answer has carried, or undefined before the first. What is newer was not known here. */
+  seen(): Version | undefined;
 }

@@ -1,0 +1,224 @@
+// etcd's room, the record store: keys and JSON to and from transactions, and what to do when an answer is lost. Decides
+// nothing about addresses; whatever it may not know for certain it finds out or says so.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { InDoubtError, IpamError } from '../ipam/errors.js';
+import type {
+  Answers,
+  Change,
+  Condition,
+  Deadline,
+  Found,
+  Outcome,
+  Query,
+  Store,
+  Version,
+  Write,
+} from '../ipam/store.js';
+import type { Compare, EtcdClient, KeyValue, RequestOp, ResponseOp, TxnResponse } from './client.js';
+import { EtcdFault, ipamErrorOf } from './fault.js';
+import type { Proof, SessionKeeper } from './session.js';
+
+/** Between attempts that provably did nothing, in ms. */
+const RETRY = 50;
+const LONGEST_RETRY = 400;
+/** A doubt that outlived its call: how long one attempt to settle it may take, and the pause before the next. */
+const SETTLE = 5_000;
+const SETTLE_PAUSE = 500;
+
+type ReadOp = { request_range: NonNullable<RequestOp['request_range']> };
+
+export class EtcdStore implements Store {
+  readonly #client: EtcdClient;
+  readonly #session: Pick<SessionKeeper, 'current' | 'mismatch' | 'fence'>;
+  readonly #prefix: string;
+  #seen = 0n;
+  #closed = false;
+
+  /** `prefix`: IPAM_PREFIX with its slash at the end. */
+  constructor(client: EtcdClient, session: Pick<SessionKeeper, 'current' | 'mismatch' | 'fence'>, prefix: string) {
+    this.#client = client;
+    this.#session = session;
+    this.#prefix = prefix;
+  }
+
+  seen(): Version | undefined {
+    return this.#seen === 0n ? undefined : String(this.#seen);
+  }
+
+  /** Doubts that are not settled stay so. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  async read<const Q extends readonly Query[]>(queries: Q, by: Deadline): Promise<Answers<Q>> {
+    this.#inTime(by);
+    try {
+      const reply = await this.#client.read({ success: queries.map((query) => this.#readOp(query)) }, by);
+      return this.#answers(queries, reply, 0);
+    } catch (error) {
+      throw this.#worded(error);
+    }
+  }
+
+  async commit<const Q extends readonly Query[]>(change: Change<Q>, by: Deadline): Promise<Outcome<Q>> {
+    for (let pause = RETRY; ; ) {
+      this.#inTime(by);
+      const proof = change.witness && (await this.#session.current(by));
+      let reply: TxnResponse;
+      try {
+        reply = await this.#client.txn(this.#txn(change, proof), by);
+      } catch (error) {
+        if (!(error instanceof EtcdFault)) throw error;
+        if (error.kind === 'unknown')
+          return change.witness ? this.#inDoubt(change, error, by) : this.#lookAgain(change, by);
+        if (!error.traits.elsewhere || performance.now() + pause >= by) throw this.#worded(error);
+        await sleep(pause);
+        pause = Math.min(2 * pause, LONGEST_RETRY);
+        continue;
+      }
+      if (reply.succeeded) {
+        this.#sawRevision(reply);
+        return { done: true, version: reply.header.revision };
+      }
+      if (proof && reply.responses[0]?.response_range?.kvs[0]?.mod_revision !== proof.version) {
+        await this.#session.mismatch(proof.version, by);
+        continue;
+      }
+      return { done: false, seen: this.#answers(change.otherwise, reply, proof ? 1 : 0) };
+    }
+  }
+
+  /** A change without witness is decided anew from what there is now, whichever way this one went. */
+  async #lookAgain<const Q extends readonly Query[]>(change: Change<Q>, by: Deadline): Promise<Outcome<Q>> {
+    return { done: false, seen: await this.read(change.otherwise, by) };
+  }
+
+  /**
+   * The answer of a grant was lost. Once the session key has been put anew no copy of the transaction that is stuck
+   * somewhere can commit, since it compares the older one: then our token there means committed, and its absence never.
+   */
+  async #inDoubt<const Q extends readonly Query[]>(
+    change: Change<Q>,
+    fault: EtcdFault,
+    by: Deadline,
+  ): Promise<Outcome<Q>> {
+    const { key, token } = change.witness!;
+    try {
+      if (!fault.traits.final) await this.#session.fence(by);
+      const [found, ...seen] = await this.read([{ one: key }, ...change.otherwise], by);
+      const witness = found as Found<{ readonly token: string }> | undefined;
+      if (witness?.record.token === token) return { done: true, version: witness.version };
+      return { done: false, seen: seen as Answers<Q> };
+    } catch {
+      throw new InDoubtError(this.#worded(fault).message, this.#settle(key, token), { cause: fault });
+    }
+  }
+
+  async #settle(key: NonNullable<Change<[]>['witness']>['key'], token: string): Promise<boolean> {
+    while (!this.#closed) {
+      try {
+        const by = performance.now() + SETTLE;
+        await this.#session.fence(by);
+        const [found] = await this.read([{ one: key }], by);
+        return found?.record.token === token;
+      } catch {
+        await sleep(SETTLE_PAUSE);
+      }
+    }
+    return false;
+  }
+
+  #txn<Q extends readonly Query[]>(change: Change<Q>, proof: Proof | undefined) {
+    const session: Compare[] = proof
+      ? [{ key: Buffer.from(proof.key), target: 'Mod', result: 'Equal', mod_revision: proof.version }]
+      : [];
+    const reread = proof ? [{ request_range: { key: Buffer.from(proof.key) } }] : [];
+    return {
+      compare: [...session, ...change.when.map((condition) => this.#compare(condition))],
+      success: change.write.map((write) => this.#writeOp(write)),
+      failure: [...reread, ...change.otherwise.map((query) => this.#readOp(query))],
+    };
+  }
+
+  #compare(condition: Condition): Compare {
+    if ('none' in condition) {
+      const { from, to } = condition.none;
+      return {
+        key: this.#key(from),
+        range_end: this.#key(to),
+        target: 'Create',
+        result: 'Equal',
+        create_revision: '0',
+      };
+    }
+    const key = this.#key(condition.key.key);
+    return condition.version === null
+      ? { key, target: 'Create', result: 'Equal', create_revision: '0' }
+      : { key, target: 'Mod', result: 'Equal', mod_revision: condition.version };
+  }
+
+  #writeOp(write: Write): RequestOp {
+    if ('put' in write) {
+      return { request_put: { key: this.#key(write.put.key), value: Buffer.from(JSON.stringify(write.record)) } };
+    }
+    if ('remove' in write) return { request_delete_range: { key: this.#key(write.remove.key) } };
+    return { request_delete_range: { key: this.#key(write.removeAll.from), range_end: this.#key(write.removeAll.to) } };
+  }
+
+  #readOp(query: Query): ReadOp {
+    if ('one' in query) return { request_range: { key: this.#key(query.one.key) } };
+    if ('count' in query) {
+      return {
+        request_range: { key: this.#key(query.count.from), range_end: this.#key(query.count.to), count_only: true },
+      };
+    }
+    const { from, to } = 'span' in query ? query.span : query.keys;
+    const range = { key: this.#key(from), range_end: this.#key(to), limit: query.limit };
+    if ('keys' in query) return { request_range: { ...range, keys_only: true } };
+    return { request_range: query.last ? { ...range, sort_order: 'Descend', sort_target: 'Key' } : range };
+  }
+
+  #answers<Q extends readonly Query[]>(queries: Q, reply: TxnResponse, skip: number): Answers<Q> {
+    this.#sawRevision(reply);
+    return queries.map((query, i) => this.#answer(query, reply.responses[i + skip] as ResponseOp)) as Answers<Q>;
+  }
+
+  #answer(query: Query, { response_range: range }: ResponseOp): unknown {
+    if ('one' in query) return range.kvs[0] && this.#found(range.kvs[0], query.one.decode);
+    if ('count' in query) return Number(range.count);
+    if ('keys' in query) return { keys: range.kvs.map((kv) => this.#name(kv)), more: range.more };
+    return { found: range.kvs.map((kv) => this.#found(kv, query.span.decode)), more: range.more };
+  }
+
+  #found(kv: KeyValue, decode: (json: unknown, key: string) => unknown): Found<unknown> {
+    let json: unknown;
+    try {
+      json = JSON.parse(kv.value.toString());
+    } catch {
+      json = undefined; // whoever wrote it was none of us: what that means is the decoder's to say
+    }
+    return { key: this.#name(kv), record: decode(json, kv.key.toString()), version: kv.mod_revision };
+  }
+
+  #key(key: string): Buffer {
+    return Buffer.from(this.#prefix + key);
+  }
+
+  #name(kv: KeyValue): string {
+    return kv.key.toString().slice(this.#prefix.length);
+  }
+
+  #sawRevision({ header }: TxnResponse): void {
+    const revision = BigInt(header.revision);
+    if (revision > this.#seen) this.#seen = revision;
+  }
+
+  #inTime(by: Deadline): void {
+    if (performance.now() >= by) throw new IpamError('deadline', `${this.#client.describe()} did not answer in time`);
+  }
+
+  #worded(error: unknown): Error {
+    if (error instanceof EtcdFault) return ipamErrorOf(error, this.#client.describe());
+    return error as Error;
+  }
+}

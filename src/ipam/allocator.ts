@@ -1,0 +1,102 @@
+// The room's door: the four calls that change something, put together from pools, addresses and releases.
+import type { Address } from '../net/address.js';
+import { formatAddress } from '../net/address.js';
+import { formatPrefix } from '../net/prefix.js';
+import { type AddressAsk, Addresses } from './addresses.js';
+import { Backlog } from './backlog.js';
+import { IpamError } from './errors.js';
+import type { Grant } from './grant.js';
+import type { PoolRef } from './pool-id.js';
+import { PoolRemoval } from './pool-removal.js';
+import { type PoolAsk, Pools } from './pools.js';
+import type { Predefined } from './predefined.js';
+import { Releases } from './releases.js';
+import type { Deadline, Store } from './store.js';
+import type { Self, Surroundings } from './surroundings.js';
+import { Views } from './views.js';
+
+/** What became of a release: an engine gets the same answer for each, for it never repeats one. */
+export type Released = 'released' | 'nothing to release' | 'queued';
+
+export class Allocator {
+  readonly #store: Store;
+  readonly #backlog: Backlog;
+  readonly #releases: Releases;
+  readonly #addresses: Addresses;
+  readonly #pools: Pools;
+  readonly #removal: PoolRemoval;
+
+  /** `report` hears of queued work that failed for good. */
+  constructor(
+    store: Store,
+    self: Self,
+    around: Surroundings,
+    predefined: readonly Predefined[],
+    report: (what: string, error: unknown) => void,
+  ) {
+    const views = new Views(store);
+    this.#store = store;
+    this.#backlog = new Backlog(around, report);
+    this.#releases = new Releases(store, self, around, this.#backlog);
+    this.#addresses = new Addresses(store, self, around, views, this.#releases);
+    this.#removal = new PoolRemoval(store, self, around, views, this.#releases);
+    this.#pools = new Pools(store, self, around, views, this.#removal, predefined);
+  }
+
+  /** Releases and undos that wait for the store. */
+  get pending(): number {
+    return this.#backlog.pending;
+  }
+
+  /** Errors: overlap, no_pool_left, contended, and those of the store. */
+  requestPool(ask: PoolAsk, by: Deadline): Promise<Grant<PoolRef>> {
+    const undoIf = (settled: Promise<boolean>, pool: PoolRef) =>
+      this.#backlog.addIf(settled, `undo of pool ${formatPrefix(pool.prefix)}`, async (until) => {
+        await this.#removal.release(pool, until);
+      });
+    return this.#pools.request(ask, undoIf, by);
+  }
+
+  /** Errors: unknown_pool, not_assignable, taken, pool_exhausted, contended, and those of the store. */
+  requestAddress(ask: AddressAsk, by: Deadline): Promise<Grant<Address>> {
+    return this.#addresses.request(ask, by);
+  }
+
+  /** Never fails: with the store away the release is kept in memory, and frees nothing that came after it. */
+  releaseAddress(pool: PoolRef, address: Address, by: Deadline): Promise<Released> {
+    const known = this.#store.seen();
+    const release = async (until: Deadline) => {
+      const freed = await this.#releases.release(pool, address, () => known, until);
+      if (freed) this.#addresses.freed(pool);
+      return freed;
+    };
+    return this.#orQueue(`release of ${formatAddress(address)} in ${formatPrefix(pool.prefix)}`, release, by);
+  }
+
+  /** Never fails, as above. Unknown joins and those of other nodes are left alone. */
+  releasePool(pool: PoolRef, by: Deadline): Promise<Released> {
+    this.#addresses.forget(pool);
+    const release = (until: Deadline) => this.#removal.release(pool, until);
+    return this.#orQueue(`release of pool ${formatPrefix(pool.prefix)}`, release, by);
+  }
+
+  /** Runs an undo now, and again later should the store be away. */
+  undo(grant: Grant<unknown>, what: string): void {
+    this.#backlog.add(`undo of ${what}`, (by) => grant.undo(by));
+  }
+
+  /** Waits at most `ms` for queued work; true if all of it is done. */
+  close(ms: number): Promise<boolean> {
+    return this.#backlog.drain(ms);
+  }
+
+  async #orQueue(what: string, release: (by: Deadline) => Promise<boolean>, by: Deadline): Promise<Released> {
+    try {
+      return (await release(by)) ? 'released' : 'nothing to release';
+    } catch (error) {
+      if (!(error instanceof IpamError) || (error.kind !== 'unavailable' && error.code !== 'contended')) throw error;
+      this.#backlog.add(what, async (until) => void (await release(until)));
+      return 'queued';
+    }
+  }
+}

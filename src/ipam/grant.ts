@@ -1,0 +1,12 @@
+// What a granted request brings back: the thing, and how to give it back should nobody have received it.
+import type { Deadline } from './store.js';
+
+export interface Grant<R> {
+  readonly reply: R;
+  /** Written by this grant and by no other; what an undo looks for. */
+  readonly token: string;
+  /** Transactions it took, the winning one included. */
+  readonly attempts: number;
+  /** Safe to repeat. Takes back this very grant only, and puts back what it replaced. */
+  undo(by: Deadline): Promise<void>;
+}

@@ -1,0 +1,136 @@
+// The names of all records, relative to IPAM_PREFIX. Order is meaning: addresses are written at full width, so that a
+// range of keys is a range of addresses; the families are apart, because their digits would interleave.
+import { type Address, formatWide, parseWide } from '../net/address.js';
+import { formatWidePrefix, lastOf, type Prefix, type Range } from '../net/prefix.js';
+import {
+  type ClaimRecord,
+  decodeClaim,
+  decodeGuard,
+  decodeHolder,
+  decodeJoin,
+  decodeNode,
+  decodePool,
+  type GuardRecord,
+  type HolderRecord,
+  type JoinRecord,
+  type NodeRecord,
+  type PoolRecord,
+} from './records.js';
+import type { Key, Span } from './store.js';
+
+/** A subnet in an address space: the unit that pools, joins, claims and holders belong to. */
+export interface Subnet {
+  readonly space: string;
+  readonly prefix: Prefix;
+}
+
+/** `local/v4/010.066.000.000-24` */
+function path({ space, prefix }: Subnet): string {
+  return `${space}/v${prefix.family}/${formatWidePrefix(prefix)}`;
+}
+
+/** The least key above every key that begins with `text/`. */
+function after(text: string): string {
+  return `${text}0`;
+}
+
+export function guardKey(space: string): Key<GuardRecord> {
+  return { key: `spaces/${space}`, decode: decodeGuard };
+}
+
+export function poolKey(subnet: Subnet): Key<PoolRecord> {
+  return { key: `pools/${path(subnet)}`, decode: decodePool };
+}
+
+export function joinKey(subnet: Subnet, join: string): Key<JoinRecord> {
+  return { key: `joins/${path(subnet)}/${join}`, decode: decodeJoin };
+}
+
+export function claimKey(subnet: Subnet, address: Address): Key<ClaimRecord> {
+  return { key: `claims/${path(subnet)}/${formatWide(address)}`, decode: decodeClaim };
+}
+
+export function holderKey(subnet: Subnet, address: Address, join: string): Key<HolderRecord> {
+  return { key: `holders/${path(subnet)}/${formatWide(address)}/${join}`, decode: decodeHolder };
+}
+
+export function nodeKey(node: string): Key<NodeRecord> {
+  return { key: `nodes/${node}`, decode: decodeNode };
+}
+
+/** Pools of a space and family, of any length, whose network address lies between the two ends of the range. */
+export function poolsIn(space: string, { family, from, to }: Range): Span<PoolRecord> {
+  const root = `pools/${space}/v${family}`;
+  return {
+    from: `${root}/${formatWide({ family, value: from })}-`,
+    to: `${root}/${formatWide({ family, value: to })}.`,
+    decode: decodePool,
+  };
+}
+
+/** Pools that may overlap the block, if there are any: the last of them does so exactly if any does. */
+export function poolsUpTo(space: string, prefix: Prefix): Span<PoolRecord> {
+  return poolsIn(space, { family: prefix.family, from: 0n, to: lastOf(prefix) });
+}
+
+export function poolsOf(space: string): Span<PoolRecord> {
+  return { from: `pools/${space}/`, to: after(`pools/${space}`), decode: decodePool };
+}
+
+export function joinsOf(subnet: Subnet): Span<JoinRecord> {
+  return { from: `joins/${path(subnet)}/`, to: after(`joins/${path(subnet)}`), decode: decodeJoin };
+}
+
+/** All joins of the subnet but one, as two spans round its key. */
+export function otherJoins(subnet: Subnet, join: string): [Span<JoinRecord>, Span<JoinRecord>] {
+  const all = joinsOf(subnet);
+  const { key } = joinKey(subnet, join);
+  return [
+    { ...all, to: key },
+    { ...all, from: `${key}\0` },
+  ];
+}
+
+export function claimsOf(subnet: Subnet): Span<ClaimRecord> {
+  return { from: `claims/${path(subnet)}/`, to: after(`claims/${path(subnet)}`), decode: decodeClaim };
+}
+
+export function claimsIn(subnet: Subnet, { family, from, to }: Range): Span<ClaimRecord> {
+  return {
+    from: claimKey(subnet, { family, value: from }).key,
+    to: `${claimKey(subnet, { family, value: to }).key}\0`,
+    decode: decodeClaim,
+  };
+}
+
+export function holdersOf(subnet: Subnet): Span<HolderRecord> {
+  return { from: `holders/${path(subnet)}/`, to: after(`holders/${path(subnet)}`), decode: decodeHolder };
+}
+
+export function holdersAt(subnet: Subnet, address: Address): Span<HolderRecord> {
+  const root = `holders/${path(subnet)}/${formatWide(address)}`;
+  return { from: `${root}/`, to: after(root), decode: decodeHolder };
+}
+
+/** The rest of the span behind that key. */
+export function behind<R>(span: Span<R>, key: string): Span<R> {
+  return { ...span, from: `${key}\0` };
+}
+
+export function addressOfClaim(key: string): Address {
+  return parseWide(key.slice(key.lastIndexOf('/') + 1));
+}
+
+export function prefixOfPool(key: string): Prefix {
+  const [network, length] = key.slice(key.lastIndexOf('/') + 1).split('-') as [string, string];
+  const { family, value } = parseWide(network);
+  return { family, first: value, length: Number(length) };
+}
+
+export function joinOf(key: string): string {
+  return key.slice(key.lastIndexOf('/') + 1);
+}
+
+export function addressOfHolder(key: string): Address {
+  return addressOfClaim(key.slice(0, key.lastIndexOf('/')));
+}

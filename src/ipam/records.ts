@@ -1,0 +1,81 @@
+// What the records say, and how their JSON is understood. Refuses to know where they are kept.
+import { z } from 'zod';
+import { IpamError } from './errors.js';
+
+const text = z.string();
+
+/** The guard of a space: every change of its set of pools compares and rewrites it. Absent when there is no pool. */
+const guard = z.looseObject({ token: text });
+
+/** One subnet. `gateway` remembers the address last chosen for it, so that every network of the subnet gets the same. */
+const pool = z.looseObject({
+  state: z.enum(['open', 'closing']),
+  gateway: text.optional(),
+  since: text,
+  token: text,
+});
+
+/** One RequestPool's membership: `shared` lists what `--ipam-opt aux=` declared. */
+const join = z.looseObject({
+  node: text,
+  boot: text,
+  range: text.optional(),
+  shared: z.array(text).optional(),
+  since: text,
+  token: text,
+});
+
+/** Somebody holds the address. A shared one belongs to its holders, whose records say who they are. */
+const claim = z.looseObject({
+  kind: z.enum(['endpoint', 'unsure', 'shared', 'cooling', 'reserved', 'swarm', 'foreign']),
+  node: text.optional(),
+  boot: text.optional(),
+  join: text.optional(),
+  name: text.optional(),
+  mac: text.optional(),
+  since: text,
+  token: text,
+});
+
+/** One join's part in a shared address. */
+const holder = z.looseObject({
+  role: z.enum(['gateway', 'aux']),
+  node: text,
+  boot: text,
+  since: text,
+  token: text,
+});
+
+/** A host, bound to its machine. `boot` changes only while no session of another boot lives. */
+const node = z.looseObject({ machine: text, boot: text, since: text });
+
+export type GuardRecord = z.infer<typeof guard>;
+export type PoolRecord = z.infer<typeof pool>;
+export type JoinRecord = z.infer<typeof join>;
+export type ClaimRecord = z.infer<typeof claim>;
+export type HolderRecord = z.infer<typeof holder>;
+export type NodeRecord = z.infer<typeof node>;
+
+function decoder<R>(schema: z.ZodType<R>): (json: unknown, key: string) => R {
+  return (json, key) => {
+    const parsed = schema.safeParse(json);
+    if (parsed.success) return parsed.data;
+    const issue = parsed.error.issues[0]!;
+    throw new IpamError(
+      'bad_record',
+      `the record ${key} cannot be understood (${issue.path.join('.') || 'value'}: ${issue.message})`,
+    );
+  };
+}
+
+export const decodeGuard = decoder<GuardRecord>(guard);
+export const decodePool = decoder<PoolRecord>(pool);
+export const decodeJoin = decoder<JoinRecord>(join);
+export const decodeHolder = decoder<HolderRecord>(holder);
+export const decodeNode = decoder<NodeRecord>(node);
+
+/** Total: a claim that nobody can read is somebody's all the same, and is never given to another. */
+export function decodeClaim(json: unknown): ClaimRecord {
+  const parsed = claim.safeParse(json);
+  return parsed.success ? parsed.data : { kind: 'foreign', since: '', token: '' };
+}

@@ -1,0 +1,19 @@
+// What decisions need from outside and must not fetch themselves: who we are, time, randomness.
+
+/** The host that this process answers for, in its present boot. */
+export interface Self {
+  readonly node: string;
+  readonly boot: string;
+}
+
+export interface Surroundings {
+  /** Wall clock, for people who read records; nothing is decided by it. */
+  now(): Date;
+  /** Monotonic milliseconds, the scale of a Deadline. */
+  millis(): number;
+  /** 16 hexadecimal digits, never twice. */
+  token(): string;
+  /** Uniform in 0 <= n < bound. */
+  below(bound: bigint): bigint;
+  pause(ms: number): Promise<void>;
+}

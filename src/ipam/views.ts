@@ -1,0 +1,64 @@
+// What this process last saw of the pools and joins it serves: two small records a join, nothing that grows with a
+// pool's claims. Every claim compares their versions, so an old view costs a retry, never correctness.
+import { formatPrefix } from '../net/prefix.js';
+import { IpamError } from './errors.js';
+import { joinKey, poolKey } from './keyspace.js';
+import type { PoolRef } from './pool-id.js';
+import type { JoinRecord, PoolRecord } from './records.js';
+import type { Condition, Deadline, Found, Store } from './store.js';
+
+export interface View {
+  readonly pool: Found<PoolRecord>;
+  readonly join: Found<JoinRecord>;
+}
+
+export class Views {
+  readonly #store: Store;
+  readonly #views = new Map<string, View>();
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  async of(ref: PoolRef, by: Deadline): Promise<View> {
+    const known = this.#views.get(ref.join);
+    if (known) return known;
+    const [pool, join] = await this.#store.read(viewOf(ref), by);
+    return this.set(ref, pool, join);
+  }
+
+  /** Takes in what a lost compare showed. Throws `unknown_pool` when the join has ended. */
+  set(ref: PoolRef, pool: Found<PoolRecord> | undefined, join: Found<JoinRecord> | undefined): View {
+    if (!pool || !join || pool.record.state !== 'open') {
+      this.drop(ref);
+      throw unknownPool(ref);
+    }
+    const view = { pool, join };
+    this.#views.set(ref.join, view);
+    return view;
+  }
+
+  drop(ref: PoolRef): void {
+    this.#views.delete(ref.join);
+  }
+}
+
+/** The two reads a view is made of. */
+export function viewOf(ref: PoolRef) {
+  return [{ one: poolKey(ref) }, { one: joinKey(ref, ref.join) }] as const;
+}
+
+/** That the pool's incarnation and the join are as in the view. */
+export function standing({ pool, join }: View, ref: PoolRef): Condition[] {
+  return [
+    { key: poolKey(ref), version: pool.version },
+    { key: joinKey(ref, ref.join), version: join.version },
+  ];
+}
+
+export function unknownPool({ space, prefix, join }: PoolRef): IpamError {
+  return new IpamError(
+    'unknown_pool',
+    `the network's membership ${join} in pool ${formatPrefix(prefix)} of address space ${space} is not in etcd any more; re-create the network`,
+  );
+}

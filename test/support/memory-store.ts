@@ -1,0 +1,111 @@
+// The in-memory double of the store port: a sorted map, one revision a commit, and switches for what can go wrong.
+import { IpamError } from '../../src/ipam/errors.js';
+import type { Answers, Change, Deadline, Found, Outcome, Query, Span, Store, Version } from '../../src/ipam/store.js';
+
+interface Entry {
+  readonly text: string;
+  readonly version: bigint;
+}
+
+export class MemoryStore implements Store {
+  #revision = 1n;
+  readonly #entries = new Map<string, Entry>();
+  /** False: grants are refused as if the session had gone and could not be made again. */
+  alive = true;
+  /** True: every call fails as if nobody answered. */
+  away = false;
+  /** Called before each commit is applied: the place to let somebody else go first. */
+  before: (change: Change<readonly Query[]>) => void | Promise<void> = () => undefined;
+  commits = 0;
+  reads = 0;
+
+  seen(): Version {
+    return String(this.#revision);
+  }
+
+  async read<const Q extends readonly Query[]>(queries: Q, by: Deadline): Promise<Answers<Q>> {
+    this.#reach(by);
+    this.reads++;
+    return this.#answer(queries);
+  }
+
+  async commit<const Q extends readonly Query[]>(change: Change<Q>, by: Deadline): Promise<Outcome<Q>> {
+    this.#reach(by);
+    await this.before(change);
+    this.commits++;
+    if (change.witness && !this.alive) throw new IpamError('unavailable', 'no session');
+    const holds = change.when.every((condition) =>
+      'none' in condition
+        ? this.#within(condition.none).length === 0
+        : (this.#entries.get(condition.key.key)?.version.toString() ?? null) === condition.version,
+    );
+    if (!holds) return { done: false, seen: this.#answer(change.otherwise) };
+    const touched = new Set<string>();
+    this.#revision++;
+    for (const write of change.write) {
+      const keys =
+        'removeAll' in write ? this.#within(write.removeAll) : ['put' in write ? write.put.key : write.remove.key];
+      for (const key of keys) {
+        if (touched.has(key)) throw new Error(`duplicate key ${key} in one change`);
+        touched.add(key);
+        if ('put' in write) this.#entries.set(key, { text: JSON.stringify(write.record), version: this.#revision });
+        else this.#entries.delete(key);
+      }
+    }
+    return { done: true, version: String(this.#revision) };
+  }
+
+  /** Every key with its decoded value, in order. */
+  keyspace(): Record<string, unknown> {
+    return Object.fromEntries(this.#keys().map((key) => [key, JSON.parse(this.#entries.get(key)!.text)]));
+  }
+
+  /** Writes behind the store's back, as another client of etcd would. */
+  plant(key: string, record: unknown): void {
+    this.#revision++;
+    if (record === undefined) this.#entries.delete(key);
+    else
+      this.#entries.set(key, {
+        text: typeof record === 'string' ? record : JSON.stringify(record),
+        version: this.#revision,
+      });
+  }
+
+  #reach(by: Deadline): void {
+    if (this.away) throw new IpamError('unavailable', 'the store is away');
+    if (performance.now() > by) throw new IpamError('deadline', 'too late');
+  }
+
+  #keys(): string[] {
+    return [...this.#entries.keys()].sort();
+  }
+
+  #within({ from, to }: Span<unknown>): string[] {
+    return this.#keys().filter((key) => key >= from && key < to);
+  }
+
+  #found(key: string, decode: (json: unknown, key: string) => unknown): Found<unknown> | undefined {
+    const entry = this.#entries.get(key);
+    if (!entry) return undefined;
+    let json: unknown;
+    try {
+      json = JSON.parse(entry.text);
+    } catch {
+      json = undefined;
+    }
+    return { key, record: decode(json, key), version: String(entry.version) };
+  }
+
+  #answer<Q extends readonly Query[]>(queries: Q): Answers<Q> {
+    return queries.map((query) => {
+      if ('one' in query) return this.#found(query.one.key, query.one.decode);
+      if ('count' in query) return this.#within(query.count).length;
+      const keys = this.#within('span' in query ? query.span : query.keys);
+      if ('span' in query && query.last) keys.reverse();
+      const page = query.limit > 0 ? keys.slice(0, query.limit) : keys;
+      const more = page.length < keys.length;
+      if ('keys' in query) return { keys: page, more };
+      return { found: page.map((key) => this.#found(key, query.span.decode)), more };
+    }) as Answers<Q>;
+  }
+}
