@@ -104,6 +104,8 @@ const CONNECTING: readonly (readonly [RegExp, string])[] = [
   [/ETIMEDOUT/, 'no answer'],
   [/ENOENT/, 'no such socket'],
   [/wrong version number|packet length too long|record layer/i, 'TLS: the other side does not speak TLS'],
+  [/before secure TLS connection/, 'TLS: the handshake was cut short (is TLS spoken there?)'],
+  [/^Failed to connect/, 'the connection was closed at once (is TLS wanted there?)'],
   [/certificate required|handshake failure|bad certificate/i, 'TLS: etcd wants a client certificate it trusts'],
   [
     /self.signed certificate|unable to (verify|get)|unknown ca/i,
