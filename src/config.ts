@@ -16,13 +16,21 @@ export interface TlsFiles {
   readonly key?: Buffer;
 }
 
+/** The same three files by path: the engine reads them itself, so one certificate is for both sides. */
+export interface TlsPaths {
+  readonly caFile: string;
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
 /** Durations are milliseconds. */
 export interface Settings<Pools> {
   readonly etcd: {
     readonly endpoints: readonly string[];
     /** Present exactly when the endpoints are https. */
     readonly tls?: TlsFiles;
-    readonly user?: { readonly name: string; readonly password: string };
+    readonly username?: string;
+    readonly password?: string;
   };
   /** Begins and ends with a slash. */
   readonly prefix: string;
@@ -33,7 +41,7 @@ export interface Settings<Pools> {
   readonly machineId?: string;
   /** Undefined where only TCP is served. */
   readonly socket?: string;
-  readonly listen?: kinds.Listen & { readonly tls?: Required<TlsFiles> };
+  readonly listen?: kinds.Listen & { readonly tls?: Required<TlsFiles> & { readonly engine: TlsPaths } };
   /** Undefined: off. */
   readonly opsListen?: kinds.Listen;
   readonly pools: Pools;
@@ -131,18 +139,16 @@ export function loadSettings<Pools>(
 ): Settings<Pools> {
   const texts = new Map<SettingName, string>();
   const values: Partial<Record<SettingName, unknown>> = {};
-  const problems: string[] = [];
+  const problems: Problems = new Map();
   for (const [key, kind] of Object.entries(schema(parsePools)) as [SettingName, z.ZodType][]) {
     const text = textOf(environment, key);
     if (text !== undefined) texts.set(key, text);
     const result = kind.safeParse(text ?? (key === 'IPAM_NODE' ? host : undefined));
     if (result.success) values[key] = result.data;
-    else if (text === undefined)
-      problems.push(`${key} is unset, and the host's name "${host}" will not do: ${result.error.issues[0]!.message}`);
-    else problems.push(`${shown(key, text)}: ${result.error.issues[0]!.message}`);
+    else problems.set(key, `${given(key, text, host)}: ${result.error.issues[0]!.message}`);
   }
-  problems.push(...disagreements(texts, values as Partial<Values<Pools>>));
-  if (problems.length > 0) throw new SettingsError(problems);
+  findDisagreements(texts, values as Partial<Values<Pools>>, problems);
+  if (problems.size > 0) throw new SettingsError(SETTING_NAMES.flatMap((key) => problems.get(key) ?? []));
   return assemble(values as Values<Pools>, warnings(environment, values as Values<Pools>));
 }
 
@@ -153,15 +159,26 @@ function textOf(environment: Environment, key: SettingName): string | undefined 
   return text.trim() !== '' || key === 'IPAM_OPS_LISTEN' ? text.trim() : undefined;
 }
 
+const given = (key: SettingName, text: string | undefined, host: string) =>
+  text === undefined ? `${key} is unset, and the host's name "${host}" will not do` : shown(key, text);
+
 function shown(key: SettingName, text: string): string {
   if (SECRETS.has(key)) return `${key} (not shown)`;
   return `${key} is "${text.replace(/\/\/[^/,]*@/g, '//***@')}"`;
 }
 
-/** What is wrong between settings that are each well formed. */
-function disagreements<Pools>(texts: ReadonlyMap<SettingName, string>, values: Partial<Values<Pools>>): string[] {
-  const problems: string[] = [];
-  const wrong = (key: SettingName, why: string) => problems.push(`${shown(key, texts.get(key) ?? '')}: ${why}`);
+/** The first thing wrong with each setting. */
+type Problems = Map<SettingName, string>;
+
+/** Adds what is wrong between settings that are each well formed. */
+function findDisagreements<Pools>(
+  texts: ReadonlyMap<SettingName, string>,
+  values: Partial<Values<Pools>>,
+  problems: Problems,
+): void {
+  const wrong = (key: SettingName, why: string) => {
+    if (!problems.has(key)) problems.set(key, `${shown(key, texts.get(key) ?? '')}: ${why}`);
+  };
   const needs = (key: SettingName, other: SettingName) => {
     if (texts.has(key) && !texts.has(other)) wrong(key, `needs ${other} too`);
   };
@@ -194,7 +211,6 @@ function disagreements<Pools>(texts: ReadonlyMap<SettingName, string>, values: P
     const unfit = unfitForTls(tlsFiles(ca, cert, key));
     if (unfit) wrong(ca && !cert ? `${room}_CA_FILE` : `${room}_CERT_FILE`, unfit);
   }
-  return problems;
 }
 
 const secure = (endpoints: readonly string[]) => endpoints[0]!.startsWith('https:');
@@ -225,22 +241,20 @@ function warnings<Pools>(environment: Environment, values: Values<Pools>): strin
 
 function assemble<Pools>(v: Values<Pools>, found: string[]): Settings<Pools> {
   const password = v.ETCD_PASSWORD ?? v.ETCD_PASSWORD_FILE?.content.toString('utf8').replace(/\r?\n$/, '');
-  const listenTls = tlsFiles(v.IPAM_TLS_CA_FILE, v.IPAM_TLS_CERT_FILE, v.IPAM_TLS_KEY_FILE);
   const socket = v.IPAM_SOCKET ?? (v.IPAM_LISTEN ? undefined : DEFAULT_SOCKET);
   return {
     etcd: {
       endpoints: v.ETCD_ENDPOINTS,
       ...(secure(v.ETCD_ENDPOINTS) && { tls: tlsFiles(v.ETCD_CA_FILE, v.ETCD_CERT_FILE, v.ETCD_KEY_FILE) }),
-      ...(v.ETCD_USERNAME && { user: { name: v.ETCD_USERNAME, password: password! } }),
+      ...(v.ETCD_USERNAME && { username: v.ETCD_USERNAME }),
+      ...(password && { password }),
     },
     prefix: v.IPAM_PREFIX,
     swarm: v.IPAM_SWARM ?? '',
     node: v.IPAM_NODE,
     ...(v.IPAM_MACHINE_ID && { machineId: v.IPAM_MACHINE_ID }),
     ...(socket && { socket }),
-    ...(v.IPAM_LISTEN && {
-      listen: { ...v.IPAM_LISTEN, ...(listenTls.ca && { tls: listenTls as Required<TlsFiles> }) },
-    }),
+    ...(v.IPAM_LISTEN && { listen: { ...v.IPAM_LISTEN, ...listenTls(v) } }),
     ...(v.IPAM_OPS_LISTEN && { opsListen: v.IPAM_OPS_LISTEN }),
     pools: v.IPAM_POOLS,
     sessionTtl: v.IPAM_SESSION_TTL,
@@ -253,4 +267,10 @@ function assemble<Pools>(v: Values<Pools>, found: string[]): Settings<Pools> {
     logLevel: v.LOG_LEVEL,
     warnings: found,
   };
+}
+
+function listenTls<Pools>({ IPAM_TLS_CA_FILE: ca, IPAM_TLS_CERT_FILE: cert, IPAM_TLS_KEY_FILE: key }: Values<Pools>) {
+  if (!ca || !cert || !key) return undefined;
+  const engine: TlsPaths = { caFile: ca.path, certFile: cert.path, keyFile: key.path };
+  return { tls: { ca: ca.content, cert: cert.content, key: key.content, engine } };
 }

@@ -1,0 +1,86 @@
+// The log: which lines appear, and what they hold.
+import { expect } from 'chai';
+import type { LogLevel } from '../../src/config.js';
+import { type Decision, logDecision, openLog } from '../../src/log.js';
+
+function collecting(level: LogLevel = 'info') {
+  const lines: Record<string, unknown>[] = [];
+  const log = openLog({ level, node: 'host-a', to: { write: (text) => void lines.push(JSON.parse(text)) } });
+  return { log, lines };
+}
+
+const granted: Decision = {
+  call: 'RequestAddress',
+  outcome: 'granted',
+  space: 'local',
+  pool: '10.66.0.0/24',
+  address: '10.66.0.7',
+  token: 'a3f0',
+  attempts: 1,
+  ms: 1.23456,
+};
+
+describe('the log', () => {
+  it('has one JSON line a decision, with an ISO time and the node, and no pid or host', () => {
+    const { log, lines } = collecting();
+    logDecision(log, granted);
+    expect(lines).to.have.length(1);
+    const { time, ...rest } = lines[0]!;
+    expect(time).to.match(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+    expect(rest).to.deep.equal({
+      level: 'info',
+      node: 'host-a',
+      call: 'RequestAddress',
+      space: 'local',
+      pool: '10.66.0.0/24',
+      address: '10.66.0.7',
+      token: 'a3f0',
+      outcome: 'granted',
+      attempts: 1,
+      ms: 1.2,
+      msg: 'RequestAddress 10.66.0.7 granted',
+    });
+  });
+
+  it('writes only the named fields, whatever else an object carries', () => {
+    const { log, lines } = collecting();
+    logDecision(log, { ...granted, password: 's3cret' } as Decision);
+    expect(JSON.stringify(lines)).not.to.contain('s3cret');
+  });
+
+  const levels: readonly [Decision['outcome'], string][] = [
+    ['granted', 'info'],
+    ['released', 'info'],
+    ['refused', 'warn'],
+    ['undone', 'warn'],
+    ['failed', 'error'],
+  ];
+  for (const [outcome, level] of levels) {
+    it(`puts what was ${outcome} at ${level}`, () => {
+      const { log, lines } = collecting();
+      logDecision(log, { ...granted, outcome });
+      expect(lines[0]?.level).to.equal(level);
+    });
+  }
+
+  it('at error shows failures alone', () => {
+    const { log, lines } = collecting('error');
+    for (const [outcome] of levels) logDecision(log, { ...granted, outcome });
+    expect(lines.map((line) => line.outcome)).to.deep.equal(['failed']);
+  });
+
+  it('at silent shows nothing', () => {
+    const { log, lines } = collecting('silent');
+    logDecision(log, { ...granted, outcome: 'failed' });
+    expect(lines).to.deep.equal([]);
+  });
+
+  it('gives a refusal as its message with the cause, and a defect with its stack', () => {
+    const { log, lines } = collecting();
+    const cause = new Error('connection refused');
+    logDecision(log, { ...granted, outcome: 'failed', error: new Error('etcd does not answer', { cause }) });
+    logDecision(log, { ...granted, outcome: 'failed', error: new TypeError('x is not a function') });
+    expect(lines[0]?.error).to.equal('etcd does not answer: connection refused');
+    expect(lines[1]?.error).to.match(/^TypeError: x is not a function\n {4}at /);
+  });
+});
