@@ -1,0 +1,185 @@
+// From the words of an engine to what the allocator understands, and strict about them. Decides nothing.
+
+import type { AddressAsk } from '../ipam/addresses.js';
+import { type Code, IpamError } from '../ipam/errors.js';
+import { type PoolRef, parsePoolId } from '../ipam/pool-id.js';
+import type { PoolAsk } from '../ipam/pools.js';
+import { type Address, BITS, NetError, parseAddress } from '../net/address.js';
+import {
+  contains,
+  equal,
+  formatPrefix,
+  intersect,
+  isInside,
+  type Prefix,
+  parsePrefix,
+  rangeOf,
+  usable,
+} from '../net/prefix.js';
+import { specialIn } from '../net/special.js';
+import type { AddressRequest, AddressSpaces, Options, PoolRequest } from './ipam.js';
+
+export const SPACES: AddressSpaces = { local: 'local', global: 'global' };
+
+/** Keys of libnetwork (netlabel/labels.go, ipamapi/labels.go); the name comes from engines 29 on. */
+const TYPE = 'RequestAddressType';
+const GATEWAY = 'com.docker.network.gateway';
+const NAME = 'com.docker.network.endpoint.name';
+const MAC = 'com.docker.network.endpoint.macaddress';
+
+const SPACE_NAME = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
+const MAC_ADDRESS = /^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/;
+const LONGEST_NAME = 255;
+
+/** Errors: unknown_space, unsupported, bad_pool, bad_address, bad_request. */
+export function poolAsk(request: PoolRequest): PoolAsk {
+  const space = spaceOf(request);
+  const shared = sharedOf(request.options);
+  if (request.pool === '') {
+    if (request.subPool !== '')
+      throw new IpamError('bad_pool', `range ${request.subPool} needs a pool: pass --subnet with --ip-range`);
+    return { space, pool: { any: request.v6 ? 6 : 4 }, shared };
+  }
+  const pool = door('bad_pool', 'pool', () => parsePrefix(request.pool));
+  if (pool.first === 0n && request.pool.startsWith(pool.family === 4 ? '0.0.0.0/' : '::/')) {
+    const longest = BITS[pool.family] - 2;
+    if (pool.length < 1 || pool.length > longest) {
+      throw new IpamError(
+        'bad_pool',
+        `pool ${request.pool} asks for any network of /${pool.length}; the size must be between /1 and /${longest}`,
+      );
+    }
+    if (request.subPool !== '')
+      throw new IpamError(
+        'bad_pool',
+        `range ${request.subPool} needs a pool that is known beforehand, not ${request.pool}`,
+      );
+    return { space, pool: { any: pool.family, length: pool.length }, shared };
+  }
+  const special = specialIn(pool);
+  if (special)
+    throw new IpamError('bad_pool', `pool ${formatPrefix(pool)} holds addresses that no host can have: ${special}`);
+  const stray = shared.find((address) => !contains(pool, address));
+  if (stray) throw outside(stray, pool, request.options?.get('aux') ?? '');
+  const range = request.subPool === '' ? undefined : rangeIn(pool, request.subPool);
+  return { space, pool, ...(range && { range }), shared };
+}
+
+/** Errors: unknown_pool, outside_pool, bad_address, bad_request. */
+export function addressAsk(request: AddressRequest, requireMac: boolean): AddressAsk {
+  const pool = knownPool(request.poolId);
+  const address =
+    request.address === '' ? undefined : door('bad_address', 'address', () => parseAddress(request.address));
+  if (address && !contains(pool.prefix, address)) throw outside(address, pool.prefix, request.address);
+  const name = nameOf(request.options);
+  const mac = macOf(request.options);
+  const named = { ...(name && { name }), ...(mac && { mac }) };
+  const place = { pool, ...(address && { address }) };
+  if (request.options?.get(TYPE) === GATEWAY) return { ...place, purpose: 'gateway' };
+  if (name || mac || !address) return { ...place, purpose: 'endpoint', ...named };
+  return { ...place, purpose: requireMac ? 'aux' : 'unsure' };
+}
+
+/** Undefined where there cannot be anything to release. */
+export function releaseAsk(request: {
+  readonly poolId: string;
+  readonly address: string;
+}): { pool: PoolRef; address: Address } | undefined {
+  const pool = parsePoolId(request.poolId);
+  try {
+    const address = parseAddress(request.address);
+    return pool && contains(pool.prefix, address) ? { pool, address } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function spaceOf({ addressSpace, options }: PoolRequest): string {
+  const known = [SPACES.local, SPACES.global];
+  if (!known.includes(addressSpace)) {
+    throw new IpamError(
+      'unknown_space',
+      `address space "${addressSpace}" is not known: this driver serves ${known.join(' and ')}`,
+    );
+  }
+  if (addressSpace === SPACES.global) {
+    throw new IpamError(
+      'unsupported',
+      'swarm-scoped networks (address space global) are not supported by this version; use networks of the nodes themselves',
+    );
+  }
+  const name = options?.get('space');
+  if (name === undefined) return addressSpace;
+  if (!SPACE_NAME.test(name) || known.includes(name)) {
+    throw new IpamError(
+      'bad_request',
+      `--ipam-opt space=${name} is not a name of 1 to 32 characters of a-z, 0-9 and -, other than local and global`,
+    );
+  }
+  return `${addressSpace}.${name}`;
+}
+
+function sharedOf(options: Options): Address[] {
+  const text = options?.get('aux') ?? '';
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+    .map((part) => door('bad_address', '--ipam-opt aux', () => parseAddress(part)));
+}
+
+function rangeIn(pool: Prefix, text: string): Prefix | undefined {
+  const range = door('bad_pool', 'range', () => parsePrefix(text));
+  if (!isInside(range, pool))
+    throw new IpamError('bad_pool', `range ${formatPrefix(range)} is not inside pool ${formatPrefix(pool)}`);
+  if (equal(range, pool)) return undefined;
+  const { from, to } = intersect(rangeOf(range), usable(pool));
+  if (to < from)
+    throw new IpamError('bad_pool', `range ${formatPrefix(range)} of pool ${formatPrefix(pool)} has no usable address`);
+  return range;
+}
+
+function knownPool(poolId: string): PoolRef {
+  const pool = parsePoolId(poolId);
+  if (!pool)
+    throw new IpamError(
+      'unknown_pool',
+      `pool id "${poolId.slice(0, 120)}" was not made by this driver; re-create the network`,
+    );
+  return pool;
+}
+
+function nameOf(options: Options): string | undefined {
+  const name = options?.get(NAME);
+  if (name !== undefined && name.length > LONGEST_NAME) {
+    throw new IpamError(
+      'bad_request',
+      `the endpoint name has ${name.length} characters; at most ${LONGEST_NAME} are allowed`,
+    );
+  }
+  return name === '' ? undefined : name;
+}
+
+function macOf(options: Options): string | undefined {
+  const mac = options?.get(MAC)?.toLowerCase();
+  if (mac !== undefined && mac !== '' && !MAC_ADDRESS.test(mac)) {
+    throw new IpamError('bad_request', `"${mac.slice(0, 60)}" is not a MAC address such as 02:42:0a:42:00:02`);
+  }
+  return mac === '' ? undefined : mac;
+}
+
+function outside(address: Address, pool: Prefix, text: string): IpamError {
+  return new IpamError(
+    'outside_pool',
+    `${address.family === pool.family ? '' : `IPv${address.family} address `}${text} is outside pool ${formatPrefix(pool)}`,
+  );
+}
+
+function door<T>(code: Code, what: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (error instanceof NetError) throw new IpamError(code, `${what} ${error.message}`, { cause: error });
+    throw error;
+  }
+}

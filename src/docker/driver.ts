@@ -1,0 +1,131 @@
+// Our driver as an Ipam: asks the allocator, words the replies, tells every decision. Knows no store and no socket.
+import type { Allocator, Released } from '../ipam/allocator.js';
+import { IpamError } from '../ipam/errors.js';
+import type { Grant } from '../ipam/grant.js';
+import { formatPoolId, parsePoolId } from '../ipam/pool-id.js';
+import { formatAddress } from '../net/address.js';
+import { formatPrefix } from '../net/prefix.js';
+import { addressAsk, poolAsk, releaseAsk, SPACES } from './asks.js';
+import type {
+  AddressReply,
+  AddressRequest,
+  AddressSpaces,
+  Call,
+  Capabilities,
+  Ipam,
+  PoolReply,
+  PoolRequest,
+} from './ipam.js';
+
+/** What one call came to, before it was delivered. */
+export interface Told {
+  readonly call: 'RequestPool' | 'ReleasePool' | 'RequestAddress' | 'ReleaseAddress';
+  readonly outcome: 'granted' | 'refused' | 'failed' | 'undone' | Released;
+  readonly ms: number;
+  readonly space?: string;
+  readonly pool?: string;
+  readonly address?: string;
+  readonly token?: string;
+  readonly attempts?: number;
+  readonly error?: unknown;
+}
+
+/** The part of a Told that says what is spoken of. */
+type Subject = Pick<Told, 'call' | 'space' | 'pool' | 'address'>;
+
+export class Driver implements Ipam {
+  readonly #allocator: Allocator;
+  readonly #requireMac: boolean;
+  readonly #tell: (told: Told) => void;
+
+  /** `requireMac`: IPAM_REQUIRE_MAC. */
+  constructor(allocator: Allocator, requireMac: boolean, tell: (told: Told) => void) {
+    this.#allocator = allocator;
+    this.#requireMac = requireMac;
+    this.#tell = tell;
+  }
+
+  getCapabilities(): Capabilities {
+    return { requiresMacAddress: this.#requireMac, requiresRequestReplay: false };
+  }
+
+  getDefaultAddressSpaces(): AddressSpaces {
+    return SPACES;
+  }
+
+  requestPool(request: PoolRequest, call: Call): Promise<PoolReply> {
+    const subject: Subject = { call: 'RequestPool', space: request.addressSpace, pool: request.pool };
+    return this.#granting(subject, call, async () => {
+      const grant = await this.#allocator.requestPool(poolAsk(request), call.deadline);
+      const { space, prefix } = grant.reply;
+      const pool = formatPrefix(prefix);
+      return { grant, told: { space, pool }, reply: { poolId: formatPoolId(grant.reply), pool } };
+    });
+  }
+
+  requestAddress(request: AddressRequest, call: Call): Promise<AddressReply> {
+    const subject: Subject = { call: 'RequestAddress', ...poolOf(request.poolId), address: request.address };
+    return this.#granting(subject, call, async () => {
+      const ask = addressAsk(request, this.#requireMac);
+      const grant = await this.#allocator.requestAddress(ask, call.deadline);
+      const address = formatAddress(grant.reply);
+      return { grant, told: { address }, reply: { address: `${address}/${ask.pool.prefix.length}` } };
+    });
+  }
+
+  releasePool({ poolId }: { readonly poolId: string }, call: Call): Promise<void> {
+    const pool = parsePoolId(poolId);
+    return this.#releasing({ call: 'ReleasePool', ...poolOf(poolId) }, async () =>
+      pool ? this.#allocator.releasePool(pool, call.deadline) : 'nothing to release',
+    );
+  }
+
+  releaseAddress(request: { readonly poolId: string; readonly address: string }, call: Call): Promise<void> {
+    const ask = releaseAsk(request);
+    return this.#releasing({ call: 'ReleaseAddress', ...poolOf(request.poolId), address: request.address }, async () =>
+      ask ? this.#allocator.releaseAddress(ask.pool, ask.address, call.deadline) : 'nothing to release',
+    );
+  }
+
+  async #granting<R>(
+    subject: Subject,
+    call: Call,
+    ask: () => Promise<{ grant: Grant<unknown>; told: Partial<Subject>; reply: R }>,
+  ): Promise<R> {
+    const started = performance.now();
+    try {
+      const { grant, told, reply } = await ask();
+      const { token, attempts } = grant;
+      const granted = { ...subject, ...told, token };
+      call.onUndelivered(async () => {
+        this.#allocator.undo(grant, `${subject.call} ${told.address ?? told.pool}`);
+        this.#tell({ ...granted, outcome: 'undone', ms: performance.now() - started });
+      });
+      this.#tell({ ...granted, outcome: 'granted', attempts, ms: performance.now() - started });
+      return reply;
+    } catch (error) {
+      throw this.#refused(subject, started, error);
+    }
+  }
+
+  async #releasing(subject: Subject, release: () => Promise<Released>): Promise<void> {
+    const started = performance.now();
+    try {
+      const outcome = await release();
+      this.#tell({ ...subject, outcome, ms: performance.now() - started });
+    } catch (error) {
+      throw this.#refused(subject, started, error);
+    }
+  }
+
+  #refused(subject: Subject, started: number, error: unknown): unknown {
+    const own = error instanceof IpamError && error.kind !== 'unavailable' && error.kind !== 'broken';
+    this.#tell({ ...subject, outcome: own ? 'refused' : 'failed', ms: performance.now() - started, error });
+    return error;
+  }
+}
+
+function poolOf(poolId: string): Pick<Told, 'space' | 'pool'> {
+  const ref = parsePoolId(poolId);
+  return ref ? { space: ref.space, pool: formatPrefix(ref.prefix) } : { pool: poolId.slice(0, 120) };
+}
