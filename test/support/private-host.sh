@@ -5,6 +5,7 @@ set -euo pipefail
 # An empty /run: no plugin sockets, no engine, no init and no firewall daemon of the machine is in reach from here.
 mount -t tmpfs -o mode=755 none /run
 mkdir /run/docker /run/lock
+if [[ -d /dev/shm ]]; then mount -t tmpfs none /dev/shm; fi
 IFS=: read -ra covered <<<"$ETCD_IPAM_TEST_COVER"
 for folder in "${covered[@]}"; do mount -t tmpfs none "$folder"; done
 ip link set lo up
