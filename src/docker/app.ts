@@ -97,7 +97,11 @@ export function pluginApp(ipam: Ipam, options: AppOptions = {}): PluginApp {
     paths.add(path);
     router.post(path, (context) => {
       context.respond = false; // the decision to answer and the answer's first byte must be one step
-      const work = answer(context.req, context.res).catch(fault);
+      const { req, res } = context;
+      const work = answer(req, res).catch((thrown) => {
+        fault(thrown);
+        if (!res.headersSent) void write(res, 500, refusal(new Error('internal error')));
+      });
       inHand.add(work);
       void work.then(() => inHand.delete(work));
     });
@@ -235,8 +239,12 @@ export function pluginApp(ipam: Ipam, options: AppOptions = {}): PluginApp {
 
   function fault(thrown: unknown): void {
     const error = asError(thrown);
-    if (options.onError === undefined) process.emitWarning(error);
-    else options.onError(error);
+    try {
+      if (options.onError === undefined) process.emitWarning(error);
+      else options.onError(error);
+    } catch (second) {
+      process.emitWarning(asError(second));
+    }
   }
 
   return {
@@ -255,7 +263,7 @@ async function bodyOf(call: StateCall, req: IncomingMessage): Promise<string> {
     return (await rawBody(req, { limit: BODY_LIMIT })).toString('utf8');
   } catch (thrown) {
     if ((thrown as { type?: string }).type !== 'entity.too.large') throw thrown;
-    // The rest is read and dropped by node once the reply is written, so the connection stays usable.
+    req.resume(); // reads the rest and drops it, or the caller would never come to reading the refusal
     throw new BadRequest(`${call}: the body has more than ${BODY_LIMIT} bytes, the limit`);
   }
 }

@@ -38,7 +38,7 @@ export async function listenOnPath(server: Server, path: string, options: Socket
   const gid = options.group === undefined ? undefined : await groupId(options.group);
   const mode = options.mode ?? (gid === undefined ? 0o600 : 0o660);
   await mkdir(directory, { recursive: true, mode: 0o755 });
-  const staging = await mkdtemp(join(directory, '.'));
+  const staging = await mkdtemp(`${directory}/.`);
   try {
     const staged = join(staging, 's');
     await listen(server, staged);
