@@ -28,6 +28,7 @@ export type Target =
 export class PluginClient {
   readonly #target: Target;
   readonly #agent: Agent;
+  readonly #known = new WeakSet<object>();
 
   /** `connections` is how many calls may be under way at once; 1 shows whether a connection is kept. */
   constructor(target: Target, connections = Number.POSITIVE_INFINITY) {
@@ -43,13 +44,15 @@ export class PluginClient {
       const sent = this.#open(path, Buffer.byteLength(text), options);
       sent.once('error', reject);
       sent.once('response', (reply) => {
+        const reused = this.#known.has(reply.socket);
+        this.#known.add(reply.socket);
         const chunks: Buffer[] = [];
         reply.on('data', (chunk: Buffer) => chunks.push(chunk));
         reply.once('error', reject);
         reply.once('end', () => {
           const answer = Buffer.concat(chunks).toString('utf8');
           const { statusCode = 0, headers } = reply;
-          resolve({ status: statusCode, headers, text: answer, json: parsed(answer), reused: sent.reusedSocket });
+          resolve({ status: statusCode, headers, text: answer, json: parsed(answer), reused });
         });
       });
       sent.end(text);
