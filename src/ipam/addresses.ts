@@ -1,5 +1,5 @@
 // RequestAddress: from what is asked to a guarded claim. Knows pools, joins and claims; not the wire that asked.
-import { type Address, formatAddress } from '../net/address.js';
+import { type Address, formatAddress, parseAddress } from '../net/address.js';
 import { freeIn } from '../net/gaps.js';
 import { formatPrefix, intersect, rangeOf, reservedAs, usable } from '../net/prefix.js';
 import { Chooser } from './chooser.js';
@@ -102,7 +102,7 @@ export class Addresses {
     let rest = usable(ask.pool.prefix);
     const candidates: bigint[] = [];
     if (hint !== undefined) {
-      const value = addressOfClaim(hint).value;
+      const { value } = parseAddress(hint);
       const [claim] = await this.#store.read([{ one: claimKey(ask.pool, { family, value }) }], by);
       if (!claim || claim.record.kind === 'shared') candidates.push(value);
     }
@@ -193,7 +193,7 @@ export class Addresses {
     const key = claimKey(pool, plan.address);
     const write: Write[] = [{ put: key, record: plan.claim }];
     if (plan.holder) write.push({ put: holderKey(pool, plan.address, pool.join), record: plan.holder.record });
-    const chosen = key.key.slice(key.key.lastIndexOf('/') + 1);
+    const chosen = formatAddress(plan.address);
     if (plan.holder?.record.role === 'gateway' && view.pool.record.gateway !== chosen && this.#mayLead(ask, view)) {
       write.push({ put: poolKey(pool), record: { ...view.pool.record, gateway: chosen, token: plan.token } });
     }
