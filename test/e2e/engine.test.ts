@@ -9,7 +9,8 @@ import { lingering, makeEtcdImage, makeImage, makeNodeBaseImage } from '../suppo
 import { processesNaming } from '../support/kill.js';
 import { Lan } from '../support/lan.js';
 import { Machine } from '../support/machine.js';
-import { needPrivateHost } from '../support/skip.js';
+import { openOutside } from '../support/outside.js';
+import { needPrivateHost, skip } from '../support/skip.js';
 
 // The least that an engine takes for an IPAM driver: one pool, addresses counted upwards, nothing remembered.
 const answers: Record<string, (count: number) => object> = {
@@ -110,6 +111,27 @@ describe('a real engine', function () {
     expect(await engine.must('run', '--rm', 'node:20-bookworm-slim', 'npm', '--version')).to.match(/^\d+\.\d+/);
     const version = await engine.must('run', '--rm', 'quay.io/coreos/etcd:v3.5.21', '/usr/local/bin/etcd', '--version');
     expect(version).to.match(/^etcd Version: 3\./);
+  });
+});
+
+describe('an image build', function () {
+  this.timeout(300_000);
+
+  before(function () {
+    needPrivateHost(this);
+  });
+
+  it('installs a package from the registry through the run’s one door', async function () {
+    await using engine = await startEngine();
+    await using outside = await openOutside(engine.place);
+    if (!(await outside.registryAnswers())) skip(this, 'the package registry does not answer');
+    await makeNodeBaseImage(engine, 'node:20-bookworm-slim');
+    const dockerfile =
+      'FROM node:20-bookworm-slim\nWORKDIR /app\nRUN npm install --no-audit --no-fund koa-compose@4.1.0\n';
+    const args = ['build', ...outside.buildArgs, '--tag', 'built', '-'];
+    const { code, stdout, stderr } = await engine.dockerWith({ input: dockerfile, timeoutMs: 240_000 }, ...args);
+    expect(code, stdout + stderr).to.equal(0);
+    expect(await engine.must('run', '--rm', 'built', 'ls', 'node_modules')).to.equal('koa-compose');
   });
 });
 

@@ -46,7 +46,7 @@ export function makeNodeBaseImage(engine: Engine, tag: string): Promise<void> {
     await writeFile(join(root, 'etc/group'), 'root:x:0:\nnode:x:1000:\n');
     await mkdir(join(root, 'home/node'), { recursive: true });
     await addCertificates(root);
-    await importRoot(engine, root, tag, ['CMD ["node"]']);
+    await importRoot(engine, root, tag, ['ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt', 'CMD ["node"]']);
   });
 }
 

@@ -30,6 +30,10 @@ export async function openOutside(place: Place): Promise<Outside> {
   const variables = ['HTTP_PROXY', 'HTTPS_PROXY'].flatMap((name) => ['--build-arg', `${name}=${url}`]);
   return {
     buildArgs: ['--network', 'host', ...variables],
+    async registryAnswers() {
+      const { code } = await run(...place.enter('npm', ['ping', '--fetch-retries=0']), { env: { HTTPS_PROXY: url } });
+      return code === 0;
+    },
     [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
   };
 }

@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSyn
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openDoor } from './outside.mjs';
 
 const init = fileURLToPath(new URL('private-host.sh', import.meta.url));
 const namespaces = ['--net', '--mount', '--propagation', 'private', '--uts', '--pid', '--fork', '--mount-proc'];
@@ -25,6 +26,8 @@ export function privateHost(command) {
 
   const temporary = mkdtempSync(join(tmpdir(), 'etcd-ipam-test-'));
   const created = covered.filter((folder) => mkdirSync(folder, { recursive: true }) !== undefined);
+  const door = join(temporary, 'outside.sock');
+  openDoor(door);
   const controlGroup = basename(temporary);
   const args = ['--pdeathsig', 'KILL', 'unshare', '--kill-child=KILL', ...namespaces, 'bash', init, ...command];
   return {
@@ -34,6 +37,7 @@ export function privateHost(command) {
       DOCKER_CONFIG: join(temporary, 'docker-config'),
       ETCD_IPAM_TEST_HOST: 'private',
       ETCD_IPAM_TEST_COVER: covered.join(':'),
+      ETCD_IPAM_TEST_DOOR: door,
       ETCD_IPAM_TEST_CGROUP: controlGroup,
     },
     signal: (pid, signal) => {
