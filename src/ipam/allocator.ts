@@ -34,7 +34,7 @@ export class Allocator {
     predefined: readonly Predefined[],
     report: (what: string, error: unknown) => void,
   ) {
-    const views = new Views(store);
+    const views = new Views(store, self);
     this.#store = store;
     this.#backlog = new Backlog(around, report);
     this.#releases = new Releases(store, self, around, this.#backlog);

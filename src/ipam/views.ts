@@ -6,6 +6,7 @@ import { joinKey, poolKey } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import type { JoinRecord, PoolRecord } from './records.js';
 import type { Condition, Deadline, Found, Store } from './store.js';
+import type { Self } from './surroundings.js';
 
 export interface View {
   readonly pool: Found<PoolRecord>;
@@ -14,10 +15,12 @@ export interface View {
 
 export class Views {
   readonly #store: Store;
+  readonly #self: Self;
   readonly #views = new Map<string, View>();
 
-  constructor(store: Store) {
+  constructor(store: Store, self: Self) {
     this.#store = store;
+    this.#self = self;
   }
 
   async of(ref: PoolRef, by: Deadline): Promise<View> {
@@ -27,12 +30,13 @@ export class Views {
     return this.set(ref, pool, join);
   }
 
-  /** Takes in what a lost compare showed. Throws `unknown_pool` when the join has ended. */
+  /** Takes in what a lost compare showed. Throws `unknown_pool` when the join has ended or is another node's. */
   set(ref: PoolRef, pool: Found<PoolRecord> | undefined, join: Found<JoinRecord> | undefined): View {
     if (!pool || !join || pool.record.state !== 'open') {
       this.drop(ref);
       throw unknownPool(ref);
     }
+    if (join.record.node !== this.#self.node) throw foreignPool(ref, join.record.node, this.#self.node);
     const view = { pool, join };
     this.#views.set(ref.join, view);
     return view;
@@ -56,7 +60,14 @@ export function standing({ pool, join }: View, ref: PoolRef): Condition[] {
   ];
 }
 
-export function unknownPool({ space, prefix, join }: PoolRef): IpamError {
+function foreignPool({ prefix }: PoolRef, owner: string, self: string): IpamError {
+  return new IpamError(
+    'unknown_pool',
+    `the network of pool ${formatPrefix(prefix)} was made on node ${owner}, and this is node ${self}; re-create the network, or set IPAM_NODE=${owner} if the node was renamed`,
+  );
+}
+
+function unknownPool({ space, prefix, join }: PoolRef): IpamError {
   return new IpamError(
     'unknown_pool',
     `the network's membership ${join} in pool ${formatPrefix(prefix)} of address space ${space} is not in etcd any more; re-create the network`,
