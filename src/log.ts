@@ -8,7 +8,7 @@ export type Log = Logger;
 export interface Decision {
   /** The method, such as RequestAddress. */
   readonly call: string;
-  readonly outcome: 'granted' | 'released' | 'refused' | 'failed' | 'undone';
+  readonly outcome: 'granted' | 'released' | 'nothing to release' | 'queued' | 'refused' | 'failed' | 'undone' | 'late';
   /** How long it took, in milliseconds. */
   readonly ms: number;
   readonly space?: string | undefined;
@@ -42,20 +42,42 @@ export function openLog({ level, node, to = destination({ fd: 1, sync: true }) }
   );
 }
 
-/** One line: `failed` is an error, `refused` and `undone` a warning, the rest plain. */
+const LEVEL_OF = {
+  granted: 'info',
+  released: 'info',
+  'nothing to release': 'info',
+  queued: 'warn',
+  refused: 'warn',
+  undone: 'warn',
+  late: 'warn',
+  failed: 'error',
+} as const satisfies Record<Decision['outcome'], LogLevel>;
+
+/** One line: what failed is an error, what the engine's user did not get is a warning. */
 export function logDecision(log: Log, decision: Decision): void {
   const { call, outcome, space, pool, address, token, attempts, ms, error } = decision;
   const line = { call, space, pool, address, token, outcome, attempts, ms: Math.round(ms * 10) / 10, error };
   const what = [call, address ?? pool, outcome].filter(Boolean).join(' ');
-  if (outcome === 'failed') log.error(line, what);
-  else if (outcome === 'refused' || outcome === 'undone') log.warn(line, what);
-  else log.info(line, what);
+  log[LEVEL_OF[outcome]](line, what);
 }
 
-/** "message (code): because", without stack: a refusal is no accident. A defect keeps its stack. */
+/** Signals and defects of the process itself, as process/until-stopped tells them. */
+export function reportTo(log: Log) {
+  return (what: { readonly signal: string } | { readonly error: unknown; readonly stopping?: string }): void => {
+    if ('signal' in what) log.info({ signal: what.signal }, `stopping on ${what.signal}`);
+    else if (what.stopping) log.error({ error: what.error }, `${what.stopping} did not stop`);
+    else log.fatal({ error: stackOf(what.error) }, 'stopping after a defect');
+  };
+}
+
+function stackOf(error: unknown): unknown {
+  return error instanceof Error ? error.stack : error;
+}
+
+/** "message: because", without stack: a refusal is no accident. A defect keeps its stack. */
 function messageOf(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const because = error.cause instanceof Error ? `: ${error.cause.message}` : '';
   const defect = error instanceof TypeError || error instanceof ReferenceError || error instanceof RangeError;
-  return defect ? error.stack : `${error.message}${because}`;
+  return defect ? stackOf(error) : `${error.message}${because}`;
 }

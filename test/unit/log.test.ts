@@ -51,12 +51,15 @@ describe('the log', () => {
   const levels: readonly [Decision['outcome'], string][] = [
     ['granted', 'info'],
     ['released', 'info'],
+    ['nothing to release', 'info'],
+    ['queued', 'warn'],
+    ['late', 'warn'],
     ['refused', 'warn'],
     ['undone', 'warn'],
     ['failed', 'error'],
   ];
   for (const [outcome, level] of levels) {
-    it(`puts what was ${outcome} at ${level}`, () => {
+    it(`puts "${outcome}" at ${level}`, () => {
       const { log, lines } = collecting();
       logDecision(log, { ...granted, outcome });
       expect(lines[0]?.level).to.equal(level);

@@ -1,0 +1,52 @@
+#!/usr/bin/env node
+// The command `etcd-ipam`: words and exit codes. Loads the rest only when it is asked for, so that `status` is quick.
+import { Command } from 'commander';
+import { loadSettings, type Settings, withEnvFile } from './config.js';
+import { type Predefined, parsePredefined } from './ipam/predefined.js';
+
+interface Options {
+  readonly envFile?: string;
+}
+
+const program = new Command('etcd-ipam')
+  .description('IP address manager for Docker: one etcd, every host, no address given twice')
+  .showHelpAfterError();
+
+withEnvFileOption(program.command('serve'))
+  .description('answer the engine on this host, until stopped')
+  .action(async (options: Options) => {
+    const settings = settingsOf(options);
+    const [{ openLog, reportTo }, { startDriver }, { untilStopped }] = await Promise.all([
+      import('./log.js'),
+      import('./serve.js'),
+      import('./process/until-stopped.js'),
+    ]);
+    const log = openLog({ level: settings.logLevel, node: settings.node });
+    for (const warning of settings.warnings) log.warn(warning);
+    await untilStopped((releasers) => startDriver(settings, log, releasers), reportTo(log));
+  });
+
+withEnvFileOption(program.command('status'))
+  .description('plugin, etcd and session of this host; exit code 0 if all are well, else 1')
+  .option('--json', 'one JSON object')
+  .action(async ({ json, ...options }: Options & { readonly json?: boolean }) => {
+    const { formatStatus, readStatus } = await import('./status.js');
+    const status = await readStatus(settingsOf(options));
+    console.log(json ? JSON.stringify(status) : formatStatus(status));
+    process.exitCode = Object.values(status).every(({ ok }) => ok) ? 0 : 1;
+  });
+
+function withEnvFileOption(command: Command): Command {
+  return command.option('--env-file <file>', 'settings as NAME=value lines; the environment wins over them');
+}
+
+function settingsOf({ envFile }: Options): Settings<readonly Predefined[]> {
+  return loadSettings(withEnvFile(process.env, envFile), parsePredefined);
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  console.error(`etcd-ipam: ${error instanceof Error ? error.message : String(error)}`);
+  process.exit(1);
+}

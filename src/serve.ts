@@ -1,0 +1,121 @@
+// Puts the rooms together into a running driver, and pushes how each part stops. Decides nothing about addresses.
+import { randomBytes, randomInt } from 'node:crypto';
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Settings } from './config.js';
+import type { CallEvent } from './docker/app.js';
+import { Driver } from './docker/driver.js';
+import { type Listening, type PluginServer, serve } from './docker/index.js';
+import { openClient } from './etcd/client.js';
+import { bootId, instanceId, machineId } from './etcd/identity.js';
+import { SessionKeeper } from './etcd/session.js';
+import { EtcdStore } from './etcd/store.js';
+import { Allocator } from './ipam/allocator.js';
+import type { Predefined } from './ipam/predefined.js';
+import type { Deadline } from './ipam/store.js';
+import type { Surroundings } from './ipam/surroundings.js';
+import { type Log, logDecision } from './log.js';
+import type { Releasers } from './process/releasers.js';
+
+/** The name of the discovery file; the socket's file name is the setting's. */
+const PLUGIN_NAME = 'etcd-ipam';
+
+/**
+ * Containers that start with the host ask while etcd may still be starting: a call in the first 15 s of the process may
+ * take until their end. One instant for all calls, so nothing waits longer than that.
+ */
+const START_WINDOW_MS = 15_000;
+
+/** One node is gone after IPAM_HOLD, counted in rounds of this many milliseconds. */
+const ROUND_MS = 30_000;
+
+/** A stop has 10 s in all before it is killed: calls in hand, then undos and releases that wait, then the session. */
+const DRAIN_MS = { calls: 6_000, queued: 2_000, session: 1_500 } as const;
+
+export interface Running {
+  /** Where engines are served: a socket's path, or host:port. */
+  readonly addresses: readonly string[];
+  /** Resolves when the node's session is alive; rejects with what is in the way at `by`. */
+  alive(by: Deadline): Promise<void>;
+}
+
+/** Resolves as soon as engines are answered; etcd is sought in the background and need not be there. */
+export async function startDriver(
+  settings: Settings<readonly Predefined[]>,
+  log: Log,
+  releasers: Releasers,
+): Promise<Running> {
+  const { node, prefix, hold } = settings;
+  const self = { node, boot: bootId(), machine: machineId(settings.machineId) };
+
+  const client = openClient(settings.etcd);
+  releasers.push('etcd client', () => client.close());
+  const session = new SessionKeeper(client, {
+    ...self,
+    instance: instanceId(),
+    host: hostname(),
+    prefix,
+    ttl: settings.sessionTtl / 1_000,
+    ...(Number.isFinite(hold) && { goneRounds: Math.ceil(hold / ROUND_MS) }),
+    report: ({ kind, ...event }) => log[kind === 'alive' ? 'info' : 'warn'](event, `session ${kind}`),
+  });
+  releasers.push('session', () => session.stop(performance.now() + DRAIN_MS.session));
+
+  const store = new EtcdStore(client, session, prefix);
+  releasers.push('store', () => store.close());
+  const failedForGood = (what: string, error: unknown) => log.error({ error }, `${what} failed`);
+  const allocator = new Allocator(store, self, SURROUNDINGS, settings.pools, failedForGood);
+  releasers.push('queued releases', async () => {
+    if (!(await allocator.close(DRAIN_MS.queued)))
+      log.warn({ pending: allocator.pending }, 'releases that etcd did not take are lost: see check');
+  });
+
+  const driver = new Driver(allocator, settings.requireMac, (told) => logDecision(log, told));
+  const server = serve(driver, {
+    deadlineMs: () => Math.max(settings.deadline, START_WINDOW_MS - performance.now()),
+    onCall: (event) => logUntold(log, event),
+    onError: (error) => log.error({ error }, 'fault of the plugin server'),
+  });
+  const listening = await listen(server, settings, releasers);
+  const addresses = listening.map(({ address }) => address);
+  log.info({ addresses, etcd: settings.etcd.endpoints, prefix }, 'listening');
+  session.start();
+  return { addresses, alive: async (by) => void (await session.current(by)) };
+}
+
+async function listen(server: PluginServer, settings: Settings<unknown>, releasers: Releasers): Promise<Listening[]> {
+  const listening: Listening[] = [];
+  releasers.push('plugin server', () => Promise.all(listening.map((one) => one.close(DRAIN_MS.calls))));
+  if (settings.socket) listening.push(await server.serveUnix(settings.socket));
+  if (settings.listen) {
+    const { host, port, tls } = settings.listen;
+    const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+    listening.push(await server.serveTcp(PLUGIN_NAME, address, tls ? { tls } : {}));
+  }
+  return listening;
+}
+
+/** The calls that no decision was told of: those answered from constants, late ones, and bodies that cannot be read. */
+function logUntold(log: Log, { call, outcome, ms, request, error }: CallEvent): void {
+  if (outcome === 'late') logDecision(log, { call, outcome, ms, error });
+  else if (error && !request) logDecision(log, { call, outcome: 'refused', ms, error });
+  else if (!request) log.debug({ call, ms }, `${call} answered`);
+}
+
+const SURROUNDINGS: Surroundings = {
+  now: () => new Date(),
+  millis: () => performance.now(),
+  token: () => randomBytes(8).toString('hex'),
+  below: (bound) => below(bound),
+  pause: (ms) => sleep(ms),
+};
+
+/** Uniform for bounds beyond 2^48 too, by drawing again what would favour the low numbers. */
+function below(bound: bigint): bigint {
+  if (bound <= 2n ** 47n) return BigInt(randomInt(Number(bound)));
+  const bits = BigInt(bound.toString(2).length);
+  for (;;) {
+    const drawn = BigInt(`0x${randomBytes(Number((bits + 7n) / 8n)).toString('hex')}`) & ((1n << bits) - 1n);
+    if (drawn < bound) return drawn;
+  }
+}

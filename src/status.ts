@@ -1,0 +1,97 @@
+// `etcd-ipam status`: whether this host's plugin answers, etcd answers, and the node's session is there. Changes nothing.
+import { request as httpRequest, type RequestOptions } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import type { Settings } from './config.js';
+import { openClient } from './etcd/client.js';
+
+export interface Part {
+  readonly ok: boolean;
+  /** Where, and what was found or is wrong. */
+  readonly text: string;
+}
+
+export interface Status {
+  readonly plugin: Part;
+  readonly etcd: Part;
+  readonly session: Part;
+}
+
+/** A container's health check has 3 s by habit. */
+const WITHIN_MS = 2_500;
+
+export async function readStatus(settings: Settings<unknown>): Promise<Status> {
+  const [plugin, rest] = await Promise.all([pluginPart(settings), etcdParts(settings)]);
+  return { plugin, ...rest };
+}
+
+export function formatStatus(status: Status): string {
+  return Object.entries(status)
+    .map(([name, { ok, text }]: [string, Part]) => `${name.padEnd(8)}${ok ? 'ok    ' : 'FAILED'}  ${text}`)
+    .join('\n');
+}
+
+async function pluginPart(settings: Settings<unknown>): Promise<Part> {
+  const where = settings.socket ?? `${settings.listen!.host}:${settings.listen!.port}`;
+  try {
+    const answer = await activate(settings);
+    if (!answer.includes('IpamDriver')) return { ok: false, text: `${where}: something else answers: ${answer}` };
+    return { ok: true, text: where };
+  } catch (error) {
+    return { ok: false, text: `${where}: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}` };
+  }
+}
+
+/** What an engine sends to learn what a plugin is. */
+function activate({ socket, listen }: Settings<unknown>): Promise<string> {
+  const options: RequestOptions = { method: 'POST', path: '/Plugin.Activate', agent: false, timeout: WITHIN_MS };
+  const { ca, cert, key } = listen?.tls ?? {};
+  return new Promise((resolve, reject) => {
+    const request = socket
+      ? httpRequest({ ...options, socketPath: socket })
+      : ca
+        ? httpsRequest({ ...options, ...listen, ca, cert, key })
+        : httpRequest({ ...options, host: listen!.host, port: listen!.port });
+    request.on('error', reject);
+    request.on('timeout', () => request.destroy(new Error(`no answer within ${WITHIN_MS} ms`)));
+    request.on('response', (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        text += chunk;
+      });
+      response.on('end', () => resolve(text.trim()));
+    });
+    request.end();
+  });
+}
+
+async function etcdParts({ etcd, prefix, node }: Settings<unknown>): Promise<Omit<Status, 'plugin'>> {
+  const client = openClient(etcd);
+  const began = performance.now();
+  try {
+    const range = {
+      key: Buffer.from(`${prefix}sessions/${node}/`),
+      range_end: Buffer.from(`${prefix}sessions/${node}0`),
+    };
+    const reply = await client.read({ success: [{ request_range: range }] }, began + WITHIN_MS);
+    const ms = Math.round(performance.now() - began);
+    const answered = { ok: true, text: `${etcd.endpoints.join(', ')} in ${ms} ms` };
+    const sessions = reply.responses[0]?.response_range.kvs ?? [];
+    if (sessions.length === 0) return { etcd: answered, session: { ok: false, text: `node ${node} has none` } };
+    const since = sessions.map(({ value }) => sinceOf(value)).join(' and ');
+    return { etcd: answered, session: { ok: true, text: `node ${node} since ${since}` } };
+  } catch (error) {
+    const text = `${etcd.endpoints.join(', ')}: ${(error as Error).message}`;
+    return { etcd: { ok: false, text }, session: { ok: false, text: `node ${node}: not known without etcd` } };
+  } finally {
+    client.close();
+  }
+}
+
+function sinceOf(value: Buffer): string {
+  try {
+    return String((JSON.parse(value.toString()) as { since?: unknown }).since);
+  } catch {
+    return 'an unreadable time';
+  }
+}
