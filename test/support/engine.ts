@@ -35,6 +35,7 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
 export class Engine implements AsyncDisposable {
   #daemon: Program | undefined;
   #earlierOutput = '';
+  #refusal = '';
   #boot: number | undefined;
 
   constructor(
@@ -108,7 +109,8 @@ export class Engine implements AsyncDisposable {
       if (!versionShown) console.log(`engine: Docker ${version}`);
       versionShown = true;
     } catch (cause) {
-      throw new Error(`${cause instanceof Error ? cause.message : cause}\n${this.lastWords()}`);
+      const message = cause instanceof Error ? cause.message : cause;
+      throw new Error(`${message}\n${tail(this.#refusal, 5)}\n${this.lastWords()}`);
     }
   }
 
@@ -149,7 +151,8 @@ export class Engine implements AsyncDisposable {
 
   private async serverVersion(daemon: Program): Promise<string | undefined> {
     if (!daemon.running) throw new Error(`dockerd ended with ${await daemon.exited}`);
-    const { stdout } = await this.docker('info');
+    const { stdout, stderr } = await this.docker('info');
+    this.#refusal = stderr;
     return stdout.match(/^\s*Server Version: (.*)$/m)?.[1];
   }
 

@@ -77,7 +77,7 @@ export class Machine implements Place, AsyncDisposable {
   }
 
   enter(command: string, args: readonly string[]): [string, string[]] {
-    const where = ['--target', String(this.pid), '--net', '--mount', '--uts', `--wdns=${process.cwd()}`];
+    const where = ['--target', String(this.pid), '--net', '--mount', '--uts', '--root', `--wdns=${process.cwd()}`];
     return ['nsenter', [...where, '--', command, ...args]];
   }
 
