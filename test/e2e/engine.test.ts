@@ -5,6 +5,7 @@ import { createServer as createTcpServer } from 'node:net';
 import { dirname } from 'node:path';
 import { expect } from 'chai';
 import { type Engine, startEngine } from '../support/engine.js';
+import { serveExample } from '../support/example-driver.js';
 import { lingering, makeEtcdImage, makeImage, makeNodeBaseImage } from '../support/image.js';
 import { processesNaming } from '../support/kill.js';
 import { Lan } from '../support/lan.js';
@@ -64,6 +65,20 @@ describe('a real engine', function () {
     const shown = await engine.must('run', '--rm', '--network', 'net1', 'busybox', 'ip', 'address', 'show', 'eth0');
     expect(shown).to.contain('inet 10.44.0.2/24');
     expect(driver.calls).to.include.members(['Plugin.Activate', 'RequestPool', 'RequestAddress', 'ReleaseAddress']);
+  });
+
+  it('runs two containers at different addresses of the example driver, which is all `etcd-ipam/docker` needs', async () => {
+    const plugin = await serveExample(engine.pluginSocket('example'));
+    await engine.must('network', 'create', '--ipam-driver', 'example', '--subnet', '10.45.0.0/24', 'net2');
+    const names = ['first', 'second'];
+    for (const name of names) {
+      await engine.must('run', '--detach', '--name', name, '--network', 'net2', 'busybox', ...lingering);
+    }
+    const { code, stdout } = await engine.docker('exec', 'first', 'ping', '-c', '1', '-W', '5', '10.45.0.3');
+    expect(code, stdout).to.equal(0);
+    await engine.must('rm', '--force', ...names);
+    await engine.must('network', 'rm', 'net2');
+    await plugin.close();
   });
 
   it('restarts containers of its policy after a stop and a start', async () => {
