@@ -1,0 +1,93 @@
+// The words a newcomer reads when the driver is up, with commands that work as they are printed. Runs none of them.
+import { DEFAULT_SOCKET } from '../config.js';
+
+/** An engine takes a driver's name from its socket's file name; the discovery file of a TCP driver is named so too. */
+const TCP_NAME = 'etcd-ipam';
+
+export interface Ready {
+  readonly node: string;
+  readonly addresses: readonly string[];
+  readonly socket: string | undefined;
+  readonly endpoints: readonly string[];
+  readonly prefix: string;
+  /** etcdctl with what it needs to reach etcd; undefined where it is not installed. */
+  readonly etcdctl: string | undefined;
+  /** Undefined: not ours. */
+  readonly etcdFolder?: string | undefined;
+}
+
+/** Each command stands on a line of its own that begins with two spaces and `$`. */
+export function nextSteps(ready: Ready): string {
+  const driver = driverName(ready.socket);
+  return [
+    '',
+    `etcd-ipam is ready: node ${ready.node}, listening on ${ready.addresses.join(' and ')}`,
+    `etcd: ${ready.endpoints.join(', ')}${ready.etcdFolder ? `, data and log in ${ready.etcdFolder}` : ''}`,
+    '',
+    ...(driver ? engineSteps(ready, driver) : notFound(ready.socket!)),
+    '',
+    ...(ready.socket ? [...curlSteps(ready.socket), ''] : []),
+    'More hosts: give each of them ETCD_ENDPOINTS with the address of an etcd that all can reach.',
+    'Ctrl-C stops. Addresses stay in etcd and are there again at the next start.',
+    '',
+  ].join('\n');
+}
+
+/** Undefined: no engine looks there. */
+function driverName(socket: string | undefined): string | undefined {
+  if (socket === undefined) return TCP_NAME;
+  return /^\/run\/docker\/plugins\/([^/]+)\.sock$/.exec(socket)?.[1];
+}
+
+function engineSteps(ready: Ready, driver: string): string[] {
+  return [
+    'In another terminal, make a network, and let containers ask for addresses:',
+    '',
+    '  $ IMAGE=busybox',
+    `  $ docker network create --ipam-driver ${driver} --subnet 10.66.0.0/24 demo`,
+    '  $ docker run --rm --network demo $IMAGE ip addr',
+    '  $ docker run --detach --name demo-1 --network demo $IMAGE sleep 3600',
+    '',
+    "(No registry within reach? With Debian's busybox-static, an image that serves for this:",
+    `tar -cC / bin/busybox | docker import --change 'ENTRYPOINT ["/bin/busybox"]' - busybox)`,
+    '',
+    ...claimSteps(ready),
+    '',
+    'Clean up:',
+    '',
+    '  $ docker rm --force demo-1',
+    '  $ docker network rm demo',
+  ];
+}
+
+function claimSteps({ etcdctl, endpoints, prefix }: Ready): string[] {
+  const ask = (command: string) => `${command} get --prefix ${prefix}claims/`;
+  if (etcdctl) return ['See in etcd who holds which address:', '', `  $ ${ask(etcdctl)}`];
+  return [
+    'See in etcd who holds which address, with etcdctl, which is not installed here:',
+    ask(`etcdctl --endpoints ${endpoints.join(',')}`),
+  ];
+}
+
+function notFound(socket: string): string[] {
+  return [
+    `An engine will not find the driver at ${socket}: it looks in`,
+    `${DEFAULT_SOCKET}, where only root may write. Run npm start as root for that.`,
+  ];
+}
+
+/** The pool and its addresses are given back at the end, so the commands can be repeated. */
+function curlSteps(socket: string): string[] {
+  const call = (name: string, body: string) =>
+    `curl -sS -w '\\n' --unix-socket ${socket} -d '${body}' http://plugin/IpamDriver.${name}`;
+  const pool = '{"AddressSpace":"local","Pool":"10.67.0.0/24","SubPool":"","Options":{},"V6":false}';
+  const ofPool = `"PoolID":"'"$POOL"'"`;
+  return [
+    'Without an engine, ask as one would:',
+    '',
+    `  $ ANSWER=$(${call('RequestPool', pool)}); echo "$ANSWER"`,
+    `  $ POOL=$(echo "$ANSWER" | cut -d'"' -f4)`,
+    `  $ ${call('RequestAddress', `{${ofPool},"Address":"","Options":{}}`)}`,
+    `  $ ${call('ReleasePool', `{${ofPool}}`)}`,
+  ];
+}

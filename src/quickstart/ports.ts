@@ -1,0 +1,39 @@
+// Loopback ports: which is free, and whether an etcd answers on one. Knows nothing of processes.
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+
+/** The preferred one, or another that is free, with a sentence about why. */
+export async function choosePort(preferred: number, say: (line: string) => void): Promise<number> {
+  const port = await bindable(preferred);
+  if (port !== undefined) return port;
+  const other = (await bindable(0))!;
+  const url = `http://127.0.0.1:${preferred}`;
+  const who = (await answersHealthy(url))
+    ? `an etcd answers there: set ETCD_ENDPOINTS=${url} to use it`
+    : 'by something else';
+  say(`Port ${preferred} is taken (${who}), so this etcd listens on port ${other}`);
+  return other;
+}
+
+async function bindable(port: number): Promise<number | undefined> {
+  const server = createServer();
+  try {
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    return (server.address() as AddressInfo).port;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') return undefined;
+    throw error;
+  } finally {
+    server.close();
+  }
+}
+
+export async function answersHealthy(url: string): Promise<boolean> {
+  try {
+    const reply = await fetch(`${url}/health`, { signal: AbortSignal.timeout(1_000) });
+    return ((await reply.json()) as { health?: unknown }).health === 'true';
+  } catch {
+    return false;
+  }
+}
