@@ -33,8 +33,11 @@ export function makeEtcdImage(engine: Engine, tag: string): Promise<void> {
   });
 }
 
-/** Node and npm of this machine, with a shell: enough of a base for a Dockerfile that copies, installs and runs. */
-export function makeNodeBaseImage(engine: Engine, tag: string): Promise<void> {
+/**
+ * Node and npm of this machine, with a shell: enough of a base for a Dockerfile that copies, installs and runs. With `npmCache`
+ * it holds what npm downloaded on this machine, so that `npm ci` of the lock file installed here needs no network.
+ */
+export function makeNodeBaseImage(engine: Engine, tag: string, { npmCache = false } = {}): Promise<void> {
   return withRoot(async (root) => {
     await addBusybox(root);
     await addProgram(root, process.execPath, '/usr/local/bin/node');
@@ -46,7 +49,14 @@ export function makeNodeBaseImage(engine: Engine, tag: string): Promise<void> {
     await writeFile(join(root, 'etc/group'), 'root:x:0:\nnode:x:1000:\n');
     await mkdir(join(root, 'home/node'), { recursive: true });
     await addCertificates(root);
-    await importRoot(engine, root, tag, ['ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt', 'CMD ["node"]']);
+    const changes = ['ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt', 'CMD ["node"]'];
+    if (npmCache) {
+      const cache = join(await npmSetting('cache'), '_cacache');
+      if (existsSync(cache)) cpSync(cache, join(root, 'root/.npm/_cacache'), { recursive: true });
+      // What is kept under another registry's addresses would not be found.
+      changes.push('ENV NPM_CONFIG_PREFER_OFFLINE=true', `ENV NPM_CONFIG_REGISTRY=${await npmSetting('registry')}`);
+    }
+    await importRoot(engine, root, tag, changes);
   });
 }
 
@@ -101,6 +111,10 @@ async function addCertificates(root: string): Promise<void> {
   if (!existsSync(bundle)) return;
   await mkdir(join(root, 'etc/ssl/certs'), { recursive: true });
   cpSync(bundle, join(root, bundle), { dereference: true });
+}
+
+function npmSetting(key: string): Promise<string> {
+  return runOrFail('npm', ['config', 'get', key]);
 }
 
 async function pathOf(program: string): Promise<string> {
