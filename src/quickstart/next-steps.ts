@@ -26,7 +26,7 @@ export function nextSteps(ready: Ready): string {
     '',
     ...(driver ? engineSteps(ready, driver) : notFound(ready.socket!)),
     '',
-    ...(ready.socket ? [...curlSteps(ready.socket), ''] : []),
+    ...(ready.socket ? [...curlSteps(ready.socket, driver ? [] : claimLines(ready)), ''] : []),
     'More hosts: give each of them ETCD_ENDPOINTS with the address of an etcd that all can reach.',
     'Ctrl-C stops. Addresses stay in etcd and are there again at the next start.',
     '',
@@ -60,24 +60,26 @@ function engineSteps(ready: Ready, driver: string): string[] {
   ];
 }
 
-function claimSteps({ etcdctl, endpoints, prefix }: Ready): string[] {
-  const ask = (command: string) => `${command} get --prefix ${prefix}claims/`;
-  if (etcdctl) return ['See in etcd who holds which address:', '', `  $ ${ask(etcdctl)}`];
-  return [
-    'See in etcd who holds which address, with etcdctl, which is not installed here:',
-    ask(`etcdctl --endpoints ${endpoints.join(',')}`),
-  ];
+function claimSteps(ready: Ready): string[] {
+  const installed = ready.etcdctl ? '' : ', with etcdctl, which is not installed here';
+  return [`See in etcd who holds which address${installed}:`, '', ...claimLines(ready)];
+}
+
+/** Not one to run where etcdctl is not installed. */
+function claimLines({ etcdctl, endpoints, prefix }: Ready): string[] {
+  const ask = `get --prefix ${prefix}claims/`;
+  return [etcdctl ? `  $ ${etcdctl} ${ask}` : `    etcdctl --endpoints ${endpoints.join(',')} ${ask}`];
 }
 
 function notFound(socket: string): string[] {
   return [
     `An engine will not find the driver at ${socket}: it looks in`,
-    `${DEFAULT_SOCKET}, where only root may write. Run npm start as root for that.`,
+    `${DEFAULT_SOCKET}. For that, run npm start as root and without IPAM_SOCKET.`,
   ];
 }
 
 /** The pool and its addresses are given back at the end, so the commands can be repeated. */
-function curlSteps(socket: string): string[] {
+function curlSteps(socket: string, claims: readonly string[]): string[] {
   const call = (name: string, body: string) =>
     `curl -sS -w '\\n' --unix-socket ${socket} -d '${body}' http://plugin/IpamDriver.${name}`;
   const pool = '{"AddressSpace":"local","Pool":"10.67.0.0/24","SubPool":"","Options":{},"V6":false}';
@@ -88,6 +90,7 @@ function curlSteps(socket: string): string[] {
     `  $ ANSWER=$(${call('RequestPool', pool)}); echo "$ANSWER"`,
     `  $ POOL=$(echo "$ANSWER" | cut -d'"' -f4)`,
     `  $ ${call('RequestAddress', `{${ofPool},"Address":"","Options":{}}`)}`,
+    ...claims,
     `  $ ${call('ReleasePool', `{${ofPool}}`)}`,
   ];
 }

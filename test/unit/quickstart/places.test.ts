@@ -1,0 +1,56 @@
+// Where the quickstart keeps things, for root and for others.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { socketPlace, stateFolder } from '../../../src/quickstart/places.js';
+
+const root = { uid: 0, home: '/root', folder: '/srv/etcd-ipam' };
+const ann = { uid: 1000, home: '/home/ann', folder: '/home/ann/etcd-ipam' };
+
+describe('the state of the quickstart', () => {
+  it('is in /var/lib for root and below the home for others', () => {
+    expect(stateFolder({}, root)).to.equal('/var/lib/etcd-ipam');
+    expect(stateFolder({}, ann)).to.equal('/home/ann/.local/state/etcd-ipam');
+  });
+
+  it('is in XDG_STATE_HOME before all else, if that is absolute', () => {
+    expect(stateFolder({ XDG_STATE_HOME: '/data' }, root)).to.equal('/data/etcd-ipam');
+    expect(stateFolder({ XDG_STATE_HOME: '/data' }, ann)).to.equal('/data/etcd-ipam');
+    expect(stateFolder({ XDG_STATE_HOME: 'data' }, ann)).to.equal('/home/ann/.local/state/etcd-ipam');
+    expect(stateFolder({ XDG_STATE_HOME: '' }, root)).to.equal('/var/lib/etcd-ipam');
+  });
+});
+
+describe('the socket of the quickstart', () => {
+  const only =
+    (...folders: string[]) =>
+    (folder: string) =>
+      folders.includes(folder);
+
+  it('is where engines look, wherever that can be written', () => {
+    expect(socketPlace({}, root, only('/run/docker/plugins'))).to.equal('/run/docker/plugins/etcd-ipam.sock');
+  });
+
+  it('is otherwise in XDG_RUNTIME_DIR, or in the working directory', () => {
+    const environment = { XDG_RUNTIME_DIR: '/run/user/1000' };
+    expect(socketPlace(environment, ann, only('/run/user/1000'))).to.equal('/run/user/1000/etcd-ipam.sock');
+    expect(socketPlace(environment, ann, only())).to.equal('/home/ann/etcd-ipam/.etcd-ipam/etcd-ipam.sock');
+    expect(socketPlace({}, ann, only())).to.equal('/home/ann/etcd-ipam/.etcd-ipam/etcd-ipam.sock');
+  });
+
+  it('counts a folder that does not exist as writable when it can be made', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'etcd-ipam-places-'));
+    try {
+      const asked: string[] = [];
+      const place = socketPlace({ XDG_RUNTIME_DIR: folder }, ann, (path) => {
+        asked.push(path);
+        return path === folder;
+      });
+      expect(place).to.equal(join(folder, 'etcd-ipam.sock'));
+      expect(asked).to.deep.equal(['/run/docker/plugins', folder]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
