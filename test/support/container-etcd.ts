@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import type { StartedTestContainer } from 'testcontainers';
 import { type EtcdFixture, type EtcdOptions, type EtcdTls, freePorts } from './etcd.js';
-import { showEtcd } from './etcd-backend.js';
+import { etcdBackend, showEtcd } from './etcd-backend.js';
 import { makeEtcdImage } from './image.js';
 import { eventually, run, runOrFail } from './process.js';
 import { sharedEngine } from './shared-engine.js';
@@ -23,10 +23,17 @@ interface Source {
 
 let source: Promise<Source> | undefined;
 
+// Before the first suite, since engine and image may take longer than a suite's own hook has time for.
+if (typeof before === 'function') {
+  before('prepare the container of etcd', async function () {
+    this.timeout(120_000);
+    if ((await etcdBackend()) === 'container') await openedSource();
+  });
+}
+
 /** One member in a container of its own; its port on 127.0.0.1 is the same after a restart. */
 export async function startContainerEtcd(options: EtcdOptions = {}): Promise<EtcdFixture> {
-  source ??= openSource();
-  const { image, env } = await source;
+  const { image, env } = await openedSource();
   const { GenericContainer, Wait } = await import('testcontainers');
   const [port] = (await freePorts(1)) as [number];
   const container = await new GenericContainer(image)
@@ -94,7 +101,7 @@ class ContainerMember implements EtcdFixture {
 
   async kill(): Promise<void> {
     // An engine neither kills nor removes what is paused.
-    if (this.#frozen) this.thaw();
+    this.thaw();
     // `docker kill` answers before the process is gone, and refuses when it is gone already.
     await run('docker', ['kill', this.container.getId()], { env: this.env });
     await run('docker', ['wait', this.container.getId()], { env: this.env });
@@ -107,12 +114,13 @@ class ContainerMember implements EtcdFixture {
   }
 
   async stop(): Promise<void> {
-    if (this.#frozen) this.thaw();
+    this.thaw();
     await run('docker', ['rm', '--force', '--volumes', this.container.getId()], { env: this.env });
   }
 
   // Synchronous, as the fixture promises: when it returns, nothing of etcd runs.
   private pause(verb: 'pause' | 'unpause'): void {
+    if (this.#frozen === (verb === 'pause')) return;
     const { status, stderr } = spawnSync('docker', [verb, this.container.getId()], {
       env: { ...process.env, ...this.env },
       encoding: 'utf8',
@@ -154,6 +162,11 @@ function filesOf(tls: EtcdTls) {
 
 function scheme({ tls }: EtcdOptions): string {
   return tls ? 'https' : 'http';
+}
+
+function openedSource(): Promise<Source> {
+  source ??= openSource();
+  return source;
 }
 
 async function openSource(): Promise<Source> {

@@ -10,7 +10,10 @@ export function sharedEngine(): Promise<Engine> {
   return shared;
 }
 
-after('end the shared engine', async function () {
-  this.timeout(60_000);
-  await (await shared)?.[Symbol.asyncDispose]();
-});
+// Outside of mocha, in a benchmark, nobody asks for it.
+if (typeof after === 'function') {
+  after('end the shared engine', async function () {
+    this.timeout(60_000);
+    await (await shared)?.[Symbol.asyncDispose]();
+  });
+}
