@@ -7,8 +7,10 @@ import { CONTENT_TYPE } from './wire.js';
 export function send(res: ServerResponse, status: number, body: object): Promise<boolean> {
   const text = JSON.stringify(body);
   res.writeHead(status, { 'Content-Type': CONTENT_TYPE, 'Content-Length': Buffer.byteLength(text) });
+  const { socket } = res;
   const taken = new Promise<boolean>((resolve) => {
-    res.once('finish', () => resolve(true));
+    // Node tells 'finish' also of a write that failed (EPIPE); only the socket knows.
+    res.once('finish', () => resolve(socket !== null && socket.errored === null));
     res.once('close', () => resolve(false));
   });
   res.end(text);
@@ -24,10 +26,10 @@ export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error('internal error', { cause: thrown });
 }
 
-/** Whether the caller closed its side, as far as this process has seen. */
+/** Whether the caller closed its side, as far as this process has seen; node ends ours as soon as it has. */
 export function hasGone(req: IncomingMessage, res: ServerResponse): boolean {
   const { socket } = req;
-  return res.closed || socket.destroyed || !socket.writable || socket.readableEnded;
+  return res.closed || socket.destroyed || !socket.writable;
 }
 
 /**

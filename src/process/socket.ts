@@ -1,14 +1,16 @@
 // Puts a server on a Unix path and takes it away again. Knows files, modes and groups; refuses to know what is served.
 import type { BigIntStats } from 'node:fs';
-import { chmod, lchown, link, lstat, mkdir, mkdtemp, readFile, rm, unlink } from 'node:fs/promises';
+import { chmod, lchown, lstat, mkdir, mkdtemp, readFile, rename, rm, unlink } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 
 /** `sun_path` of Linux holds 108 bytes, the last of them NUL. Older libuv cuts longer paths without a word. */
 const PATH_LIMIT = 107;
 /** What the staging name `/.XXXXXX/s` adds to the directory. */
 const STAGING_BYTES = 10;
-const PLACING_ATTEMPTS = 3;
+/** Of processes that start at once, each has looked and renamed within this time after the first. */
+const SETTLE_MS = 50;
 
 export interface SocketOptions {
   /** Permission bits of the file: 0600, or 0660 when a group is given. */
@@ -27,10 +29,13 @@ export interface SocketFile {
  * Listens on `path`, whose directory is made if missing. A file that a dead process left is replaced; a socket that
  * somebody answers on, or a file that is no socket, is an error and stays.
  *
- * The socket is bound in a private directory (0700) beside `path`, gets its owner and mode there, and is linked into
+ * The socket is bound in a private directory (0700) beside `path`, gets its owner and mode there, and is renamed into
  * place when it is ready. So at no instant can it be opened by more than `mode` says, whoever finds it finds it
  * listening, and closing the server (libuv then unlinks the name it bound) never removes a successor's file. A umask
  * would do for the mode alone, but it is one for the whole process: other files made meanwhile would get it too.
+ *
+ * Two that start at once may both find the file stale: the later rename wins, and the other sees it after 50 ms and
+ * gives up. One that is stopped for longer just between look and rename takes the path from a living successor.
  */
 export async function listenOnPath(server: Server, path: string, options: SocketOptions = {}): Promise<SocketFile> {
   const directory = dirname(path);
@@ -45,7 +50,10 @@ export async function listenOnPath(server: Server, path: string, options: Socket
     if (gid !== undefined) await lchown(staged, -1, gid);
     await chmod(staged, mode);
     const made = await lstat(staged, { bigint: true });
-    await place(staged, path);
+    await refuseUnlessStale(path);
+    await rename(staged, path);
+    await pause(SETTLE_MS);
+    if (!isSame(await existing(path), made)) throw new Error(`${path} was taken by another process`);
     return { path, remove: () => removeIfSame(path, made) };
   } catch (error) {
     server.close();
@@ -83,24 +91,11 @@ function listen(server: Server, path: string): Promise<void> {
   });
 }
 
-/** `link` refuses where `rename` would overwrite: of two processes that start at once, one learns that it lost. */
-async function place(staged: string, path: string): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await link(staged, path);
-    } catch (error) {
-      if (codeOf(error) !== 'EEXIST' || attempt === PLACING_ATTEMPTS) throw error;
-    }
-    await removeStale(path);
-  }
-}
-
-async function removeStale(path: string): Promise<void> {
+async function refuseUnlessStale(path: string): Promise<void> {
   const found = await existing(path);
   if (found === undefined) return;
   if (!found.isSocket()) throw new Error(`${path} exists and is not a socket`);
   if (await answers(path)) throw new Error(`${path} is served by another process`);
-  await removeIfSame(path, found);
 }
 
 /** Whether a process listens there: one that is frozen, or whose queue is full (EAGAIN), still does. */
@@ -121,9 +116,11 @@ function answers(path: string): Promise<boolean> {
 }
 
 async function removeIfSame(path: string, known: BigIntStats): Promise<void> {
-  const found = await existing(path);
-  if (found === undefined || found.ino !== known.ino || found.dev !== known.dev) return;
-  await unlink(path).catch(ignoreMissing);
+  if (isSame(await existing(path), known)) await unlink(path).catch(ignoreMissing);
+}
+
+function isSame(found: BigIntStats | undefined, known: BigIntStats): boolean {
+  return found?.ino === known.ino && found.dev === known.dev;
 }
 
 async function existing(path: string): Promise<BigIntStats | undefined> {
