@@ -55,9 +55,9 @@ export class MemoryStore implements Store {
     return { done: true, version: String(this.#revision) };
   }
 
-  /** Every key with its decoded value, in order. */
+  /** Every key with its decoded value, or the text if it is no JSON, in order. */
   keyspace(): Record<string, unknown> {
-    return Object.fromEntries(this.#keys().map((key) => [key, JSON.parse(this.#entries.get(key)!.text)]));
+    return Object.fromEntries(this.#keys().map((key) => [key, parsed(this.#entries.get(key)!.text)]));
   }
 
   /** Writes behind the store's back, as another client of etcd would. */
@@ -107,5 +107,13 @@ export class MemoryStore implements Store {
       if ('keys' in query) return { keys: page, more };
       return { found: page.map((key) => this.#found(key, query.span.decode)), more };
     }) as Answers<Q>;
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
   }
 }

@@ -1,0 +1,209 @@
+// The one way for tests to build allocators and drivers: hosts over one backend, with chance, clock and tokens of the
+// test's own. Decides nothing; says what the records are in words a test can compare.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Driver, type Told } from '../../src/docker/driver.js';
+import { Allocator, type Released } from '../../src/ipam/allocator.js';
+import { IpamError } from '../../src/ipam/errors.js';
+import type { Grant } from '../../src/ipam/grant.js';
+import type { PoolRef } from '../../src/ipam/pool-id.js';
+import { type Predefined, parsePredefined } from '../../src/ipam/predefined.js';
+import type { Self, Surroundings } from '../../src/ipam/surroundings.js';
+import { type Address, formatAddress, parseAddress } from '../../src/net/address.js';
+import { parsePrefix } from '../../src/net/prefix.js';
+import { Link } from './link.js';
+import { type Backend, MemoryBackend } from './stores.js';
+
+export const soon = (ms = 5_000): number => performance.now() + ms;
+
+export interface Granted extends Grant<Address> {
+  /** The address as text. */
+  readonly ip: string;
+}
+
+export interface Asked {
+  readonly ip?: string;
+  readonly name?: string;
+  readonly mac?: string;
+}
+
+/** One network of one host: what an engine knows after RequestPool. */
+export class Net {
+  constructor(
+    readonly host: Host,
+    readonly grant: Grant<PoolRef>,
+  ) {}
+
+  get ref(): PoolRef {
+    return this.grant.reply;
+  }
+
+  endpoint({ ip, name, mac }: Asked = {}): Promise<Granted> {
+    return this.#ask({ purpose: 'endpoint', ...(name && { name }), ...(mac && { mac }) }, ip);
+  }
+
+  /** An address without name or MAC, as engines up to 28 send it. */
+  unsure(ip: string): Promise<Granted> {
+    return this.#ask({ purpose: 'unsure' }, ip);
+  }
+
+  aux(ip: string): Promise<Granted> {
+    return this.#ask({ purpose: 'aux' }, ip);
+  }
+
+  gateway(ip?: string): Promise<Granted> {
+    return this.#ask({ purpose: 'gateway' }, ip);
+  }
+
+  release(ip: string, ms?: number): Promise<Released> {
+    return this.host.allocator.releaseAddress(this.ref, parseAddress(ip), soon(ms));
+  }
+
+  releasePool(ms?: number): Promise<Released> {
+    return this.host.allocator.releasePool(this.ref, soon(ms));
+  }
+
+  async #ask(
+    ask: { purpose: 'endpoint' | 'unsure' | 'aux' | 'gateway'; name?: string; mac?: string },
+    ip: string | undefined,
+  ): Promise<Granted> {
+    const address = ip === undefined ? {} : { address: parseAddress(ip) };
+    const grant = await this.host.allocator.requestAddress({ pool: this.ref, ...ask, ...address }, soon());
+    return { ...grant, ip: formatAddress(grant.reply), undo: (by) => grant.undo(by) };
+  }
+}
+
+/** One process of the driver on one node. */
+export class Host {
+  readonly allocator: Allocator;
+  readonly driver: Driver;
+  /** What the driver told, in order. */
+  readonly told: Told[] = [];
+  /** Queued work that failed for good. */
+  readonly failed: string[] = [];
+
+  constructor(
+    readonly world: World,
+    readonly self: Self,
+    readonly link: Link,
+    readonly loseSession: () => Promise<void>,
+    { predefined, requireMac }: { predefined: readonly Predefined[]; requireMac: boolean },
+  ) {
+    this.allocator = new Allocator(link, self, world.surroundings(), predefined, (what, error) =>
+      this.failed.push(`${what}: ${error instanceof IpamError ? error.message : error}`),
+    );
+    this.driver = new Driver(this.allocator, requireMac, (told) => this.told.push(told));
+  }
+
+  async network(pool: string, options: { range?: string; shared?: readonly string[]; space?: string } = {}) {
+    const { range, shared = [], space = 'local' } = options;
+    const ask = { space, pool: parsePrefix(pool), ...(range && { range: parsePrefix(range) }) };
+    return this.#joined(
+      await this.allocator.requestPool({ ...ask, shared: shared.map((text) => parseAddress(text)) }, soon()),
+    );
+  }
+
+  async anyNetwork(family: 4 | 6 = 4, length?: number, space = 'local'): Promise<Net> {
+    const pool = { any: family, ...(length !== undefined && { length }) };
+    return this.#joined(await this.allocator.requestPool({ space, pool, shared: [] }, soon(20_000)));
+  }
+
+  /** Resolves when nothing waits any more. */
+  async settled(): Promise<void> {
+    for (const end = soon(); this.allocator.pending > 0; ) {
+      if (performance.now() > end) throw new Error(`${this.allocator.pending} releases or undos still wait`);
+      await sleep(2);
+    }
+  }
+
+  #joined(grant: Grant<PoolRef>): Net {
+    this.world.join(grant.reply.join);
+    return new Net(this, grant);
+  }
+}
+
+export class World {
+  /** Added to the monotonic clock that surroundings show. */
+  skippedMs = 0;
+  readonly #backend: Backend;
+  readonly #joins: string[] = [];
+  #tokens = 0;
+  #chance = 1;
+
+  constructor(backend: Backend = new MemoryBackend(), seed = 1) {
+    this.#backend = backend;
+    this.#chance = seed;
+  }
+
+  /** A process on that node, the node being in that boot. */
+  async host(node: string, options: { boot?: string; predefined?: string; requireMac?: boolean } = {}): Promise<Host> {
+    const { boot = 'boot-1', predefined = '', requireMac = false } = options;
+    const { store, loseSession } = await this.#backend.open(node, boot);
+    const settings = { predefined: parsePredefined(predefined), requireMac };
+    return new Host(this, { node, boot }, new Link(store), loseSession, settings);
+  }
+
+  plant(key: string, record: unknown): Promise<void> {
+    return this.#backend.plant(key, record);
+  }
+
+  /** Joins are named J1, J2 … in the order in which networks were granted. */
+  join(id: string): void {
+    if (!this.#joins.includes(id)) this.#joins.push(id);
+  }
+
+  /** The whole keyspace but nodes and sessions, a line a record, tokens and times left out. */
+  async records(): Promise<string[]> {
+    return Object.entries(await this.#backend.records())
+      .map(([key, record]) => [this.#named(key), ...words(this.#named, record)].join(' '))
+      .sort();
+  }
+
+  /** The token in a record. */
+  async token(key: string): Promise<unknown> {
+    return ((await this.#backend.records())[key] as { token?: unknown } | undefined)?.token;
+  }
+
+  surroundings(): Surroundings {
+    return {
+      now: () => new Date(),
+      millis: () => performance.now() + this.skippedMs,
+      token: () => (++this.#tokens).toString(16).padStart(16, '0'),
+      below: (bound) => this.#below(bound),
+      pause: (ms) => sleep(ms / 20),
+    };
+  }
+
+  /** Any 62 bits of a fixed sequence; the bias towards low numbers does not matter to a test. */
+  #below(bound: bigint): bigint {
+    let bits = 0n;
+    for (let i = 0; i < 2; i++) {
+      this.#chance = (Math.imul(this.#chance, 1_103_515_245) + 12_345) & 0x7fffffff;
+      bits = (bits << 31n) | BigInt(this.#chance);
+    }
+    return (bits >> 8n) % bound;
+  }
+
+  readonly #named = (text: string): string =>
+    this.#joins.reduce((named, id, index) => named.replace(id, `J${index + 1}`), text);
+}
+
+function words(named: (text: string) => string, record: unknown): string[] {
+  if (typeof record !== 'object' || record === null) return [JSON.stringify(record)];
+  return Object.entries(record)
+    .filter(([field]) => field !== 'token' && field !== 'since')
+    .map(([field, value]) => {
+      const text = named(Array.isArray(value) ? value.join(',') : String(value));
+      return ['kind', 'state', 'role', 'node', 'boot'].includes(field) ? text : `${field}=${text}`;
+    });
+}
+
+/** The refusal as "code: message". Fails the test when the promise is kept. */
+export async function refusal(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise;
+  } catch (error) {
+    if (error instanceof IpamError) return `${error.code}: ${error.message}`;
+    throw error;
+  }
+  throw new Error('this was granted');
+}
