@@ -52,8 +52,9 @@ export class Addresses {
   }
 
   async request(ask: AddressAsk, by: Deadline): Promise<Grant<Address>> {
-    const view = await this.#views.of(ask.pool, by);
     const { address } = ask;
+    if (!address && ask.purpose === 'gateway') return this.#gateway(ask, by);
+    const view = await this.#views.of(ask.pool, by);
     if (address) {
       const reserved = reservedAs(ask.pool.prefix, address);
       if (reserved) {
@@ -64,7 +65,7 @@ export class Addresses {
       }
       return this.#releases.queued(ask.pool, address, () => this.#byNumber(ask, address, view, by));
     }
-    return ask.purpose === 'gateway' ? this.#gateway(ask, view, by) : this.#dynamic(ask, view, by);
+    return this.#dynamic(ask, view, by);
   }
 
   /** An address of the range may be free again. */
@@ -89,6 +90,7 @@ export class Addresses {
       if (outcome.done) return this.#granted(ask, plan, attempt);
       const [pool, join, claim, holders, node] = outcome.seen;
       view = this.#views.set(ask.pool, pool, join);
+      if (!ask.address && view.pool.record.gateway !== first.pool.record.gateway) throw superseded(ask.pool, view);
       verdict = judge(wanted, { claim, holders: holders.found, node }, this.#self);
       prior = holders.found.find(({ key }) => key === holderKey(ask.pool, address, ask.pool.join).key);
     }
@@ -96,17 +98,22 @@ export class Addresses {
   }
 
   /** The gateway the subnet already has, otherwise the lowest free address of the pool. */
-  async #gateway(ask: AddressAsk, view: View, by: Deadline): Promise<Grant<Address>> {
+  async #gateway(ask: AddressAsk, by: Deadline): Promise<Grant<Address>> {
     const { family } = ask.pool.prefix;
-    const hint = view.pool.record.gateway;
+    // The remembered view may be older than the choice of another host, and finding no room would not show it.
+    const [pool, join] = await this.#store.read(viewOf(ask.pool), by);
+    let view = this.#views.set(ask.pool, pool, join);
+    let hint: string | undefined;
     let rest = usable(ask.pool.prefix);
-    const candidates: bigint[] = [];
-    if (hint !== undefined) {
-      const { value } = parseAddress(hint);
-      const [claim] = await this.#store.read([{ one: claimKey(ask.pool, { family, value }) }], by);
-      if (!claim || claim.record.kind === 'shared') candidates.push(value);
-    }
+    let candidates: bigint[] = [];
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+      if (view.pool.record.gateway !== undefined && view.pool.record.gateway !== hint) {
+        hint = view.pool.record.gateway;
+        rest = usable(ask.pool.prefix);
+        const { value } = parseAddress(hint);
+        const [claim] = await this.#store.read([{ one: claimKey(ask.pool, { family, value }) }], by);
+        candidates = !claim || claim.record.kind === 'shared' ? [value] : [];
+      }
       while (candidates.length === 0) {
         if (rest.to < rest.from) throw this.#exhausted(ask.pool);
         const end = rest.from + 255n < rest.to ? rest.from + 255n : rest.to;
@@ -125,6 +132,7 @@ export class Addresses {
         return await this.#releases.queued(ask.pool, address, () => this.#byNumber(ask, address, view, by));
       } catch (error) {
         if (!(error instanceof IpamError) || error.code !== 'taken') throw error;
+        view = await this.#views.of(ask.pool, by);
       }
     }
     throw contended(ask.pool);
@@ -261,6 +269,11 @@ export class Addresses {
 
 function named({ name, mac }: AddressAsk): { name?: string; mac?: string } {
   return { ...(name !== undefined && { name }), ...(mac !== undefined && { mac }) };
+}
+
+/** A gateway was chosen from an old view. Caught by the choice, which begins anew. */
+function superseded({ prefix }: PoolRef, { pool }: View): IpamError {
+  return new IpamError('taken', `pool ${formatPrefix(prefix)} has gateway ${pool.record.gateway} by now`);
 }
 
 function contended({ prefix }: PoolRef): IpamError {
