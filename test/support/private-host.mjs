@@ -14,6 +14,7 @@ const init = fileURLToPath(new URL('private-host.sh', import.meta.url));
 const namespaces = ['--net', '--mount', '--propagation', 'private', '--uts', '--pid', '--fork', '--mount-proc'];
 // Directories that engines write to at fixed places; inside, an empty one lies over each.
 const covered = ['/etc/docker', '/opt/containerd'];
+const prefix = 'etcd-ipam-test-';
 
 /**
  * How to run `command` in a private host: what to spawn (detached), how to signal it, and what to close afterwards; or, as a
@@ -24,7 +25,7 @@ export function privateHost(command) {
   if (probe.error) return `no namespaces here: ${probe.error.message}`;
   if (probe.status !== 0) return `no namespaces here: ${probe.stderr.trim()}`;
 
-  const temporary = mkdtempSync(join(tmpdir(), 'etcd-ipam-test-'));
+  const temporary = mkdtempSync(join(tmpdir(), prefix));
   const created = covered.filter((folder) => mkdirSync(folder, { recursive: true }) !== undefined);
   const door = join(temporary, 'outside.sock');
   openDoor(door);
@@ -46,7 +47,8 @@ export function privateHost(command) {
     },
     close: () => {
       rmSync(temporary, { recursive: true, force: true, maxRetries: 3 });
-      for (const folder of created) removeIfEmpty(folder);
+      // Removing a directory also unmounts what lies over it in other runs: the last run to end does it.
+      if (!readdirSync(tmpdir()).some((name) => name.startsWith(prefix))) created.forEach(removeIfEmpty);
       for (const hierarchy of ['/sys/fs/cgroup', ...children('/sys/fs/cgroup')])
         removeGroups(join(hierarchy, controlGroup));
     },
@@ -59,7 +61,7 @@ function firstChild(pid) {
 }
 
 function removeIfEmpty(folder) {
-  if (readdirSync(folder).length === 0) rmdirSync(folder);
+  if (existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
 }
 
 // Depth first, one rmdir each: a control group's files cannot be unlinked.
