@@ -86,13 +86,21 @@ export async function startDriver(
 async function listen(server: PluginServer, settings: Settings<unknown>, releasers: Releasers): Promise<Listening[]> {
   const listening: Listening[] = [];
   releasers.push('plugin server', () => Promise.all(listening.map((one) => one.close(DRAIN_MS.calls))));
-  if (settings.socket) listening.push(await server.serveUnix(settings.socket));
+  if (settings.socket) listening.push(await server.serveUnix(settings.socket).catch(wordedFor(settings.socket)));
   if (settings.listen) {
     const { host, port, tls } = settings.listen;
     const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
     listening.push(await server.serveTcp(PLUGIN_NAME, address, tls ? { tls } : {}));
   }
   return listening;
+}
+
+/** The likeliest reason why a first start fails deserves to say what to do. */
+function wordedFor(socket: string): (error: unknown) => never {
+  return (error) => {
+    if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
+    throw new Error(`no right to make the socket ${socket}: run as root, or set IPAM_SOCKET`, { cause: error });
+  };
 }
 
 /** The calls that no decision was told of: those answered from constants, late ones, and bodies that cannot be read. */

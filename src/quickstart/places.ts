@@ -17,16 +17,23 @@ export function stateFolder(environment: Environment, { uid, home }: Person): st
   return uid === 0 ? '/var/lib/etcd-ipam' : join(home, '.local/state/etcd-ipam');
 }
 
-/** Where the engine looks, or, without the right to write there, a place of one's own where it does not. */
-export function socketPlace(environment: Environment, { folder }: Person, mayWrite = writable): string {
-  if (mayWrite(dirname(DEFAULT_SOCKET))) return DEFAULT_SOCKET;
+/**
+ * Where the engine looks, or, without the right to write there, a place of one's own where it does not: the runtime
+ * folder, the working directory, or beside the state.
+ */
+export function socketPlace(environment: Environment, person: Person, mayWrite = writable): string {
   const runtime = environment.XDG_RUNTIME_DIR;
-  if (runtime?.startsWith('/') && mayWrite(runtime)) return join(runtime, 'etcd-ipam.sock');
-  return join(folder, '.etcd-ipam', 'etcd-ipam.sock');
+  const candidates = [
+    DEFAULT_SOCKET,
+    ...(runtime?.startsWith('/') ? [join(runtime, 'etcd-ipam.sock')] : []),
+    join(person.folder, '.etcd-ipam', 'etcd-ipam.sock'),
+  ];
+  const beside = join(stateFolder(environment, person), 'etcd-ipam.sock');
+  return candidates.find((path) => mayWrite(dirname(path))) ?? beside;
 }
 
 /** Whether files can be made in it, or it can be made itself. */
-function writable(folder: string): boolean {
+export function writable(folder: string): boolean {
   try {
     accessSync(folder, constants.W_OK | constants.X_OK);
     return true;

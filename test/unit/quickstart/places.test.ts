@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { socketPlace, stateFolder } from '../../../src/quickstart/places.js';
+import { socketPlace, stateFolder, writable } from '../../../src/quickstart/places.js';
 
 const root = { uid: 0, home: '/root', folder: '/srv/etcd-ipam' };
 const ann = { uid: 1000, home: '/home/ann', folder: '/home/ann/etcd-ipam' };
@@ -32,23 +32,25 @@ describe('the socket of the quickstart', () => {
     expect(socketPlace({}, root, only('/run/docker/plugins'))).to.equal('/run/docker/plugins/etcd-ipam.sock');
   });
 
-  it('is otherwise in XDG_RUNTIME_DIR, or in the working directory', () => {
+  it('is otherwise in XDG_RUNTIME_DIR, in the working directory, or beside the state', () => {
     const environment = { XDG_RUNTIME_DIR: '/run/user/1000' };
-    expect(socketPlace(environment, ann, only('/run/user/1000'))).to.equal('/run/user/1000/etcd-ipam.sock');
-    expect(socketPlace(environment, ann, only())).to.equal('/home/ann/etcd-ipam/.etcd-ipam/etcd-ipam.sock');
-    expect(socketPlace({}, ann, only())).to.equal('/home/ann/etcd-ipam/.etcd-ipam/etcd-ipam.sock');
+    const local = '/home/ann/etcd-ipam/.etcd-ipam';
+    expect(socketPlace(environment, ann, only('/run/user/1000', local))).to.equal('/run/user/1000/etcd-ipam.sock');
+    expect(socketPlace(environment, ann, only(local))).to.equal(`${local}/etcd-ipam.sock`);
+    expect(socketPlace({}, ann, only('/run/user/1000', local))).to.equal(`${local}/etcd-ipam.sock`);
+    expect(socketPlace(environment, ann, only())).to.equal('/home/ann/.local/state/etcd-ipam/etcd-ipam.sock');
   });
 
-  it('counts a folder that does not exist as writable when it can be made', () => {
+  it('is in a folder that does not exist yet, if that can be made', () => {
     const folder = mkdtempSync(join(tmpdir(), 'etcd-ipam-places-'));
     try {
-      const asked: string[] = [];
-      const place = socketPlace({ XDG_RUNTIME_DIR: folder }, ann, (path) => {
-        asked.push(path);
-        return path === folder;
-      });
-      expect(place).to.equal(join(folder, 'etcd-ipam.sock'));
-      expect(asked).to.deep.equal(['/run/docker/plugins', folder]);
+      const place = socketPlace(
+        {},
+        { ...ann, folder: join(folder, 'not/yet') },
+        (path) => path !== '/run/docker/plugins' && writable(path),
+      );
+      expect(place).to.equal(join(folder, 'not/yet/.etcd-ipam/etcd-ipam.sock'));
+      expect(writable('/proc/1/not/yet')).to.equal(false);
     } finally {
       rmSync(folder, { recursive: true });
     }
