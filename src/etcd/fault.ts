@@ -102,6 +102,7 @@ const CONNECTING: readonly (readonly [RegExp, string])[] = [
   [/ENOTFOUND|EAI_AGAIN|ENODATA|Name resolution failed/, 'the name does not resolve'],
   [/EHOSTUNREACH|ENETUNREACH/, 'no route'],
   [/ETIMEDOUT/, 'no answer'],
+  [/ECONNRESET|EPIPE/, 'the connection was cut'],
   [/ENOENT/, 'no such socket'],
   [/wrong version number|packet length too long|record layer/i, 'TLS: the other side does not speak TLS'],
   [/before secure TLS connection/, 'TLS: the handshake was cut short (is TLS spoken there?)'],
@@ -143,5 +144,7 @@ export function ipamErrorOf(fault: EtcdFault, described: string): IpamError {
   if (fault.traits.denied) return new IpamError('denied', `${described}: ${fault.reason}`, { cause: fault });
   if (fault.kind === 'refused' && !fault.traits.elsewhere && !fault.traits.leaseGone)
     return new IpamError('internal', `${described} refused the request: ${fault.reason}`, { cause: fault });
+  if (fault.kind === 'unknown' && fault.traits.final)
+    return new IpamError('unavailable', `${described} takes no writes: ${fault.reason}`, { cause: fault });
   return new IpamError('unavailable', `${described} is not reachable: ${fault.reason}`, { cause: fault });
 }

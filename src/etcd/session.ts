@@ -187,10 +187,9 @@ export class SessionKeeper {
       range_end: Buffer.from(`${prefix}sessions/${node}0`),
     };
     const before = this.#newest;
-    const reply = await this.#client.read(
-      { success: [{ request_range: { key: nodeKey } }, { request_range: sessions }] },
-      by,
-    );
+    // A single attempt, so that callers who wait learn at once what is wrong.
+    const look = { success: [{ request_range: { key: nodeKey } }, { request_range: sessions }] };
+    const reply = await this.#client.txn(look, by);
     const at = BigInt(reply.header.revision);
     if (at < before) this.#restored(at);
     const record = kvsOf(reply, 0)[0];
@@ -237,13 +236,14 @@ export class SessionKeeper {
     this.#lastReput = performance.now();
     const by = this.#lastReput + ATTEMPT;
     const key = Buffer.from(this.#key);
+    const base = held.version;
     const token = newToken();
     this.#mine.add(token);
     const before = this.#newest;
     try {
       const reply = await this.#client.txn(
         {
-          compare: [{ key, target: 'Mod', result: 'Equal', mod_revision: held.version }],
+          compare: [{ key, target: 'Mod', result: 'Equal', mod_revision: base }],
           success: [{ request_put: { key, value: this.#value(token, new Date().toISOString()), lease: held.lease } }],
           failure: [{ request_range: { key } }],
         },
@@ -255,7 +255,7 @@ export class SessionKeeper {
       this.#failed(error);
       if (error instanceof EtcdFault && error.traits.leaseGone) return this.#lose('its lease is gone', held);
       await this.#reread(by).catch((again) => this.#failed(again));
-      if (this.#held?.version === held.version) await this.#change(performance.now() + RETRY);
+      if (this.#held?.version === base) await this.#change(performance.now() + RETRY);
     }
   }
 

@@ -1,0 +1,77 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { bootId, instanceId, machineId } from '../../../src/etcd/identity.js';
+import { type Identity, refusalOf, type Seen } from '../../../src/etcd/membership.js';
+
+describe('identity', () => {
+  let dir: string;
+  const file = (name: string, text?: string) => {
+    if (text !== undefined) writeFileSync(join(dir, name), text);
+    return join(dir, name);
+  };
+  before(() => {
+    dir = mkdtempSync(join(tmpdir(), 'etcd-ipam-'));
+  });
+  after(() => rmSync(dir, { recursive: true, force: true }));
+
+  it('takes the machine id from the first file that has one', () => {
+    const files = [file('missing'), file('empty', '\n'), file('first-boot', 'uninitialized\n'), file('good', 'abc\n')];
+    expect(machineId(undefined, files)).to.equal('abc');
+    expect(machineId('', files)).to.equal('abc');
+    expect(machineId('configured', files)).to.equal('configured');
+  });
+
+  it('says which files were tried and what to set', () => {
+    const files = [file('missing'), file('empty', '')];
+    expect(() => machineId(undefined, files)).to.throw(
+      `no machine id in ${files[0]} or ${files[1]}: set IPAM_MACHINE_ID`,
+    );
+    expect(() => bootId(file('missing'))).to.throw(`no boot id in ${files[0]}`);
+  });
+
+  it('reads this kernel’s boot id, and makes a new instance id each time', () => {
+    expect(bootId()).to.match(/^[0-9a-f-]{36}$/);
+    expect(instanceId()).to.match(/^[0-9a-f]{16}$/);
+    expect(instanceId()).to.not.equal(instanceId());
+  });
+});
+
+describe('node name', () => {
+  const self: Identity = { node: 'web', instance: 'i1', machine: 'm1', boot: 'b1' };
+  const seen = (machine: string, boot: string, silence = 0): Seen => ({
+    key: 'k',
+    version: '7',
+    record: { machine, boot, silence, since: '2024-01-01T00:00:00Z', token: 't' },
+  });
+
+  it('is ours when free, ours already, or ours from an earlier boot without a session', () => {
+    expect(refusalOf(self, undefined, [])).to.equal(undefined);
+    expect(refusalOf(self, seen('m1', 'b1'), [seen('m1', 'b1')])).to.equal(undefined);
+    expect(refusalOf(self, seen('m1', 'b0', 9), [])).to.equal(undefined);
+  });
+
+  it('is refused while another machine has the record, or a session without one', () => {
+    const text = 'node name web belongs to machine m2 since 2024-01-01T00:00:00Z';
+    expect(refusalOf(self, seen('m2', 'b1'), [])).to.contain(text);
+    expect(refusalOf(self, undefined, [seen('m2', 'b1')])).to.contain(text);
+    expect(refusalOf(self, seen('m1', 'b1'), [seen('m2', 'b2')])).to.contain(text);
+  });
+
+  it('passes on after enough silence, but never past a living session', () => {
+    expect(refusalOf(self, seen('m2', 'b2', 9), [], 10)).to.contain('belongs to machine m2');
+    expect(refusalOf(self, seen('m2', 'b2', 10), [], 10)).to.equal(undefined);
+    expect(refusalOf(self, seen('m2', 'b2', 10), [seen('m2', 'b2')], 10)).to.contain('belongs to machine m2');
+  });
+
+  it('is refused while a session of another boot lives', () => {
+    expect(refusalOf(self, seen('m1', 'b1'), [seen('m1', 'b1'), seen('m1', 'b0')])).to.contain(
+      'in use by a session of another boot (b0) since 2024-01-01T00:00:00Z',
+    );
+  });
+
+  it('shortens long ids', () => {
+    expect(refusalOf(self, seen('0123456789abcdef0123456789abcdef', 'b'), [])).to.contain('machine 01234567… since');
+  });
+});
