@@ -9,6 +9,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { startContainerEtcd } from './container-etcd.js';
+import { etcdBackend, showEtcd } from './etcd-backend.js';
 
 const run = promisify(execFile);
 
@@ -78,13 +80,19 @@ export async function keyspace(etcd: Pick<EtcdFixture, 'ctl'>, prefix = ''): Pro
   return Object.fromEntries((await entries(etcd, prefix)).map(({ key, value }) => [key, value]));
 }
 
-/** The `etcd` and `etcdctl` on PATH. */
+/** A member of the back-end that the run chose, see etcd-backend.ts. */
 export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdFixture> {
+  return (await etcdBackend()) === 'container' ? startContainerEtcd(options) : startEtcdProcess(options);
+}
+
+/** The `etcd` and `etcdctl` on PATH. */
+export async function startEtcdProcess(options: EtcdOptions = {}): Promise<EtcdFixture> {
   const dir = await mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'etcd-ipam-'));
   const [port, peerPort] = await freePorts(2);
   const member = new Member(dir, port as number, peerPort as number, options);
   try {
     await member.start();
+    showEtcd((await run('etcd', ['--version'])).stdout.split('\n')[0] ?? '', 'the binary on PATH');
     if (options.auth) await member.enableAuth(options.auth);
     return member;
   } catch (error) {
