@@ -4,6 +4,8 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { OwnEtcd } from '../../src/quickstart/own-etcd.js';
+import { choosePort } from '../../src/quickstart/ports.js';
 import { findProgram } from '../../src/quickstart/programs.js';
 import { type Outcome, Program, run, sleep } from '../support/process.js';
 import { skip } from '../support/skip.js';
@@ -198,6 +200,28 @@ describe('the quickstart', function () {
       expect(await program.stop()).to.equal(0);
       for (const line of program.output.trim().split('\n')) expect(JSON.parse(line)).to.include({ node: 'host-a' });
       expect(program.output).to.contain('"etcd":["http://127.0.0.1:1"]').and.contain('"msg":"stopping on SIGTERM"');
+    });
+
+    it('serve answers a call of its first 15 s once etcd has come, 2 s after it, with a deadline of 500 ms', async () => {
+      const port = await choosePort(0, () => {});
+      const env = environment({ ETCD_ENDPOINTS: `http://127.0.0.1:${port}`, IPAM_DEADLINE: '500ms' });
+      const spawned = performance.now();
+      const program = await Program.start(process.execPath, node(MAIN, ['serve']), { env, ready: /"msg":"listening"/ });
+      programs.push(program);
+      const asked = ask(at('p.sock'), 'RequestPool', pool);
+      await sleep(2_000);
+      const etcd = findProgram('etcd', process.env.PATH)!;
+      const own = await OwnEtcd.start({ etcd, folder: at('late'), say: () => {}, preferredPort: port });
+      try {
+        expect(await asked).to.include({ Pool: '10.67.0.0/24' });
+      } finally {
+        await own.stop();
+      }
+      // Those 15 s over, the deadline is what was set.
+      await sleep(spawned + 16_000 - performance.now());
+      const began = performance.now();
+      expect(await ask(at('p.sock'), 'RequestPool', pool)).to.have.property('Err');
+      expect(performance.now() - began).to.be.below(1_500);
     });
 
     it('serve with bad settings exits 1 with one message and no stack', async () => {
