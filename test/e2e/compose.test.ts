@@ -1,0 +1,262 @@
+// The shipped Dockerfile and compose file, really built and started; it refuses to know what is inside of either.
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { type Engine, startEngine } from '../support/engine.js';
+import { lingering, makeEtcdImage, makeImage, makeNodeBaseImage } from '../support/image.js';
+import { type Outside, openOutside } from '../support/outside.js';
+import { eventually, type Outcome, run, runOrFail, tail } from '../support/process.js';
+import { needPrivateHost, skip } from '../support/skip.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const nodeImage = named(/^ARG NODE_IMAGE=(\S+)$/m, 'deploy/Dockerfile');
+const etcdImage = named(/ETCD_IPAM_ETCD_IMAGE:-(\S+)\}/, 'docker-compose.yml');
+const services = ['etcd', 'plugin'];
+const project = 'shipped';
+
+function named(image: RegExp, file: string): string {
+  const found = readFileSync(join(root, file), 'utf8').match(image)?.[1];
+  if (found === undefined) throw new Error(`${file} names no image as ${image}`);
+  return found;
+}
+
+describe('the shipped compose file', function () {
+  this.timeout(300_000);
+  let engine: Engine;
+  let outside: Outside;
+  let folder: string;
+  let command: string[];
+
+  before(async function () {
+    needPrivateHost(this);
+    command = await composeCommand();
+    folder = await mkdtemp(join(tmpdir(), 'compose-'));
+    engine = await startEngine();
+    outside = await openOutside(engine.place);
+    await makeImage(engine);
+    await makeEtcdImage(engine, etcdImage);
+    await makeNodeBaseImage(engine, nodeImage, { npmCache: true });
+  });
+
+  after(async () => {
+    await outside?.[Symbol.asyncDispose]();
+    await engine?.[Symbol.asyncDispose]();
+    if (folder) await rm(folder, { recursive: true, force: true });
+  });
+
+  it('builds the image, which holds the program and its production packages', async () => {
+    const elsewhere = join(folder, 'build.yml');
+    await writeFile(elsewhere, 'services: { plugin: { build: { network: host } } }\n');
+    const builds = outside.buildArgs.slice(outside.buildArgs.indexOf('--build-arg'));
+    await must(['--file', join(root, 'docker-compose.yml'), '--file', elsewhere, 'build', ...builds, 'plugin']);
+    await expectProgramOnly('etcd-ipam');
+  });
+
+  it('has a Dockerfile that BuildKit builds to the same', async function () {
+    const docker = await clientWithBuildKit(engine);
+    if (docker === undefined) skip(this, 'no docker client here builds with BuildKit');
+    const args = ['build', ...outside.buildArgs, '--file', 'deploy/Dockerfile', '--tag', 'by-buildkit', root];
+    const env = { DOCKER_HOST: engine.host, DOCKER_BUILDKIT: '1' };
+    const { code, stderr } = await run(docker, args, { env, cwd: root, timeoutMs: 240_000 });
+    expect(code, tail(stderr, 30)).to.equal(0);
+    await expectProgramOnly('by-buildkit');
+  });
+
+  it('comes up with etcd and the plugin healthy', async () => {
+    await must(['up', '--detach']);
+    await bothHealthy();
+    const version = await must(['exec', '-T', 'etcd', '/usr/local/bin/etcd', '--version']);
+    console.log(`compose: ${version.split('\n')[0]}, under the tag ${etcdImage}`);
+    expect(await must(['exec', '-T', 'plugin', 'etcd-ipam', 'status'])).to.match(/^session +ok/m);
+  });
+
+  it('has etcd compact by the hour and stop at 4 GiB', async () => {
+    const { Args } = (await engine.inspect(await idOf('etcd'))) as Inspected;
+    expect(Args).to.include.members(['--auto-compaction-mode=periodic', '--auto-compaction-retention=1h']);
+    const fetch = engine.place.enter('busybox', ['wget', '-q', '-O', '-', 'http://127.0.0.1:2379/metrics']);
+    expect(Number((await runOrFail(...fetch)).match(/^etcd_server_quota_backend_bytes (\S+)$/m)?.[1])).to.equal(
+      2 ** 32,
+    );
+  });
+
+  it('knows the host by the host’s own machine id', async () => {
+    const [id = ''] = (await runOrFail(...engine.place.enter('cat', ['/etc/machine-id']))).split('\n');
+    expect(id).to.have.length(32);
+    expect(await etcdctl('get', '--prefix', '/etcd-ipam/nodes/')).to.contain(id);
+  });
+
+  it('runs the plugin without a capability and with a root file system that nobody writes to', async () => {
+    const { HostConfig, Mounts } = (await engine.inspect(await idOf('plugin'))) as Inspected;
+    expect(HostConfig).to.include({ ReadonlyRootfs: true, NetworkMode: 'host' });
+    expect(HostConfig.CapDrop).to.deep.equal(['ALL']);
+    expect(HostConfig.RestartPolicy.Name).to.equal('unless-stopped');
+    const writable = Mounts.filter(({ RW }) => RW).map(({ Destination }) => Destination);
+    expect(writable).to.have.members(['/run/docker/plugins', socketOf(engine)]);
+  });
+
+  it('gives the first container of a /24 the address .2, behind the gateway .1', async () => {
+    await engine.must('network', 'create', '--ipam-driver', 'etcd-ipam', '--subnet', '10.61.0.0/24', 'lasting');
+    const flags = ['--detach', '--restart', 'always', '--name', 'stays', '--network', 'lasting'];
+    await engine.must('run', ...flags, 'busybox', ...lingering);
+    expect(await addressOf('stays')).to.equal('10.61.0.2');
+  });
+
+  it('has the plugin back over its own stale socket after a kill -9', async () => {
+    const before = (await engine.inspect(await idOf('plugin'))) as Inspected;
+    const stale = await stat(engine.pluginSocket('etcd-ipam'));
+    process.kill(before.State.Pid, 'SIGKILL');
+    await eventually('the plugin runs again', async () => {
+      const { State, RestartCount } = (await engine.inspect(await idOf('plugin'))) as Inspected;
+      return State.Running && RestartCount === before.RestartCount + 1;
+    });
+    expect(await containerAddress('lasting')).to.equal('10.61.0.3');
+    await bothHealthy();
+    expect((await stat(engine.pluginSocket('etcd-ipam'))).ino).to.not.equal(stale.ino);
+  });
+
+  it('has both back after a restart of the engine, and a network made before still serves', async () => {
+    await engine.restart();
+    await bothHealthy();
+    await eventually('the container of policy always has an address', async () => (await addressOf('stays')) !== '');
+    const taken = [await addressOf('stays'), await containerAddress('lasting')];
+    for (const address of taken) expect(address).to.match(/^10\.61\.0\.([2-9])$/);
+    expect(taken[0]).to.not.equal(taken[1]);
+    const kept = (await keys()).filter((key) => /^(pools|joins|holders|nodes)\//.test(key));
+    expect(kept.map((key) => key.replace(/[0-9a-f]{16}$/, 'JOIN'))).to.have.members([
+      'holders/local/v4/010.061.000.000-24/010.061.000.001/JOIN',
+      'joins/local/v4/010.061.000.000-24/JOIN',
+      `nodes/${await runOrFail(...engine.place.enter('hostname', []))}`,
+      'pools/local/v4/010.061.000.000-24',
+    ]);
+  });
+
+  it('leaves nothing behind but the image after `down --volumes`', async () => {
+    await engine.must('rm', '--force', 'stays');
+    await engine.must('network', 'rm', 'lasting');
+    expect((await keys()).filter((key) => /^(claims|pools|joins|holders)\//.test(key))).to.deep.equal([]);
+    await must(['down', '--volumes']);
+    expect(await engine.must('ps', '--all', '--quiet')).to.equal('');
+    expect(await engine.must('volume', 'ls', '--quiet')).to.equal('');
+    expect(await engine.must('network', 'ls', '--filter', 'type=custom', '--quiet')).to.equal('');
+    expect(await stat(engine.pluginSocket('etcd-ipam')).catch(({ code }) => code)).to.equal('ENOENT');
+  });
+
+  it('starts the plugin alone on a cluster’s etcd that ETCD_ENDPOINTS names', async () => {
+    const url = 'http://127.0.0.1:12379';
+    const flags = [`--listen-client-urls=${url}`, `--advertise-client-urls=${url}`];
+    const etcd = [
+      '/usr/local/bin/etcd',
+      '--data-dir=/data/etcd',
+      '--listen-peer-urls=http://127.0.0.1:12380',
+      ...flags,
+    ];
+    await engine.must('run', '--detach', '--network', 'host', '--name', 'cluster', etcdImage, ...etcd);
+    const env = { ETCD_ENDPOINTS: url };
+    await must(['up', '--detach', 'plugin'], env);
+    expect(await must(['ps', '--services'], env)).to.contain('plugin');
+    await eventually('the plugin is healthy', async () => (await health('plugin')) === 'healthy', 60_000, 500);
+    expect(await idOf('etcd')).to.equal('');
+    const sessions = ['etcdctl', `--endpoints=${url}`, 'get', '--prefix', '--keys-only', '/etcd-ipam/sessions/'];
+    expect(await engine.must('exec', '--env', 'ETCDCTL_API=3', 'cluster', ...sessions)).to.match(
+      /^\/etcd-ipam\/sessions/,
+    );
+    await must(['down'], env);
+    await engine.must('rm', '--force', 'cluster');
+  });
+
+  async function compose(args: readonly string[], env: Record<string, string> = {}): Promise<Outcome> {
+    const [program = '', ...words] = command;
+    const settings = { ETCD_ENDPOINTS: undefined, IPAM_ENGINE_SOCKET: socketOf(engine), ...env };
+    return run(program, [...words, '--project-name', project, ...args], {
+      cwd: root,
+      env: { ...settings, DOCKER_HOST: engine.host },
+      timeoutMs: 240_000,
+    });
+  }
+
+  async function must(args: readonly string[], env?: Record<string, string>): Promise<string> {
+    const { code, stdout, stderr } = await compose(args, env);
+    expect(code, `compose ${args.join(' ')}: ${tail(stdout + stderr, 30)}`).to.equal(0);
+    return stdout.trim();
+  }
+
+  function idOf(service: string): Promise<string> {
+    const labels = [`project=${project}`, `service=${service}`].map((label) => `label=com.docker.compose.${label}`);
+    return engine.must('ps', '--all', '--quiet', ...labels.flatMap((label) => ['--filter', label]));
+  }
+
+  async function health(service: string): Promise<string> {
+    const { State } = (await engine.inspect(await idOf(service))) as Inspected;
+    return State.Health?.Status ?? 'none';
+  }
+
+  async function bothHealthy(): Promise<void> {
+    const healthy = async () => {
+      const found = await Promise.all(services.map(health));
+      return found.every((one) => one === 'healthy');
+    };
+    await eventually('etcd and the plugin are healthy', healthy, 90_000, 250).catch(async (late: Error) => {
+      throw new Error(`${late.message}\n${await engine.must('ps', '--all')}\n${tail(await must(['logs']), 40)}`);
+    });
+  }
+
+  async function expectProgramOnly(image: string): Promise<void> {
+    const list = (path: string) => engine.must('run', '--rm', '--entrypoint', 'ls', image, path);
+    expect((await list('/app')).split('\n')).to.have.members(['dist', 'node_modules', 'package.json']);
+    const packages = (await list('/app/node_modules')).split('\n');
+    expect(packages).to.include.members(['etcd3', 'koa', 'pino']);
+    expect(packages).to.not.include.members(['typescript', 'mocha', 'testcontainers', '@biomejs', '@types']);
+    const bytes = async (tag: string) => Number(await engine.must('inspect', '--format', '{{.Size}}', tag));
+    expect((await bytes(image)) - (await bytes(nodeImage))).to.be.below(50_000_000);
+  }
+
+  const addressOf = (container: string) =>
+    engine.must('inspect', '--format', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}', container);
+
+  /** What a container sees that lives for a moment. */
+  async function containerAddress(network: string): Promise<string> {
+    const shown = await engine.must('run', '--rm', '--network', network, 'busybox', 'ip', 'address', 'show', 'eth0');
+    return shown.match(/inet ([\d.]+)\//)?.[1] ?? shown;
+  }
+
+  function etcdctl(...args: string[]): Promise<string> {
+    return must(['exec', '-T', '-e', 'ETCDCTL_API=3', 'etcd', 'etcdctl', '--endpoints=http://127.0.0.1:2379', ...args]);
+  }
+
+  /** Relative to the prefix. */
+  async function keys(): Promise<string[]> {
+    const lines = (await etcdctl('get', '--prefix', '--keys-only', '/etcd-ipam/')).split('\n');
+    return lines.filter((line) => line !== '').map((line) => line.replace('/etcd-ipam/', ''));
+  }
+});
+
+interface Inspected {
+  readonly Args: readonly string[];
+  readonly State: { readonly Pid: number; readonly Running: boolean; readonly Health?: { readonly Status: string } };
+  readonly RestartCount: number;
+  readonly HostConfig: { readonly CapDrop: string[]; readonly RestartPolicy: { readonly Name: string } };
+  readonly Mounts: readonly { readonly RW: boolean; readonly Destination: string }[];
+}
+
+const socketOf = (engine: Engine) => engine.host.replace('unix://', '');
+
+/** Compose 2 where the docker client has it, else 1.29. */
+async function composeCommand(): Promise<string[]> {
+  const plugin = await run('docker', ['compose', 'version']);
+  return plugin.code === 0 ? ['docker', 'compose'] : ['docker-compose'];
+}
+
+/** The first client on PATH with BuildKit inside or beside it: a newer one without buildx has none. */
+async function clientWithBuildKit(engine: Engine): Promise<string | undefined> {
+  for (const path of (process.env.PATH ?? '').split(':')) {
+    const docker = join(path, 'docker');
+    const env = { DOCKER_HOST: engine.host, DOCKER_BUILDKIT: '1' };
+    const input = 'FROM scratch\nLABEL built=yes\n';
+    const tried = await run(docker, ['build', '-'], { env, input }).catch(() => undefined);
+    if (tried?.code === 0) return docker;
+  }
+  return undefined;
+}
