@@ -181,10 +181,13 @@ class Endpoint {
   readonly #user: { readonly name: string; readonly password: string } | undefined;
   /** Single flight: whoever needs a token while one is fetched waits for that one. Empty: etcd wants none. */
   #token: Promise<string> | undefined;
+  /** What the log-in gave, until it is refused. */
+  #known: string | undefined;
 
   constructor(url: string, { tls, username, password }: EtcdSettings) {
-    const [, scheme, rest] = /^(https?):\/\/([^/]+)\/?$/.exec(url) ?? [];
-    if (scheme === undefined || rest === undefined) throw new Error(`etcd endpoint ${url} is not http(s)://host:port`);
+    const [, scheme, rest] = /^(https?):\/\/([^/@]+)\/?$/.exec(url) ?? [];
+    if (scheme === undefined || rest === undefined)
+      throw new Error(`etcd endpoint ${url.replace(/\/\/.*@/, '//…@')} is not http(s)://host:port`);
     this.label = /:\d+$/.test(rest) ? rest : `${rest}:2379`;
     this.#user = username ? { name: username, password: password ?? '' } : undefined;
     const options: IOptions = {
@@ -209,12 +212,12 @@ class Endpoint {
   /** Executed at most once: a second try is made only after etcd refused the token. */
   async call<T>(until: Deadline, send: (etcd: Etcd3, options: CallOptions) => Promise<T>): Promise<T> {
     for (let fresh = false; ; fresh = true) {
-      const token = await within(this.#authenticated(until), until, () => this.#noTime());
+      const token = await within(this.#authenticated(until), until, () => this.#noTime(true));
       try {
         return await this.#once(until, token, send);
       } catch (error) {
         if (fresh || !this.#user || !(error instanceof EtcdFault && error.traits.token)) throw error;
-        if ((await this.#token?.catch(() => undefined)) === token) this.#token = undefined;
+        if (this.#known === token) this.#token = this.#known = undefined; // the first to be refused, for all
       }
     }
   }
@@ -223,9 +226,15 @@ class Endpoint {
     const user = this.#user;
     if (user === undefined) return NO_TOKEN;
     this.#token ??= this.#once(until, '', (etcd, options) => etcd.auth.authenticate(user, options)).then(
-      (reply) => reply.token,
+      (reply) => {
+        this.#known = reply.token;
+        return reply.token;
+      },
       (error: EtcdFault) => {
-        if (error.reason === 'authentication is not enabled') return '';
+        if (error.reason === 'authentication is not enabled') {
+          this.#known = '';
+          return '';
+        }
         this.#token = undefined;
         const { kind, reason, endpoint, traits } = error;
         // Whatever became of the log-in, the request itself was never sent.
@@ -235,8 +244,9 @@ class Endpoint {
     return this.#token;
   }
 
-  #noTime(): EtcdFault {
-    return new EtcdFault('not_sent', 'no time left', this.label, { final: true, elsewhere: false });
+  #noTime(loggingIn = false): EtcdFault {
+    const reason = loggingIn ? 'the log-in was not answered in time' : 'no time left';
+    return new EtcdFault('not_sent', reason, this.label, { final: true, elsewhere: loggingIn });
   }
 
   async #once<T>(until: Deadline, token: string, send: (etcd: Etcd3, options: CallOptions) => Promise<T>): Promise<T> {

@@ -86,7 +86,12 @@ const TABLE: readonly Row[] = [
   { ...NOT_SENT, text: /^No connection established/ },
   { ...NOT_SENT, text: /^Name resolution failed/ },
   { ...NOT_SENT, text: /^Channel closed before call started/, reason: 'the client was closed' },
-  { ...NOT_SENT, text: /^Attempted to send message with a size larger/, reason: 'the request is too large' },
+  {
+    ...NOT_SENT,
+    text: /^Attempted to send message with a size larger/,
+    reason: 'the request is too large',
+    elsewhere: false,
+  },
   { ...NOT_SENT, code: 4, text: /Waiting for LB pick|waiting for (name resolution|metadata filters)/ },
   { ...UNKNOWN, code: 4, text: /./s },
   { ...UNKNOWN, text: /^Connection dropped|ECONNRESET|EPIPE/, reason: 'the connection was cut' },

@@ -154,7 +154,8 @@ export class SessionKeeper {
         else await this.#create();
       } catch (error) {
         this.#failed(error);
-        await this.#change(performance.now() + RETRY);
+        const refused = error instanceof EtcdFault && error.kind === 'refused' && !error.traits.leaseGone;
+        await this.#change(performance.now() + (refused ? REFUSED_RETRY : RETRY));
       }
     }
   }
@@ -171,6 +172,7 @@ export class SessionKeeper {
     held.ttlMs = ttl * 1000;
     held.validUntil = sent + held.ttlMs;
     this.#fault = undefined;
+    this.#report({ kind: 'alive', key: this.#key, version: held.version });
   }
 
   /**
@@ -249,6 +251,7 @@ export class SessionKeeper {
         },
         by,
       );
+      this.#fault = undefined;
       if (reply.succeeded) this.#adopt(held, reply.header.revision, token);
       else this.#note(held, reply, before);
     } catch (error) {
@@ -368,9 +371,9 @@ export class SessionKeeper {
   }
 
   #report(event: SessionEvent): void {
-    const text = JSON.stringify(event);
-    if (text === this.#reported) return;
-    this.#reported = text;
+    const summary = event.kind === 'alive' ? event.kind : `${event.kind}: ${event.reason}`;
+    if (summary === this.#reported) return;
+    this.#reported = summary;
     this.#settings.report(event);
   }
 
