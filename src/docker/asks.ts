@@ -4,7 +4,7 @@ import type { AddressAsk } from '../ipam/addresses.js';
 import { type Code, IpamError } from '../ipam/errors.js';
 import { type PoolRef, parsePoolId } from '../ipam/pool-id.js';
 import type { PoolAsk } from '../ipam/pools.js';
-import { type Address, BITS, NetError, parseAddress } from '../net/address.js';
+import { type Address, BITS, formatAddress, NetError, parseAddress } from '../net/address.js';
 import {
   contains,
   equal,
@@ -60,7 +60,7 @@ export function poolAsk(request: PoolRequest): PoolAsk {
   if (special)
     throw new IpamError('bad_pool', `pool ${formatPrefix(pool)} holds addresses that no host can have: ${special}`);
   const stray = shared.find((address) => !contains(pool, address));
-  if (stray) throw outside(stray, pool, request.options?.get('aux') ?? '');
+  if (stray) throw outside(stray, pool);
   const range = request.subPool === '' ? undefined : rangeIn(pool, request.subPool);
   return { space, pool, ...(range && { range }), shared };
 }
@@ -70,7 +70,7 @@ export function addressAsk(request: AddressRequest, requireMac: boolean): Addres
   const pool = knownPool(request.poolId);
   const address =
     request.address === '' ? undefined : door('bad_address', 'address', () => parseAddress(request.address));
-  if (address && !contains(pool.prefix, address)) throw outside(address, pool.prefix, request.address);
+  if (address && !contains(pool.prefix, address)) throw outside(address, pool.prefix);
   const name = nameOf(request.options);
   const mac = macOf(request.options);
   const named = { ...(name && { name }), ...(mac && { mac }) };
@@ -144,7 +144,7 @@ function knownPool(poolId: string): PoolRef {
   if (!pool)
     throw new IpamError(
       'unknown_pool',
-      `pool id "${poolId.slice(0, 120)}" was not made by this driver; re-create the network`,
+      `pool id ${JSON.stringify(poolId.slice(0, 120))} was not made by this driver; re-create the network`,
     );
   return pool;
 }
@@ -168,10 +168,10 @@ function macOf(options: Options): string | undefined {
   return mac === '' ? undefined : mac;
 }
 
-function outside(address: Address, pool: Prefix, text: string): IpamError {
+function outside(address: Address, pool: Prefix): IpamError {
   return new IpamError(
     'outside_pool',
-    `${address.family === pool.family ? '' : `IPv${address.family} address `}${text} is outside pool ${formatPrefix(pool)}`,
+    `${address.family === pool.family ? '' : `IPv${address.family} address `}${formatAddress(address)} is outside pool ${formatPrefix(pool)}`,
   );
 }
 
