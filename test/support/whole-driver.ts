@@ -1,0 +1,194 @@
+// Everything of a driver but its command and log, in the test's own process over a real etcd, with a socket engines could
+// dial. What the process is called, and how long a call may take, is the test's to say.
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Driver, type Told } from '../../src/docker/driver.js';
+import { type CallEvent, type Listening, serve } from '../../src/docker/index.js';
+import { type EtcdClient, openClient } from '../../src/etcd/client.js';
+import { type SessionEvent, SessionKeeper } from '../../src/etcd/session.js';
+import { EtcdStore } from '../../src/etcd/store.js';
+import { Allocator } from '../../src/ipam/allocator.js';
+import { parsePredefined } from '../../src/ipam/predefined.js';
+import type { Surroundings } from '../../src/ipam/surroundings.js';
+import { type Answer, type CallOptions, PluginClient } from './plugin-client.js';
+import { sleep } from './process.js';
+
+export const PREFIX = '/etcd-ipam/';
+
+export interface WholeOptions {
+  /** Where its etcd is, or seems to be. */
+  readonly etcd: string;
+  readonly node?: string;
+  readonly boot?: string;
+  readonly deadlineMs?: number;
+  /** How long one attempt at etcd may take. */
+  readonly attemptMs?: number;
+  /** Seconds. */
+  readonly ttl?: number;
+  readonly pools?: string;
+  readonly around?: Partial<Surroundings>;
+}
+
+export class WholeDriver implements AsyncDisposable {
+  readonly told: Told[] = [];
+  readonly events: CallEvent[] = [];
+  readonly sessions: SessionEvent[] = [];
+  /** What failed for good, and faults of the server. */
+  readonly faults: unknown[] = [];
+  readonly session: SessionKeeper;
+  readonly store: EtcdStore;
+  readonly allocator: Allocator;
+  readonly driver: Driver;
+  readonly #etcd: EtcdClient;
+  #listening: Listening | undefined;
+  #directory = '';
+  #client: PluginClient | undefined;
+
+  private constructor({ etcd, node = 'web', boot = 'boot-1', attemptMs, ttl = 15, pools = '', around }: WholeOptions) {
+    this.#etcd = openClient({ endpoints: [etcd], ...(attemptMs && { attemptMs }) });
+    const instance = randomBytes(4).toString('hex');
+    const identity = { prefix: PREFIX, node, boot, machine: `machine-${node}`, instance, ttl };
+    this.session = new SessionKeeper(this.#etcd, { ...identity, report: (event) => this.sessions.push(event) });
+    this.store = new EtcdStore(this.#etcd, this.session, PREFIX);
+    const report = (what: string, error: unknown) => this.faults.push(new Error(what, { cause: error }));
+    const surroundings = { ...SURROUNDINGS, ...around };
+    this.allocator = new Allocator(this.store, { node, boot }, surroundings, parsePredefined(pools), report);
+    this.driver = new Driver(this.allocator, false, (told) => this.told.push(told));
+  }
+
+  static async start(options: WholeOptions): Promise<WholeDriver> {
+    const whole = new WholeDriver(options);
+    const { deadlineMs = 5_000 } = options;
+    const server = serve(whole.driver, {
+      deadlineMs,
+      onCall: (event) => whole.events.push(event),
+      onError: (error) => whole.faults.push(error),
+    });
+    whole.#directory = await mkdtemp(join(tmpdir(), 'whole-'));
+    whole.#listening = await server.serveUnix(join(whole.#directory, 'ipam.sock'));
+    whole.#client = new PluginClient({ socketPath: whole.#listening.address });
+    whole.session.start();
+    return whole;
+  }
+
+  /** A connection of its own, as another engine would have. */
+  dial(): PluginClient {
+    return new PluginClient({ socketPath: this.#listening!.address });
+  }
+
+  /** One call, `RequestPool` for `/IpamDriver.RequestPool`. */
+  call(name: string, body?: object | string, options?: CallOptions): Promise<Answer> {
+    return this.#client!.call(name.startsWith('/') ? name : `/IpamDriver.${name}`, body, options);
+  }
+
+  /** The reply's body; rejects with the `Err` of a refusal. */
+  // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of it
+  async must(name: string, body: object): Promise<any> {
+    const { status, json, text } = await this.call(name, body);
+    if (status !== 200) throw new Error(json?.Err ?? text);
+    return json;
+  }
+
+  async pool(subnet: string, options: Record<string, string> = {}, range = ''): Promise<string> {
+    const ask = { AddressSpace: 'local', Pool: subnet, SubPool: range, Options: options, V6: subnet.includes(':') };
+    return (await this.must('RequestPool', ask)).PoolID;
+  }
+
+  /** The bare address granted. Without options, null is sent. */
+  async address(poolId: string, address = '', options: Record<string, string> | null = null): Promise<string> {
+    const reply = await this.must('RequestAddress', { PoolID: poolId, Address: address, Options: options });
+    return reply.Address.split('/')[0];
+  }
+
+  async release(poolId: string, address: string): Promise<void> {
+    await this.must('ReleaseAddress', { PoolID: poolId, Address: address });
+  }
+
+  async drop(poolId: string): Promise<void> {
+    await this.must('ReleasePool', { PoolID: poolId });
+  }
+
+  /** Ends in the order of a real stop, or at once and without a word to etcd when `abruptly`. */
+  async stop(abruptly = false): Promise<void> {
+    this.#client?.close();
+    await this.#listening?.close(abruptly ? 0 : 2_000);
+    await this.allocator.close(abruptly ? 0 : 2_000);
+    this.store.close();
+    await this.session.stop(performance.now() + (abruptly ? 0 : 1_000)).catch(() => undefined);
+    this.#etcd.close();
+    await rm(this.#directory, { recursive: true, force: true });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}
+
+/** The option maps of an engine's requests. */
+export const AS = {
+  gateway: { RequestAddressType: 'com.docker.network.gateway' },
+  named: (name: string) => ({ 'com.docker.network.endpoint.name': name }),
+  mac: (mac: string) => ({ 'com.docker.network.endpoint.macaddress': mac }),
+};
+
+/** A look at etcd itself, beside whatever stands between it and the driver. */
+export class Look {
+  readonly #etcd: EtcdClient;
+
+  constructor(url: string) {
+    this.#etcd = openClient({ endpoints: [url], attemptMs: 5_000 });
+  }
+
+  async revision(): Promise<string> {
+    return (await this.#read('nothing')).revision;
+  }
+
+  /** Every record with its key relative to the prefix. */
+  async keyspace(under = ''): Promise<Record<string, Record<string, unknown>>> {
+    return (await this.#read(`${PREFIX}${under}`)).records;
+  }
+
+  async keys(under = ''): Promise<string[]> {
+    return Object.keys(await this.keyspace(under));
+  }
+
+  async put(key: string, record: object): Promise<void> {
+    const value = Buffer.from(JSON.stringify(record));
+    await this.#etcd.txn({ success: [{ request_put: { key: Buffer.from(PREFIX + key), value } }] }, soon());
+  }
+
+  async clear(under = ''): Promise<void> {
+    const key = Buffer.from(PREFIX + under);
+    await this.#etcd.txn({ success: [{ request_delete_range: { key, range_end: after(key) } }] }, soon());
+  }
+
+  close(): void {
+    this.#etcd.close();
+  }
+
+  async #read(prefix: string) {
+    const key = Buffer.from(prefix);
+    const reply = await this.#etcd.read({ success: [{ request_range: { key, range_end: after(key) } }] }, soon());
+    const kvs = reply.responses[0]!.response_range.kvs;
+    const records = kvs.map((kv) => [kv.key.toString().slice(PREFIX.length), JSON.parse(kv.value.toString())]);
+    return { revision: reply.header.revision, records: Object.fromEntries(records) };
+  }
+}
+
+const soon = () => performance.now() + 10_000;
+
+function after(key: Buffer): Buffer {
+  const end = Buffer.from(key);
+  end[end.length - 1]!++;
+  return end;
+}
+
+const SURROUNDINGS: Surroundings = {
+  now: () => new Date(),
+  millis: () => performance.now(),
+  token: () => randomBytes(8).toString('hex'),
+  below: (bound) => BigInt(`0x${randomBytes(8).toString('hex')}`) % bound,
+  pause: sleep,
+};
