@@ -4,7 +4,7 @@ import type { Environment } from '../config.js';
 import { answersHealthy, choosePort } from './ports.js';
 import { findProgram, type Run } from './programs.js';
 
-export const DEFAULT_IMAGE = 'quay.io/coreos/etcd:v3.5.21';
+export const DEFAULT_IMAGE = 'quay.io/coreos/etcd:v3.6.16';
 export const CONTAINER = 'etcd-ipam-etcd';
 
 const READY_MS = 30_000;
