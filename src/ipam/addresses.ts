@@ -216,6 +216,7 @@ export class Addresses {
       // Others rewrite a shared claim at any time, but nobody the record of our own part in it.
       witness: { key: plan.holder ? holderKey(pool, plan.address, pool.join) : key, token: plan.token },
     };
+    this.#releases.begin();
     try {
       const outcome = await this.#store.commit(change, by);
       const put = write.find((one) => 'put' in one && one.put.key === poolKey(pool).key);

@@ -64,9 +64,11 @@ export class Allocator {
 
   /** Never fails: with the store away the release is kept in memory, and frees nothing that came after it. */
   releaseAddress(pool: PoolRef, address: Address, by: Deadline): Promise<Released> {
-    const known = this.#store.seen();
+    const seen = this.#store.seen();
+    // A process that had seen nothing yet when it was asked has written nothing either: what it writes later is newer.
+    const known = () => seen ?? this.#releases.origin;
     const release = async (until: Deadline) => {
-      const freed = await this.#releases.release(pool, address, () => known, until);
+      const freed = await this.#releases.release(pool, address, known, until);
       if (freed) this.#addresses.freed(pool);
       return freed;
     };

@@ -48,6 +48,7 @@ export class Releases {
   readonly #around: Surroundings;
   readonly #backlog: Backlog;
   readonly #queue = new KeyedQueue();
+  #origin: Version | undefined;
   /** Tokens of grants taken back after a later grant had replaced them: nobody holds these, so nothing restores them. */
   readonly #undone = new Set<string>();
 
@@ -56,6 +57,16 @@ export class Releases {
     this.#self = self;
     this.#around = around;
     this.#backlog = backlog;
+  }
+
+  /** A revision older than all that this process wrote of addresses; undefined while it has written nothing. */
+  get origin(): Version | undefined {
+    return this.#origin;
+  }
+
+  /** Told before a claim is written, once the store has answered something. */
+  begin(): void {
+    this.#origin ??= this.#store.seen();
   }
 
   /** Requests by number, releases and undos of one address, one at a time. */
@@ -102,13 +113,12 @@ export class Releases {
 
   async #release(pool: PoolRef, address: Address, known: () => Version | undefined, by: Deadline): Promise<boolean> {
     let seen = await this.#see(pool, address, by);
-    const newest = known();
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
       const { claim } = seen;
       if (!claim) return false;
       const mine = seen.holders.find(({ key }) => joinOf(key) === pool.join);
       const held = mine ?? (claim.record.join === pool.join ? claim : undefined);
-      if (!held || held.record.node !== this.#self.node || isNewer(held.version, newest)) return false;
+      if (!held || held.record.node !== this.#self.node || isNewer(held.version, known())) return false;
       const writes = mine ? this.#withoutHolder(pool, address, seen) : [{ remove: claimKey(pool, address) }];
       const outcome = await this.#commit(pool, address, claim.version, writes, by);
       if (outcome.done) return true;
