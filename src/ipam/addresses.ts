@@ -225,7 +225,7 @@ export class Addresses {
       }
       return outcome;
     } catch (error) {
-      if (error instanceof InDoubtError) this.#releases.undoIf(error.settled, { ...plan, pool });
+      if (error instanceof InDoubtError) this.#releases.undoAfter(error.settled, { ...plan, pool });
       throw error;
     }
   }

@@ -87,11 +87,13 @@ export class Releases {
     return this.queued(granted.pool, granted.address, () => this.#undo(granted, by));
   }
 
-  undoIf(settled: Promise<boolean>, granted: Granted): void {
+  /** Whatever the doubt turns out to be: a later grant may have replaced this one, and must not bring it back. */
+  undoAfter(settled: Promise<unknown>, granted: Granted): void {
     const { pool, address } = granted;
-    this.#backlog.addIf(settled, `undo of ${formatAddress(address)} in ${formatPrefix(pool.prefix)}`, (by) =>
-      this.undo(granted, by),
-    );
+    this.#backlog.add(`undo of ${formatAddress(address)} in ${formatPrefix(pool.prefix)}`, async (by) => {
+      await settled;
+      await this.undo(granted, by);
+    });
   }
 
   /** Frees all that an ended join still holds. The engine does not release gateway and aux after a failed create. */
