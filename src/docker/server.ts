@@ -43,7 +43,8 @@ export interface Listening {
   readonly specFile: string | undefined;
   /**
    * Takes the socket or discovery file away, answers what is in hand for at most `byMs` milliseconds (default 10000),
-   * then closes every connection. Calls that are cut off so are undone.
+   * then closes every connection. Calls that are cut off so are undone. A file that cannot be removed is an error
+   * after all that.
    */
   close(byMs?: number): Promise<void>;
 }
@@ -140,7 +141,7 @@ function closer(server: Server, app: PluginApp, takeAway: () => Promise<void>): 
 
 async function close(server: Server, app: PluginApp, takeAway: () => Promise<void>, byMs: number): Promise<void> {
   app.startClosing();
-  await takeAway();
+  const [taken] = await Promise.allSettled([takeAway()]);
   await turn(); // accepts who dialled before the file was gone
   // http.Server's own close() cuts idle connections first, where a call may be on its way: those come last here.
   const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(server, () => resolve()));
@@ -153,6 +154,7 @@ async function close(server: Server, app: PluginApp, takeAway: () => Promise<voi
   server.close(); // ends node's own checking of connections
   server.closeAllConnections();
   await closed;
+  if (taken.status === 'rejected') throw taken.reason;
 }
 
 function turn(): Promise<void> {

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -149,6 +149,20 @@ describe('docker: closing', () => {
     expect(await answer).to.equal('ECONNRESET');
     grant.resolve(GRANT);
     await eventually(() => undone === 1);
+  });
+
+  it('ends its connections also where its socket file cannot be looked at, and tells so', async () => {
+    const directory = await tempDirectory();
+    const path = join(directory, 'a.sock');
+    const plugin = await serve(scripted()).serveUnix(path);
+    const socket = connect(path);
+    await once(socket, 'connect');
+    socket.resume();
+    await rm(directory, { recursive: true });
+    await writeFile(directory, 'no directory any more');
+    const ended = once(socket, 'close');
+    expect(await plugin.close().catch((error: NodeJS.ErrnoException) => error.code)).to.equal('ENOTDIR');
+    await ended;
   });
 
   it('may be asked twice', async () => {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, watch } from 'node:fs';
+import { existsSync, renameSync, watch } from 'node:fs';
 import { chmod, lstat, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -115,6 +115,18 @@ describe('process: a server on a Unix path', () => {
     expect(results.filter((result) => result.status === 'fulfilled')).to.have.length(1);
     const winner = results.findIndex((result) => result.status === 'fulfilled');
     expect(await whoAnswers()).to.equal(String(winner));
+  });
+
+  it('gives up when another that started at once renames its socket over this one', async () => {
+    const rival = createServer((socket) => socket.end('rival'));
+    servers.push(rival);
+    await new Promise<void>((resolve) => rival.listen(join(directory, 'rival'), resolve));
+    const refused = refusal(listen());
+    while (!existsSync(path)) await new Promise(setImmediate);
+    renameSync(join(directory, 'rival'), path);
+    expect(await refused).to.equal(`${path} was taken by another process`);
+    expect(await whoAnswers()).to.equal('rival');
+    expect(await readdir(directory)).to.deep.equal(['a.sock']);
   });
 
   it('refuses a file, a directory and a symbolic link, and never deletes them', async () => {
