@@ -13,13 +13,14 @@ import {
   holderKey,
   holdersAt,
   holdersOf,
+  joinKey,
   joinOf,
   type Subnet,
 } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import { KeyedQueue } from './queue.js';
 import type { ClaimRecord, HolderRecord } from './records.js';
-import type { Deadline, Found, Span, Store, Version, Write } from './store.js';
+import type { Condition, Deadline, Found, Span, Store, Version, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 
 const MOST_ATTEMPTS = 64;
@@ -130,22 +131,28 @@ export class Releases {
   }
 
   async #undo(granted: Granted, by: Deadline): Promise<void> {
-    const { pool, address, token, prior, holder } = granted;
+    const { pool, address, token, holder } = granted;
     let seen = await this.#see(pool, address, by);
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
       const { claim } = seen;
       const mine = holder ? seen.holders.find(({ key }) => joinOf(key) === pool.join) : claim;
       if (!claim || mine?.record.token !== token) return this.#remember(token);
-      const replaced = holder ? holder.prior : prior;
-      const restored = replaced && !this.#undone.has(replaced.record.token) ? replaced.record : undefined;
-      const outcome = await this.#commit(pool, address, claim.version, this.#undoing(granted, seen, restored), by);
-      if (outcome.done) {
-        if (replaced) this.#undone.delete(replaced.record.token);
-        return;
-      }
+      const { restored, when } = await this.#heir(granted, by);
+      const writes = this.#undoing(granted, seen, restored);
+      const outcome = await this.#commit(pool, address, claim.version, writes, by, when);
+      if (outcome.done) return;
       seen = outcome.seen;
     }
     throw contended(pool, address);
+  }
+
+  /** What the grant had replaced, unless that was taken back as well or its join has ended: nobody would free it. */
+  async #heir({ pool, prior, holder }: Granted, by: Deadline): Promise<{ restored?: object; when: Condition[] }> {
+    const replaced = holder ? holder.prior : prior;
+    if (!replaced || this.#undone.has(replaced.record.token)) return { when: [] };
+    const key = joinKey(pool, (!holder && prior?.record.join) || pool.join);
+    const [join] = await this.#store.read([{ one: key }], by);
+    return join ? { restored: replaced.record, when: [{ key, version: join.version }] } : { when: [] };
   }
 
   #undoing({ pool, address, holder }: Granted, seen: Standing, restored: object | undefined): Write[] {
@@ -166,8 +173,15 @@ export class Releases {
     return { put: claimKey(pool, address), record: { ...claim!.record, token: this.#around.token() } };
   }
 
-  async #commit(pool: PoolRef, address: Address, version: Version, write: readonly Write[], by: Deadline) {
-    const when = [{ key: claimKey(pool, address), version }];
+  async #commit(
+    pool: PoolRef,
+    address: Address,
+    version: Version,
+    write: readonly Write[],
+    by: Deadline,
+    also: readonly Condition[] = [],
+  ) {
+    const when = [{ key: claimKey(pool, address), version }, ...also];
     const outcome = await this.#store.commit({ when, write, otherwise: standingOf(pool, address) }, by);
     if (outcome.done) return { done: true } as const;
     const [claim, holders] = outcome.seen;
