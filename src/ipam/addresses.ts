@@ -79,13 +79,15 @@ export class Addresses {
   }
 
   async #byNumber(ask: AddressAsk, address: Address, first: View, by: Deadline): Promise<Grant<Address>> {
-    const wanted = { address, purpose: this.#purpose(ask, address, first), join: ask.pool.join, ...named(ask) };
+    const { purpose } = ask;
+    const declared = first.join.record.shared?.includes(formatAddress(address)) ?? false;
+    const wanted = { address, purpose, declared, join: ask.pool.join, ...named(ask) };
     let view = first;
     let verdict: Verdict = { kind: 'free' };
     let prior: Found<HolderRecord> | undefined;
     for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
       if (verdict.kind === 'refuse') throw verdict.error;
-      const plan = this.#plan(ask, wanted.purpose, address, verdict, prior);
+      const plan = this.#plan(ask, purpose === 'unsure' && declared ? 'aux' : purpose, address, verdict, prior);
       const outcome = await this.#commit(ask, view, plan, this.#facts(ask.pool, address), by);
       if (outcome.done) return this.#granted(ask, plan, attempt);
       const [pool, join, claim, holders, node] = outcome.seen;
@@ -161,12 +163,6 @@ export class Addresses {
       if (!last) chooser.lost(address.value, taken);
     }
     throw contended(ask.pool);
-  }
-
-  /** What the network declared with `--ipam-opt aux=` is no longer unsure. */
-  #purpose(ask: AddressAsk, address: Address, { join }: View): Purpose {
-    const declared = join.record.shared?.includes(formatAddress(address));
-    return ask.purpose === 'unsure' && declared ? 'aux' : ask.purpose;
   }
 
   #plan(

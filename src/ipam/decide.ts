@@ -15,6 +15,8 @@ export type Purpose = 'endpoint' | 'unsure' | 'gateway' | 'aux';
 export interface Wanted {
   readonly address: Address;
   readonly purpose: Purpose;
+  /** The network lists the address as auxiliary (`--ipam-opt aux=`). */
+  readonly declared?: boolean;
   readonly join: string;
   readonly name?: string;
   readonly mac?: string;
@@ -47,12 +49,12 @@ export function judge(wanted: Wanted, seen: Seen, self: Self): Verdict {
 }
 
 function judgeShared(wanted: Wanted, claim: Found<ClaimRecord>, holders: readonly Found<HolderRecord>[]): Verdict {
-  const { purpose, join } = wanted;
+  const { purpose, declared, join } = wanted;
   if (purpose === 'gateway' || purpose === 'aux') return { kind: 'share', claim, role: purpose };
   const held = holders.some(({ key }) => key.endsWith(`/${join}`));
   const gateway = holders.some(({ record }) => record.role === 'gateway');
   // A network asks for an auxiliary address once; asked again through the same join it is for a container.
-  if (purpose === 'unsure' && !held && !gateway) return { kind: 'share', claim, role: 'aux' };
+  if (purpose === 'unsure' && !held && (declared || !gateway)) return { kind: 'share', claim, role: 'aux' };
   const role = gateway ? 'the gateway' : 'an auxiliary address';
   return refuse(
     'taken',
