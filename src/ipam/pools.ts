@@ -8,6 +8,7 @@ import { guardKey, joinKey, joinsOf, poolKey, poolsIn, poolsUpTo, prefixOfPool }
 import type { PoolRef } from './pool-id.js';
 import { guarded, guarding, type PoolRemoval } from './pool-removal.js';
 import { ofFamily, type Predefined } from './predefined.js';
+import { KeyedQueue } from './queue.js';
 import type { GuardRecord, JoinRecord, PoolRecord } from './records.js';
 import type { Change, Deadline, Found, Store, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
@@ -39,6 +40,7 @@ export class Pools {
   readonly #views: Views;
   readonly #removal: PoolRemoval;
   readonly #predefined: readonly Predefined[];
+  readonly #queue = new KeyedQueue();
 
   constructor(
     store: Store,
@@ -56,7 +58,16 @@ export class Pools {
     this.#predefined = predefined;
   }
 
-  async request(
+  /** One at a time for a space: this process's own requests would otherwise lose the guard to one another. */
+  request(
+    ask: PoolAsk,
+    undoIf: (settled: Promise<boolean>, pool: PoolRef) => void,
+    by: Deadline,
+  ): Promise<Grant<PoolRef>> {
+    return this.#queue.run(ask.space, () => this.#request(ask, undoIf, by));
+  }
+
+  async #request(
     ask: PoolAsk,
     undoIf: (settled: Promise<boolean>, pool: PoolRef) => void,
     by: Deadline,
