@@ -1,6 +1,8 @@
-// etcd's room, whose a node name is: a pure judgement over the node record and its sessions. Refuses to read anything.
+// etcd's room, whose a node name is: a pure judgement over the node record and its sessions, as etcd showed them. Refuses
+// to ask etcd anything.
 
 import type { Version } from '../ipam/store.js';
+import type { KeyValue, TxnResponse } from './client.js';
 
 export interface Identity {
   readonly node: string;
@@ -56,4 +58,35 @@ export function refusalOf(
 
 function short(id: string): string {
   return id.length > 12 ? `${id.slice(0, 8)}…` : id;
+}
+
+/** Never fails: what cannot be read of the record becomes "unknown", which is nobody's machine and nobody's boot. */
+export function recordOf(kv: KeyValue): Seen {
+  let record: Record<string, unknown> = {};
+  try {
+    record = Object(JSON.parse(kv.value.toString()));
+  } catch {
+    // Not ours to repair.
+  }
+  const text = (name: string) => (typeof record[name] === 'string' ? record[name] : 'unknown');
+  return {
+    key: kv.key.toString(),
+    version: kv.mod_revision,
+    record: {
+      machine: text('machine'),
+      boot: text('boot'),
+      since: text('since'),
+      token: text('token'),
+      silence: typeof record.silence === 'number' ? record.silence : 0,
+    },
+  };
+}
+
+/** What the operation at that place of the transaction found. */
+export function kvsOf(reply: TxnResponse, index: number): readonly KeyValue[] {
+  return reply.responses[index]?.response_range.kvs ?? [];
+}
+
+export function json(record: object): Buffer {
+  return Buffer.from(JSON.stringify(record));
 }

@@ -4,9 +4,10 @@
 import { randomBytes } from 'node:crypto';
 import { IpamError } from '../ipam/errors.js';
 import type { Deadline, Version } from '../ipam/store.js';
-import type { Compare, EtcdClient, KeyValue, TxnResponse } from './client.js';
+import type { Compare, EtcdClient, TxnResponse } from './client.js';
 import { EtcdFault, ipamErrorOf } from './fault.js';
-import { type Identity, refusalOf, type Seen } from './membership.js';
+import { type Identity, json, kvsOf, recordOf, refusalOf } from './membership.js';
+import { Signal, until } from './signal.js';
 
 export interface SessionSettings extends Identity {
   /** IPAM_PREFIX, with its slash at the end. */
@@ -68,7 +69,7 @@ export class SessionKeeper {
   #reputting: Promise<void> | undefined;
   #lastReput = Number.NEGATIVE_INFINITY;
   #rereading: Promise<void> | undefined;
-  #changed = deferred();
+  readonly #changed = new Signal();
   #reported = '';
 
   constructor(client: EtcdClient, settings: SessionSettings) {
@@ -92,7 +93,7 @@ export class SessionKeeper {
       if (held !== undefined) return { key: this.#key, version: held.version };
       if (this.#refusal !== undefined) throw new IpamError('node_name_taken', this.#refusal);
       if (this.#stopped || performance.now() >= by) throw this.#unavailable();
-      await this.#change(by);
+      await this.#changed.wait(by);
     }
   }
 
@@ -104,7 +105,7 @@ export class SessionKeeper {
         this.#rereading = undefined;
       });
       try {
-        await this.#until(this.#rereading, by);
+        await until(this.#rereading, by);
       } catch (error) {
         this.#failed(error);
       }
@@ -120,12 +121,12 @@ export class SessionKeeper {
     while (this.#dead < handedOut) {
       if (performance.now() >= by || this.#stopped) throw this.#unavailable();
       if (this.#held === undefined) {
-        await this.#change(by);
+        await this.#changed.wait(by);
       } else {
         this.#reputting ??= this.#reput(this.#held).finally(() => {
           this.#reputting = undefined;
         });
-        await this.#until(this.#reputting, by);
+        await until(this.#reputting, by);
       }
     }
   }
@@ -133,7 +134,7 @@ export class SessionKeeper {
   /** Ends the session at once by revoking its lease; when etcd cannot be reached it ends by itself after the TTL. */
   async stop(by: Deadline): Promise<void> {
     this.#stopped = true;
-    this.#signal();
+    this.#changed.raise();
     // A creation under way either commits before the revocation, which then deletes its key, or finds no lease.
     const lease = this.#held?.lease ?? this.#spare?.id;
     try {
@@ -141,7 +142,7 @@ export class SessionKeeper {
     } catch (error) {
       this.#failed(error);
     }
-    await this.#until(Promise.all([this.#running, this.#reputting]), by);
+    await until(Promise.all([this.#running, this.#reputting]), by);
     this.#held = undefined;
   }
 
@@ -155,7 +156,7 @@ export class SessionKeeper {
       } catch (error) {
         this.#failed(error);
         const refused = error instanceof EtcdFault && error.kind === 'refused' && !error.traits.leaseGone;
-        await this.#change(performance.now() + (refused ? REFUSED_RETRY : RETRY));
+        await this.#changed.wait(performance.now() + (refused ? REFUSED_RETRY : RETRY));
       }
     }
   }
@@ -164,7 +165,7 @@ export class SessionKeeper {
   async #keep(held: Held): Promise<void> {
     const lost = held.validUntil - margin(held.ttlMs);
     const due = Math.min(held.validUntil - (held.ttlMs * 2) / 3, lost);
-    while (performance.now() < due && this.#held === held && !this.#stopped) await this.#change(due);
+    while (performance.now() < due && this.#held === held && !this.#stopped) await this.#changed.wait(due);
     if (this.#held !== held || this.#stopped || performance.now() >= lost) return;
     const sent = performance.now();
     const ttl = await this.#client.keepAlive(held.lease, Math.min(lost, sent + KEEPALIVE));
@@ -195,11 +196,11 @@ export class SessionKeeper {
     const at = BigInt(reply.header.revision);
     if (at < before) this.#restored(at);
     const record = kvsOf(reply, 0)[0];
-    const seen = kvsOf(reply, 1).map(entry);
+    const seen = kvsOf(reply, 1).map(recordOf);
     const own = seen.find((session) => session.key === this.#key);
     this.#bury(own === undefined ? at : BigInt(own.version) - 1n);
     const others = seen.filter((session) => session !== own);
-    const refusal = refusalOf(this.#settings, record && entry(record), others, this.#settings.goneRounds);
+    const refusal = refusalOf(this.#settings, record && recordOf(record), others, this.#settings.goneRounds);
     if (refusal !== undefined) return this.#refuse(refusal);
 
     const lease = await this.#freshLease(by);
@@ -221,7 +222,7 @@ export class SessionKeeper {
       },
       by,
     );
-    if (!outcome.succeeded) return this.#change(sent + FENCE_GAP);
+    if (!outcome.succeeded) return this.#changed.wait(sent + FENCE_GAP);
     this.#spare = undefined;
     this.#refusal = undefined;
     this.#fault = undefined;
@@ -233,7 +234,7 @@ export class SessionKeeper {
   /** One compare-and-swap of the key on its own version. Its lost answer is read back by the token it wrote. */
   async #reput(held: Held): Promise<void> {
     const gap = this.#lastReput + FENCE_GAP;
-    while (performance.now() < gap && !this.#stopped) await this.#change(gap);
+    while (performance.now() < gap && !this.#stopped) await this.#changed.wait(gap);
     if (this.#held !== held) return;
     this.#lastReput = performance.now();
     const by = this.#lastReput + ATTEMPT;
@@ -258,7 +259,7 @@ export class SessionKeeper {
       this.#failed(error);
       if (error instanceof EtcdFault && error.traits.leaseGone) return this.#lose('its lease is gone', held);
       await this.#reread(by).catch((again) => this.#failed(again));
-      if (this.#held?.version === base) await this.#change(performance.now() + RETRY);
+      if (this.#held?.version === base) await this.#changed.wait(performance.now() + RETRY);
     }
   }
 
@@ -283,7 +284,7 @@ export class SessionKeeper {
       this.#bury(at);
       this.#lose('its key was removed', held);
     } else if (found.mod_revision !== held.version) {
-      const { token } = entry(found).record;
+      const { token } = recordOf(found).record;
       const ours = this.#mine.has(token) && found.lease === held.lease;
       if (ours) this.#adopt(held, found.mod_revision, token);
       else {
@@ -301,13 +302,13 @@ export class SessionKeeper {
     // Whatever other attempts are still under way, they compare an older version of the key or of the node record.
     this.#mine = new Set([token]);
     held.version = version;
-    this.#signal();
+    this.#changed.raise();
   }
 
   #bury(revision: bigint): void {
     if (revision <= this.#dead) return;
     this.#dead = revision;
-    this.#signal();
+    this.#changed.raise();
   }
 
   #restored(at: bigint): void {
@@ -328,16 +329,16 @@ export class SessionKeeper {
     if (held === undefined || this.#held !== held) return;
     this.#held = undefined;
     this.#report({ kind: 'lost', reason });
-    this.#signal();
+    this.#changed.raise();
   }
 
   async #refuse(reason: string): Promise<void> {
     this.#refusal = reason;
     this.#fault = undefined;
     this.#report({ kind: 'refused', reason });
-    this.#signal();
+    this.#changed.raise();
     const again = performance.now() + REFUSED_RETRY;
-    while (performance.now() < again && !this.#stopped) await this.#change(again);
+    while (performance.now() < again && !this.#stopped) await this.#changed.wait(again);
   }
 
   #failed(error: unknown): void {
@@ -376,25 +377,6 @@ export class SessionKeeper {
     this.#reported = summary;
     this.#settings.report(event);
   }
-
-  #signal(): void {
-    const { resolve } = this.#changed;
-    this.#changed = deferred();
-    resolve();
-  }
-
-  /** Until something changed, or `by`. */
-  #change(by: Deadline): Promise<void> {
-    return this.#until(this.#changed.promise, by);
-  }
-
-  async #until(promise: Promise<unknown>, by: Deadline): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const end = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, Math.max(0, by - performance.now()));
-    });
-    await Promise.race([promise, end]).finally(() => clearTimeout(timer));
-  }
 }
 
 /** A session counts as lost this long before etcd may have ended it: one second, less for a TTL below 4 s. */
@@ -402,43 +384,6 @@ function margin(ttlMs: number): number {
   return Math.min(1000, ttlMs / 4);
 }
 
-function entry(kv: KeyValue): Seen {
-  let record: Record<string, unknown> = {};
-  try {
-    record = Object(JSON.parse(kv.value.toString()));
-  } catch {
-    // Not ours to repair: a record without a machine counts as another machine's.
-  }
-  const text = (name: string) => (typeof record[name] === 'string' ? record[name] : 'unknown');
-  return {
-    key: kv.key.toString(),
-    version: kv.mod_revision,
-    record: {
-      machine: text('machine'),
-      boot: text('boot'),
-      since: text('since'),
-      token: text('token'),
-      silence: typeof record.silence === 'number' ? record.silence : 0,
-    },
-  };
-}
-
-function kvsOf(reply: TxnResponse, index: number): readonly KeyValue[] {
-  return reply.responses[index]?.response_range.kvs ?? [];
-}
-
 function newToken(): string {
   return randomBytes(8).toString('hex');
-}
-
-function json(record: object): Buffer {
-  return Buffer.from(JSON.stringify(record));
-}
-
-function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
-  let resolve = () => {};
-  const promise = new Promise<void>((done) => {
-    resolve = done;
-  });
-  return { promise, resolve };
 }
