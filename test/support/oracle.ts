@@ -199,7 +199,9 @@ export class Oracle {
     if (!held) return true;
     const purpose = purposeOf(asked, join);
     if (held.kind === 'shared') {
-      if (purpose === 'gateway' || purpose === 'aux') return true;
+      if (purpose === 'gateway') return true;
+      // A network asks for its auxiliary address once; asked again it is for a container.
+      if (purpose === 'aux') return !held.holders.has(join.id);
       const isGateway = [...held.holders.values()].some(({ role }) => role === 'gateway');
       return purpose === 'unsure' && !isGateway && !held.holders.has(join.id);
     }
