@@ -17,6 +17,8 @@ relay.listen(0, '127.0.0.1', () => console.log('port ' + relay.address().port));
 export interface Outside extends AsyncDisposable {
   /** For `docker build`: host network, and the proxy as build arguments that every RUN sees. */
   readonly buildArgs: readonly string[];
+  /** The proxy, for the environment of a program at the place. */
+  readonly variables: Readonly<Record<string, string>>;
   /** Whether npm's registry answers; a test that installs from it skips when the machine itself is offline. */
   registryAnswers(): Promise<boolean>;
 }
@@ -27,9 +29,10 @@ export async function openOutside(place: Place): Promise<Outside> {
   if (door === undefined) throw new Error('only a private host has a door: npm test');
   const program = await Program.start(...place.enter(process.execPath, ['-e', relay, door]), { ready: /^port \d+$/m });
   const url = `http://127.0.0.1:${program.output.match(/^port (\d+)$/m)?.[1]}`;
-  const variables = ['HTTP_PROXY', 'HTTPS_PROXY'].flatMap((name) => ['--build-arg', `${name}=${url}`]);
+  const variables = { HTTP_PROXY: url, HTTPS_PROXY: url };
   return {
-    buildArgs: ['--network', 'host', ...variables],
+    buildArgs: ['--network', 'host', ...Object.keys(variables).flatMap((name) => ['--build-arg', `${name}=${url}`])],
+    variables,
     async registryAnswers() {
       const { code } = await run(...place.enter('npm', ['ping', '--fetch-retries=0']), { env: { HTTPS_PROXY: url } });
       return code === 0;
