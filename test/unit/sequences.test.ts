@@ -4,9 +4,11 @@ import fc from 'fast-check';
 import { Driver } from '../../src/docker/driver.js';
 import { Allocator } from '../../src/ipam/allocator.js';
 import { parsePredefined } from '../../src/ipam/predefined.js';
+import type { Store } from '../../src/ipam/store.js';
 import { MemoryStore } from '../support/memory-store.js';
 import {
   bootOf,
+  chance,
   PREDEFINED,
   PROCESSES,
   play,
@@ -29,6 +31,24 @@ const REACHED = [
   ...['ReleaseAddress released', 'ReleasePool released'],
 ];
 
+/** The way to the store takes now longer, now shorter, so that calls made together overtake each other. */
+function uneven(store: Store, seed: string): Store {
+  const next = chance(seed);
+  const way = async () => {
+    for (let turns = next() % 12; turns > 0; turns--) await undefined;
+  };
+  return {
+    read: (...args) => way().then(() => store.read(...args)),
+    commit: async (...args) => {
+      await way();
+      const outcome = await store.commit(...args);
+      await way();
+      return outcome;
+    },
+    seen: () => store.seen(),
+  };
+}
+
 function memoryWorld(): World {
   const store = new MemoryStore();
   const boots = new Map<string, string>();
@@ -41,7 +61,13 @@ function memoryWorld(): World {
       throw new Error(`${what} failed for good`, { cause: error });
     };
     const self = { node, boot: boots.get(node)! };
-    const allocator = new Allocator(store, self, around, parsePredefined(PREDEFINED), report);
+    const allocator = new Allocator(
+      uneven(store, `way ${at} ${started}`),
+      self,
+      around,
+      parsePredefined(PREDEFINED),
+      report,
+    );
     return new Driver(allocator, false, () => undefined);
   };
   const reboot = (node: string, boot: string) => {
