@@ -16,6 +16,8 @@ import type { Views } from './views.js';
 
 const MOST_ATTEMPTS = 64;
 const PAGE = 1_000;
+/** Counts in one read: etcd takes 128 operations. */
+const COUNTED = 64;
 
 export interface PoolAsk {
   readonly space: string;
@@ -136,10 +138,11 @@ export class Pools {
   /** The lowest predefined subnet that overlaps no pool of the space. */
   async #choose(
     space: string,
-    { any, length }: { readonly any: Family; readonly length?: number },
+    { any, length }: { readonly any: Family; readonly length?: number | undefined },
     by: Deadline,
   ): Promise<Neighbourhood> {
     const bases = ofFamily(this.#predefined, any);
+    const inTheWay: Prefix[] = [];
     for (const predefined of bases) {
       const { base } = predefined;
       const size = length ?? predefined.length;
@@ -161,8 +164,25 @@ export class Pools {
       }
       const prefix = firstGap(base, size, taken);
       if (prefix) return { prefix, guard, pool: undefined, abandoned: false };
+      if (size >= base.length) inTheWay.push(...taken);
     }
+    if (await this.#closeAbandoned(space, inTheWay, by)) return this.#choose(space, { any, length }, by);
     throw noneLeft(any, length, bases);
+  }
+
+  /** Pools without a join: nobody asks for an automatic one by its name, so nothing else would finish its removal. */
+  async #closeAbandoned(space: string, pools: readonly Prefix[], by: Deadline): Promise<boolean> {
+    let closed = false;
+    for (let i = 0; i < pools.length; i += COUNTED) {
+      const some = pools.slice(i, i + COUNTED).map((prefix) => ({ space, prefix }));
+      const counts = await this.#store.read(
+        some.map((subnet) => ({ count: joinsOf(subnet) })),
+        by,
+      );
+      for (const [at, subnet] of some.entries())
+        if (counts[at] === 0) closed = (await this.#removal.closeIfLeft(subnet, by)) || closed;
+    }
+    return closed;
   }
 
   #joining(
