@@ -74,6 +74,7 @@ const GRPC = {
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 1000,
   'grpc.enable_retries': 0,
+  'grpc.enable_http_proxy': 0, // the http_proxy of an environment is for the web, and would be asked even for loopback
 };
 
 const NO_TOKEN = Promise.resolve('');
