@@ -19,8 +19,10 @@ import { type Person, socketPlace, stateFolder } from './places.js';
 import { findProgram, run } from './programs.js';
 
 const SESSION_WITHIN_MS = 10_000;
-const NO_ETCD = `no etcd to be had: install etcd (Debian and Ubuntu: apt-get install etcd-server etcd-client), or start Docker,
-or set ETCD_ENDPOINTS to one that runs elsewhere, such as ETCD_ENDPOINTS=http://192.0.2.1:2379 npm start`;
+const NO_ETCD = `no etcd to be had. One of these helps, and then npm start again:
+  install etcd; on Debian and Ubuntu, as root: apt-get update && apt-get install etcd-server etcd-client
+  start Docker, in whose container etcd can run
+  use an etcd that runs elsewhere: ETCD_ENDPOINTS=http://192.0.2.1:2379 npm start`;
 
 const say = (line: string) => console.log(line);
 

@@ -156,7 +156,7 @@ describe('a fresh clone', function () {
         symlinkSync(findProgram(name, process.env.PATH)!, join(bin, name));
       const { code, stderr } = await newcomer!.shell(clone, 'npm start', { PATH: bin });
       expect(code).to.equal(1);
-      expect(stderr).to.contain('install etcd (Debian and Ubuntu: apt-get install etcd-server etcd-client)');
+      expect(stderr).to.contain('as root: apt-get update && apt-get install etcd-server etcd-client');
       expect(etcdPids()).to.deep.equal([]);
     });
   });

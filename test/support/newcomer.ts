@@ -30,6 +30,8 @@ export class Newcomer implements AsyncDisposable {
       LANG: 'C.UTF-8',
       // The home's default is the machine's own /var/lib, which is not the test's to write to.
       XDG_STATE_HOME: join(root, 'state'),
+      // In both ways of writing, without no_proxy, as behind many a company's door.
+      ...lowerCased(outside.variables),
       ...outside.variables,
       ...(await packagesAtHand()),
     });
@@ -74,6 +76,9 @@ export class Newcomer implements AsyncDisposable {
     return this.machine.enter('setsid', ['env', '--chdir', folder, '-i', ...all, '/bin/sh', '-c', line]);
   }
 }
+
+const lowerCased = (variables: Variables): Variables =>
+  Object.fromEntries(Object.entries(variables).map(([name, value]) => [name.toLowerCase(), value]));
 
 /** The number and the time of a file or folder: both stay as long as nobody lays it anew. */
 export function identity(path: string): string {
