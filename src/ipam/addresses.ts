@@ -152,15 +152,17 @@ export class Addresses {
       const verdict: Verdict = last ? { kind: 'take', ...last } : { kind: 'free' };
       const plan = this.#plan(ask, ask.purpose, address, verdict, undefined);
       const window = { keys: claimsIn(ask.pool, chooser.windowAt(address.value)), limit: 0 };
-      const outcome = await this.#commit(ask, view, plan, [...viewOf(ask.pool), window], by);
+      const node = { one: nodeKey(this.#self.node) };
+      const outcome = await this.#commit(ask, view, plan, [...viewOf(ask.pool), window, node], by);
       if (outcome.done) {
         chooser.won();
         return this.#granted(ask, plan, attempt);
       }
-      const [pool, join, { keys }] = outcome.seen;
+      const [pool, join, { keys }, own] = outcome.seen;
       view = this.#views.set(ask.pool, pool, join);
       const taken = keys.map((key) => addressOfClaim(key).value);
-      if (!last) chooser.lost(address.value, taken);
+      if (last) chooser.lostTakeable(own);
+      else chooser.lost(address.value, taken);
     }
     throw contended(ask.pool);
   }

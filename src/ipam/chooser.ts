@@ -107,6 +107,11 @@ export class Chooser {
     return this.#takeable.shift();
   }
 
+  /** A takeable claim was lost, the node record being this one: what rests on an older one is lost as well. */
+  lostTakeable(node: Found<NodeRecord> | undefined): void {
+    this.#takeable = this.#takeable.filter(({ evidence }) => evidence.version === node?.version);
+  }
+
   #advance(): bigint {
     if (this.#cursor > this.#range.to) this.#cursor = this.#range.from;
     return this.#cursor++;
@@ -122,7 +127,8 @@ export class Chooser {
       );
       const open = parts.filter((part, i) => BigInt(counts[i]!) <= part.to - part.from);
       const chosen = open[Number(this.#around.below(BigInt(open.length || 1)))];
-      if (!chosen) return this.#full();
+      // A part that filled up since it was counted is a race, not the end: the next search counts anew.
+      if (!chosen) return range === this.#range ? this.#full() : undefined;
       range = chosen;
     }
     const [{ keys }] = await this.#store.read([{ keys: claimsIn(this.#subnet, range), limit: 0 }], by);
@@ -134,7 +140,6 @@ export class Chooser {
       this.#sparse = false;
       this.#cursor = range.to + 1n;
     }
-    // A part that filled up since it was counted is a race, not the end: the next search counts anew.
     if (this.#free.length === 0 && range === this.#range) this.#full();
   }
 
