@@ -124,6 +124,8 @@ export class Host {
 export class World {
   /** Added to the monotonic clock that surroundings show. */
   skippedMs = 0;
+  /** Whoever pauses, as queued work does between its attempts, stays asleep until this is resolved. */
+  #held: { readonly promise: Promise<void>; asleep: number } | undefined;
   readonly #backend: Backend;
   readonly #joins: string[] = [];
   #tokens = 0;
@@ -137,9 +139,9 @@ export class World {
   /** A process on that node, the node being in that boot. */
   async host(node: string, options: { boot?: string; predefined?: string; requireMac?: boolean } = {}): Promise<Host> {
     const { boot = 'boot-1', predefined = '', requireMac = false } = options;
-    const { store, loseSession } = await this.#backend.open(node, boot);
+    const seat = await this.#backend.open(node, boot);
     const settings = { predefined: parsePredefined(predefined), requireMac };
-    return new Host(this, { node, boot }, new Link(store), loseSession, settings);
+    return new Host(this, { node, boot }, new Link(seat.store), () => seat.loseSession(), settings);
   }
 
   plant(key: string, record: unknown): Promise<void> {
@@ -169,8 +171,34 @@ export class World {
       millis: () => performance.now() + this.skippedMs,
       token: () => (++this.#tokens).toString(16).padStart(16, '0'),
       below: (bound) => this.#below(bound),
-      pause: (ms) => sleep(ms / 20),
+      pause: (ms) => this.#pause(ms),
     };
+  }
+
+  /** From now on queued work that failed once is not tried again until `end` is called. */
+  holdRetries(): { asleep(count: number): Promise<void>; end(): void } {
+    let wake: () => void = () => undefined;
+    const promise = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    const held = { promise, asleep: 0 };
+    this.#held = held;
+    return {
+      asleep: async (count) => {
+        for (const end = soon(); held.asleep < count; await sleep(1))
+          if (performance.now() > end) throw new Error(`${held.asleep} of ${count} are asleep`);
+      },
+      end: () => {
+        this.#held = undefined;
+        wake();
+      },
+    };
+  }
+
+  #pause(ms: number): Promise<void> {
+    if (!this.#held) return sleep(ms / 20);
+    this.#held.asleep++;
+    return this.#held.promise;
   }
 
   /** Any 62 bits of a fixed sequence; the bias towards low numbers does not matter to a test. */

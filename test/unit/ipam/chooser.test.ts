@@ -1,0 +1,280 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { Chooser } from '../../../src/ipam/chooser.js';
+import { addressOfClaim, claimKey, claimsIn } from '../../../src/ipam/keyspace.js';
+import { formatWide } from '../../../src/net/address.js';
+import { parsePrefix, type Range } from '../../../src/net/prefix.js';
+import { refusal, soon, World } from '../../support/allocator-fixture.js';
+import { Link } from '../../support/link.js';
+import { MemoryStore } from '../../support/memory-store.js';
+import { MemoryBackend } from '../../support/stores.js';
+
+const subnet = { space: 'local', prefix: parsePrefix('10.66.0.0/16') };
+const base = 0x0a420000n;
+const self = { node: 'a', boot: 'boot-1' };
+const record = { kind: 'endpoint', node: 'b', boot: 'boot-1', join: 'x', since: 'then', token: 't' };
+const rangeOf = (size: number, from = 7n): Range => ({
+  family: 4,
+  from: base + from,
+  to: base + from + BigInt(size - 1),
+});
+const keyOf = (value: bigint) => claimKey(subnet, { family: 4, value });
+
+/** One host that claims what its chooser proposes. */
+class Claimer {
+  readonly link: Link;
+  readonly chooser: Chooser;
+  readonly got: bigint[] = [];
+
+  constructor(
+    readonly store: MemoryStore,
+    readonly range: Range,
+    world = new World(),
+  ) {
+    this.link = new Link(store);
+    this.chooser = new Chooser(range, subnet, this.link, self, world.surroundings());
+  }
+
+  /** False when the chooser says that there is no room. */
+  async claim(): Promise<boolean> {
+    for (let attempt = 0; attempt < 200; attempt++) {
+      const value = await this.chooser.next(soon());
+      if (value === undefined) return false;
+      const outcome = await this.link.commit(
+        {
+          when: [{ key: keyOf(value), version: null }],
+          write: [{ put: keyOf(value), record }],
+          otherwise: [{ keys: claimsIn(subnet, this.chooser.windowAt(value)), limit: 0 }],
+        },
+        soon(),
+      );
+      if (outcome.done) {
+        this.chooser.won();
+        this.got.push(value);
+        return true;
+      }
+      this.chooser.lost(
+        value,
+        outcome.seen[0].keys.map((key) => addressOfClaim(key).value),
+      );
+    }
+    throw new Error('200 losses in a row');
+  }
+}
+
+function fill(store: MemoryStore, values: Iterable<bigint>): void {
+  for (const value of values) store.plant(keyOf(value).key, record);
+}
+
+const valuesOf = ({ from, to }: Range) => Array.from({ length: Number(to - from) + 1 }, (_, i) => from + BigInt(i));
+const ascending = (a: bigint, b: bigint) => (a < b ? -1 : 1);
+
+describe('chooser', () => {
+  for (const size of [1, 2, 3, 64, 65, 128, 129, 300]) {
+    it(`gives the lowest first, and all ${size} of an empty range, one commit and no read each`, async () => {
+      const claimer = new Claimer(new MemoryStore(), rangeOf(size));
+      for (let i = 0; i < size; i++) expect(await claimer.claim()).to.equal(true);
+      expect(claimer.got).to.deep.equal(valuesOf(claimer.range));
+      expect([claimer.link.commits, claimer.link.reads]).to.deep.equal([size, 0]);
+      expect(await claimer.claim()).to.equal(false);
+      expect(Object.keys(claimer.store.keyspace())).to.have.length(size);
+    });
+
+    it(`finds each single free one of ${size}`, async () => {
+      const range = rangeOf(size);
+      for (const free of valuesOf(range).filter((_, i) => size < 100 || i % 7 === 0)) {
+        const store = new MemoryStore();
+        fill(
+          store,
+          valuesOf(range).filter((value) => value !== free),
+        );
+        const claimer = new Claimer(store, range);
+        expect(await claimer.claim()).to.equal(true);
+        expect(claimer.got).to.deep.equal([free]);
+        expect(await claimer.claim()).to.equal(false);
+      }
+    });
+  }
+
+  it('two hosts with 1 to 8 callers each take exactly what was free, from ranges of 1 to 300, and only then say full', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(1, 2, 3, 64, 65, 300),
+        fc.integer({ min: 0, max: 100 }),
+        fc.integer({ min: 1, max: 8 }),
+        fc.integer({ min: 1, max: 1 << 30 }),
+        async (size, percent, callers, seed) => {
+          const store = new MemoryStore();
+          const range = rangeOf(size);
+          const world = new World(new MemoryBackend(), seed);
+          const { below } = world.surroundings();
+          const taken = valuesOf(range).filter(() => below(100n) < BigInt(percent));
+          fill(store, taken);
+          fill(store, [range.from - 1n, range.to + 1n]);
+          const hosts = [new Claimer(store, range, world), new Claimer(store, range, world)];
+          await Promise.all(
+            hosts.flatMap((host) =>
+              Array.from({ length: callers }, async () => {
+                while (await host.claim());
+                expect(Object.keys(store.keyspace())).to.have.length(size + 2);
+              }),
+            ),
+          );
+          const got = hosts.flatMap((host) => host.got);
+          expect(got.sort(ascending)).to.deep.equal(valuesOf(range).filter((value) => !taken.includes(value)));
+        },
+      ),
+      { numRuns: 150 },
+    ));
+
+  it('goes on from the last one given, and round', async () => {
+    const claimer = new Claimer(new MemoryStore(), rangeOf(4));
+    for (let i = 0; i < 10; i++) {
+      await claimer.claim();
+      claimer.store.plant(keyOf(claimer.got.at(-1)!).key, undefined);
+    }
+    expect(claimer.got.map((value) => Number(value - claimer.range.from))).to.deep.equal([
+      0, 1, 2, 3, 0, 1, 2, 3, 0, 1,
+    ]);
+  });
+
+  it('leaps over 40 taken ones with one loss', async () => {
+    const store = new MemoryStore();
+    const range = rangeOf(300);
+    fill(store, valuesOf(range).slice(0, 40));
+    const claimer = new Claimer(store, range);
+    for (let i = 0; i < 60; i++) await claimer.claim();
+    expect(claimer.got).to.deep.equal(valuesOf(range).slice(40, 100));
+    expect([claimer.link.commits, claimer.link.lost, claimer.link.reads]).to.deep.equal([61, 1, 0]);
+  });
+
+  it('remembers for a second that a range is full, unless one of its addresses came back', async () => {
+    const world = new World();
+    const store = new MemoryStore();
+    const range = rangeOf(20);
+    fill(store, valuesOf(range));
+    const claimer = new Claimer(store, range, world);
+    expect(await claimer.claim()).to.equal(false);
+    const { commits, reads } = claimer.link;
+    for (let i = 0; i < 10; i++) expect(await claimer.claim()).to.equal(false);
+    expect([claimer.link.commits, claimer.link.reads]).to.deep.equal([commits, reads]);
+    store.plant(keyOf(range.from + 3n).key, undefined);
+    claimer.chooser.freed();
+    expect(await claimer.claim()).to.equal(true);
+    expect(await claimer.claim()).to.equal(false);
+    store.plant(keyOf(range.from + 5n).key, undefined);
+    expect(await claimer.claim()).to.equal(false);
+    world.skippedMs += 1_001;
+    expect(await claimer.claim()).to.equal(true);
+    expect(claimer.got).to.deep.equal([range.from + 3n, range.from + 5n]);
+  });
+
+  it('10 callers on a full range of 300 search once', async () => {
+    const store = new MemoryStore();
+    fill(store, valuesOf(rangeOf(300)));
+    const claimer = new Claimer(store, rangeOf(300));
+    await claimer.claim();
+    const { reads } = claimer.link;
+    expect(reads).to.be.at.most(2);
+    claimer.chooser.freed();
+    expect(await Promise.all(Array.from({ length: 10 }, () => claimer.claim()))).to.deep.equal(Array(10).fill(false));
+    expect(claimer.link.reads - reads).to.equal(1);
+  });
+
+  it('a part that fills up between two counts is not taken for the end while another part has room', async () => {
+    const store = new MemoryStore();
+    const range: Range = { family: 4, from: base, to: base + 0xffffn };
+    fill(
+      store,
+      valuesOf(range).filter((value) => value !== base + 10_000n && value !== base + 60_000n),
+    );
+    const claimer = new Claimer(store, range);
+    let counted = 0;
+    claimer.link.beforeRead = (queries) => {
+      if (!('count' in queries[0]!) || ++counted !== 2) return;
+      // Somebody else takes the last address of the part that was chosen.
+      const { from } = queries[0].count;
+      const free = from < claimsIn(subnet, rangeOf(1, 30_000n)).from ? 10_000n : 60_000n;
+      fill(store, [base + free]);
+    };
+    expect(await claimer.claim()).to.equal(true);
+    expect(counted).to.be.greaterThan(2);
+    expect(Object.keys(store.keyspace())).to.have.length(65_536);
+  });
+
+  it('an address per claim in an IPv6 /64: one commit each', async () => {
+    const world = new World();
+    const a = await world.host('a');
+    const net = await a.network('fd00:66::/64');
+    const reads = a.link.reads;
+    expect((await net.endpoint()).ip).to.equal('fd00:66::1');
+    expect((await net.endpoint()).ip).to.equal('fd00:66::2');
+    expect([a.link.commits, a.link.reads - reads]).to.deep.equal([3, 0]);
+  });
+
+  it('an empty /16 costs one commit a claim and no read, 300 times', async () => {
+    const a = await new World().host('a');
+    const net = await a.network('10.66.0.0/16');
+    const { commits, reads } = a.link;
+    for (let i = 0; i < 300; i++) expect((await net.endpoint()).attempts).to.equal(1);
+    expect([a.link.commits - commits, a.link.reads - reads]).to.deep.equal([300, 0]);
+  });
+
+  it('a /16 of which 99 % are taken costs at most 4 round trips a claim on average', async function () {
+    this.timeout(60_000);
+    const world = new World(new MemoryBackend(), 42);
+    const a = await world.host('a');
+    const net = await a.network('10.66.0.0/16');
+    const { below } = world.surroundings();
+    for (let value = base + 1n; value < base + 0xffffn; value++)
+      if (below(100n) > 0n)
+        await world.plant(`claims/local/v4/010.066.000.000-16/${formatWide({ family: 4, value })}`, record);
+    const before = a.link.commits + a.link.reads;
+    for (let i = 0; i < 100; i++) await net.endpoint();
+    const each = (a.link.commits + a.link.reads - before) / 100;
+    expect(each).to.be.at.most(4);
+  });
+
+  it('a full /24 with 100 addresses of an earlier boot: 20 callers get 20 of them with one listing', async () => {
+    const world = new World();
+    const old = await world.host('a');
+    const before = await old.network('10.66.0.0/24');
+    for (let i = 0; i < 100; i++) await before.endpoint({ name: `c${i}` });
+    for (let i = 101; i < 255; i++)
+      await world.plant(`claims/local/v4/010.066.000.000-24/010.066.000.${i}`, { ...record, node: 'b' });
+    const a = await world.host('a', { boot: 'boot-2' });
+    const net = await a.network('10.66.0.0/24');
+    let listings = 0;
+    a.link.beforeRead = (queries) => {
+      if (queries.some((query) => 'span' in query)) listings++;
+    };
+    const given = await Promise.all(Array.from({ length: 20 }, (_, i) => net.endpoint({ name: `n${i}` })));
+    expect(new Set(given.map(({ ip }) => ip)).size).to.equal(20);
+    expect(listings).to.equal(1);
+  });
+
+  it('remembered claims of an earlier boot whose evidence has changed are looked for anew, not tried one by one', async () => {
+    const world = new World();
+    const old = await world.host('a');
+    const before = await old.network('10.66.0.0/25');
+    for (let i = 1; i < 127; i++) await before.endpoint({ name: `c${i}` });
+    const a = await world.host('a', { boot: 'boot-2' });
+    const net = await a.network('10.66.0.0/25');
+    await net.endpoint({ name: 'first' });
+    // The session came anew, and with it the node record.
+    await world.plant('nodes/a', { machine: 'm-a', boot: 'boot-2', since: 'now' });
+    const { commits } = a.link;
+    await net.endpoint({ name: 'second' });
+    expect(a.link.commits - commits).to.be.at.most(2);
+  });
+
+  it('says how many are in use when none is left', async () => {
+    const a = await new World().host('a');
+    const net = await a.network('10.66.0.0/30');
+    await net.endpoint();
+    await net.endpoint();
+    expect(await refusal(net.endpoint())).to.equal(
+      'pool_exhausted: no address left in pool 10.66.0.0/30: all 2 are in use',
+    );
+  });
+});
