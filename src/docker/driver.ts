@@ -33,6 +33,9 @@ export interface Told {
 /** The part of a Told that says what is spoken of. */
 type Subject = Pick<Told, 'call' | 'space' | 'pool' | 'address'>;
 
+/** A release that the store does not take is queued and answered all the same: this long before it would be late. */
+const QUEUED_BEFORE_MS = 250;
+
 export class Driver implements Ipam {
   readonly #allocator: Allocator;
   readonly #requireMac: boolean;
@@ -76,14 +79,16 @@ export class Driver implements Ipam {
   releasePool({ poolId }: { readonly poolId: string }, call: Call): Promise<void> {
     const pool = parsePoolId(poolId);
     return this.#releasing({ call: 'ReleasePool', ...poolOf(poolId) }, async () =>
-      pool ? this.#allocator.releasePool(pool, call.deadline) : 'nothing to release',
+      pool ? this.#allocator.releasePool(pool, call.deadline - QUEUED_BEFORE_MS) : 'nothing to release',
     );
   }
 
   releaseAddress(request: { readonly poolId: string; readonly address: string }, call: Call): Promise<void> {
     const ask = releaseAsk(request);
     return this.#releasing({ call: 'ReleaseAddress', ...poolOf(request.poolId), address: request.address }, async () =>
-      ask ? this.#allocator.releaseAddress(ask.pool, ask.address, call.deadline) : 'nothing to release',
+      ask
+        ? this.#allocator.releaseAddress(ask.pool, ask.address, call.deadline - QUEUED_BEFORE_MS)
+        : 'nothing to release',
     );
   }
 
