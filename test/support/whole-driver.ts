@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Driver, type Told } from '../../src/docker/driver.js';
 import { type CallEvent, type Listening, serve } from '../../src/docker/index.js';
-import { type EtcdClient, openClient } from '../../src/etcd/client.js';
+import { type EtcdClient, openClient, type TxnRequest } from '../../src/etcd/client.js';
 import { type SessionEvent, SessionKeeper } from '../../src/etcd/session.js';
 import { EtcdStore } from '../../src/etcd/store.js';
 import { Allocator } from '../../src/ipam/allocator.js';
@@ -28,10 +28,12 @@ export interface WholeOptions {
   /** Seconds. */
   readonly ttl?: number;
   readonly pools?: string;
-  readonly around?: Partial<Surroundings>;
+  /** Called before the process has sent anything. */
+  readonly begun?: (whole: WholeDriver) => void;
 }
 
 export class WholeDriver implements AsyncDisposable {
+  readonly node: string;
   readonly told: Told[] = [];
   readonly events: CallEvent[] = [];
   readonly sessions: SessionEvent[] = [];
@@ -41,25 +43,28 @@ export class WholeDriver implements AsyncDisposable {
   readonly store: EtcdStore;
   readonly allocator: Allocator;
   readonly driver: Driver;
+  /** Called before each transaction is sent, those of the session included; reads that change nothing go by. */
+  beforeWrite: (request: TxnRequest) => void | Promise<void> = () => undefined;
   readonly #etcd: EtcdClient;
   #listening: Listening | undefined;
   #directory = '';
   #client: PluginClient | undefined;
 
-  private constructor({ etcd, node = 'web', boot = 'boot-1', attemptMs, ttl = 15, pools = '', around }: WholeOptions) {
-    this.#etcd = openClient({ endpoints: [etcd], ...(attemptMs && { attemptMs }) });
+  private constructor({ etcd, node = 'web', boot = 'boot-1', attemptMs, ttl = 15, pools = '' }: WholeOptions) {
+    this.node = node;
+    this.#etcd = this.#tapped(openClient({ endpoints: [etcd], ...(attemptMs && { attemptMs }) }));
     const instance = randomBytes(4).toString('hex');
     const identity = { prefix: PREFIX, node, boot, machine: `machine-${node}`, instance, ttl };
     this.session = new SessionKeeper(this.#etcd, { ...identity, report: (event) => this.sessions.push(event) });
     this.store = new EtcdStore(this.#etcd, this.session, PREFIX);
     const report = (what: string, error: unknown) => this.faults.push(new Error(what, { cause: error }));
-    const surroundings = { ...SURROUNDINGS, ...around };
-    this.allocator = new Allocator(this.store, { node, boot }, surroundings, parsePredefined(pools), report);
+    this.allocator = new Allocator(this.store, { node, boot }, SURROUNDINGS, parsePredefined(pools), report);
     this.driver = new Driver(this.allocator, false, (told) => this.told.push(told));
   }
 
   static async start(options: WholeOptions): Promise<WholeDriver> {
     const whole = new WholeDriver(options);
+    options.begun?.(whole);
     const { deadlineMs = 5_000 } = options;
     const server = serve(whole.driver, {
       deadlineMs,
@@ -121,6 +126,17 @@ export class WholeDriver implements AsyncDisposable {
     await rm(this.#directory, { recursive: true, force: true });
   }
 
+  #tapped(etcd: EtcdClient): EtcdClient {
+    const txn: EtcdClient['txn'] = async (request, by) => {
+      const writes = request.success?.some((op) => op.request_put || op.request_delete_range);
+      if (writes) await this.beforeWrite(request);
+      return etcd.txn(request, by);
+    };
+    return new Proxy(etcd, {
+      get: (_, name: keyof EtcdClient) => (name === 'txn' ? txn : etcd[name].bind(etcd)),
+    });
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }
@@ -152,6 +168,11 @@ export class Look {
 
   async keys(under = ''): Promise<string[]> {
     return Object.keys(await this.keyspace(under));
+  }
+
+  /** Sends somebody's transaction once more: a copy that was stuck somewhere. True if it had an effect. */
+  async land(request: TxnRequest): Promise<boolean> {
+    return (await this.#etcd.txn(request, soon())).succeeded;
   }
 
   async put(key: string, record: object): Promise<void> {
