@@ -101,12 +101,16 @@ export class NodeRecords {
   ) {}
 
   /** What is there as long as the driver runs, networks or not. */
-  own(instance = 'instance-1', machine = 'machine-1'): Keyspace {
-    const identity = { machine, boot: this.boot };
+  own(instance = 'instance-1', { machine = 'machine-1', host = this.node } = {}): Keyspace {
     return {
-      [`nodes/${this.node}`]: { ...identity, silence: 0, ...written },
-      [`sessions/${this.node}/${instance}`]: { ...identity, pid: '*', host: this.node, ...written },
+      ...this.record(machine),
+      [`sessions/${this.node}/${instance}`]: { machine, boot: this.boot, pid: '*', host, ...written },
     };
+  }
+
+  /** What is there for good. */
+  record(machine = 'machine-1'): Keyspace {
+    return { [`nodes/${this.node}`]: { machine, boot: this.boot, silence: 0, ...written } };
   }
 
   join(subnet: string, join: number, more: object = {}): Keyspace {
