@@ -63,7 +63,8 @@ const POOLS = [
   ...['10.0.0.0/28', '10.0.0.0/29', '10.0.0.8/29', '10.0.0.5/30', '10.0.0.0/30', '10.0.0.8/31', '10.0.0.9/32'],
   ...['fd00::/124', 'fd00::8/125', 'fd00::4/126', 'fd00::8/127', 'fd00::1/128', '10.9.0.8/29', '10.0.0.0/27'],
   // Most networks share these: what joins do to each other is where the mistakes are.
-  ...Array<string>(14).fill('10.0.0.0/29'),
+  ...Array<string>(12).fill('10.0.0.0/29'),
+  ...Array<string>(6).fill('10.0.0.8/30'),
   ...Array<string>(6).fill('fd00::4/126'),
   ...['', '', '', '', '', '', '0.0.0.0/30', '::/126', '0.0.0.0/28', '0.0.0.0/28', '0.0.0.0/27', '0.0.0.0/26'],
 ];
@@ -112,7 +113,7 @@ const single: fc.Arbitrary<Single> = fc.oneof(
 const nothing = { weight: 1, arbitrary: fc.constant({ do: 'nothing' as const }) };
 const restart = { weight: 2, arbitrary: fc.record({ do: fc.constant('restart' as const), at }) };
 const reboot = {
-  weight: 2,
+  weight: 3,
   arbitrary: fc.record({ do: fc.constant('reboot' as const), node: fc.constantFrom('a', 'b') }),
 };
 const together = {
