@@ -49,15 +49,16 @@ async function start(environment: Environment, releasers: Releasers): Promise<vo
   const found = { ...settings, etcd: { ...settings.etcd, endpoints: etcd.endpoints } };
   const driver = await startDriver(found, log, releasers);
   releasers.push('farewell', () => say('Stopping'));
+  let waitsFor: string | undefined;
   try {
     await driver.alive(performance.now() + SESSION_WITHIN_MS);
   } catch (error) {
-    if (releasers.stopping) return;
-    say(`Listening, but not ready yet, and trying on: ${(error as Error).message}`);
+    waitsFor = (error as Error).message;
   }
+  if (releasers.stopping) return;
   const { node, prefix, socket } = settings;
   const { endpoints, etcdctl, folder: etcdFolder } = etcd;
-  say(nextSteps({ node, addresses: driver.addresses, socket, endpoints, prefix, etcdctl, etcdFolder }));
+  say(nextSteps({ node, addresses: driver.addresses, socket, endpoints, prefix, etcdctl, etcdFolder, waitsFor }));
 }
 
 function withOwnDefaults(environment: Environment, person: Person, folder: string): Environment {

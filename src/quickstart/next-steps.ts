@@ -14,14 +14,17 @@ export interface Ready {
   readonly etcdctl: string | undefined;
   /** Undefined: not ours. */
   readonly etcdFolder?: string | undefined;
+  /** Why no call is granted yet; undefined when they are. */
+  readonly waitsFor?: string | undefined;
 }
 
 /** Each command stands on a line of its own that begins with two spaces and `$`. */
 export function nextSteps(ready: Ready): string {
   const driver = driverName(ready.socket);
+  const state = ready.waitsFor === undefined ? 'ready' : `not ready yet, and trying on (${ready.waitsFor})`;
   return [
     '',
-    `etcd-ipam is ready: node ${ready.node}, listening on ${ready.addresses.join(' and ')}`,
+    `etcd-ipam is ${state}: node ${ready.node}, listening on ${ready.addresses.join(' and ')}`,
     `etcd: ${ready.endpoints.join(', ')}${ready.etcdFolder ? `, data and log in ${ready.etcdFolder}` : ''}`,
     '',
     ...(driver ? engineSteps(ready, driver) : notFound(ready.socket!)),

@@ -58,7 +58,7 @@ describe('a fresh clone', function () {
         if (mayInstall || process.env.CI || !/npm ci failed/.test(job.output)) throw cause;
         skip(this, "no package registry within reach, and npm's cache does not hold what is needed");
       });
-      expect(job.output).to.contain('prepare: installing packages (npm ci)');
+      expect(job.output).to.contain('prepare: installing packages (npm ci)').and.contain('etcd-ipam is ready');
       expect((await ask('/IpamDriver.GetCapabilities')).status).to.equal(200);
       await pressCtrlC();
       expect(existsSync(join(newcomer!.machine.pluginSockets, 'etcd-ipam.sock'))).to.equal(false);
@@ -69,7 +69,7 @@ describe('a fresh clone', function () {
       engine = await startEngine({ place: newcomer!.machine });
       await newcomer!.machine.must('ln', ['-s', engine.host.replace('unix://', ''), '/run/docker.sock']);
       job = await npmStart({ NODE_ENV: 'production' });
-      await job.prints(READY);
+      await job.prints(READY, 60_000);
     });
 
     it('starts again without an install or a build', () => {
@@ -130,7 +130,7 @@ describe('a fresh clone', function () {
 
       await pressCtrlC();
       job = await npmStart();
-      await job.prints(READY);
+      await job.prints(READY, 60_000);
       await run('two');
       expect(await keys()).to.have.length(3);
 
@@ -138,7 +138,7 @@ describe('a fresh clone', function () {
       await job.exited;
       expect(etcdPids()).to.have.length(1);
       job = await npmStart();
-      await job.prints(READY);
+      await job.prints(READY, 60_000);
       expect(job.output).to.contain('of an earlier start that was killed');
       expect(etcdPids()).to.have.length(1);
       await run('three');

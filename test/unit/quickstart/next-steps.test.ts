@@ -48,6 +48,14 @@ describe('the next steps', () => {
     ]);
   });
 
+  it('say what it waits for instead of ready', () => {
+    const [, first] = nextSteps({ ...ready, waitsFor: 'etcd at 192.0.2.1:2379 is not reachable' }).split('\n');
+    expect(first).to.equal(
+      'etcd-ipam is not ready yet, and trying on (etcd at 192.0.2.1:2379 is not reachable): node host-a, ' +
+        'listening on /run/docker/plugins/etcd-ipam.sock',
+    );
+  });
+
   it("name the driver as the socket's file does, which is the name engines know", () => {
     const socket = '/run/docker/plugins/ipam2.sock';
     expect(commands(nextSteps({ ...ready, socket }))[1]).to.contain('--ipam-driver ipam2 ');
