@@ -1,0 +1,117 @@
+import { expect } from 'chai';
+import { Backlog } from '../../../src/ipam/backlog.js';
+import { IpamError } from '../../../src/ipam/errors.js';
+import type { Surroundings } from '../../../src/ipam/surroundings.js';
+
+const away = () => new IpamError('unavailable', 'the store is away');
+const turn = () => new Promise<void>((next) => setImmediate(next));
+
+describe('backlog', () => {
+  let now: number;
+  let pauses: number[];
+  let failed: string[];
+  let sleeping: (() => void)[];
+  let backlog: Backlog;
+
+  beforeEach(() => {
+    now = 1_000;
+    pauses = [];
+    failed = [];
+    sleeping = [];
+    const around = {
+      millis: () => now,
+      pause: (ms: number) => {
+        pauses.push(ms);
+        return new Promise<void>((wake) => sleeping.push(wake));
+      },
+    } as Partial<Surroundings> as Surroundings;
+    backlog = new Backlog(around, (what, error) => failed.push(`${what}: ${(error as Error).message}`));
+  });
+
+  async function wakeAll(): Promise<void> {
+    for (const wake of sleeping.splice(0)) wake();
+    await turn();
+  }
+
+  it('does what it is given at once, with 5 s for it', async () => {
+    let until = 0;
+    backlog.add('release', async (by) => {
+      until = by;
+    });
+    expect(backlog.pending).to.equal(1);
+    await turn();
+    expect([until, backlog.pending, pauses, failed]).to.deep.equal([6_000, 0, [], []]);
+  });
+
+  it('tries again after 100, 200, 400, 800, 1600 and then every 2000 ms, as long as the store is away', async () => {
+    let tries = 0;
+    backlog.add('release', async () => {
+      if (++tries < 9) throw away();
+    });
+    await turn();
+    for (let i = 0; i < 8; i++) await wakeAll();
+    expect(pauses).to.deep.equal([100, 200, 400, 800, 1_600, 2_000, 2_000, 2_000]);
+    expect([tries, backlog.pending, failed]).to.deep.equal([9, 0, []]);
+  });
+
+  it('tries again what others won, and reports what cannot succeed', async () => {
+    const errors = [
+      new IpamError('deadline', 'too late'),
+      new IpamError('contended', 'lost'),
+      new IpamError('bad_record', 'unreadable'),
+    ];
+    let tries = 0;
+    backlog.add('release of x', async () => {
+      throw errors[tries++]!;
+    });
+    await turn();
+    await wakeAll();
+    await wakeAll();
+    expect([tries, backlog.pending, failed]).to.deep.equal([3, 0, ['release of x: unreadable']]);
+  });
+
+  it('reports a fault of the program at once', async () => {
+    backlog.add('release', async () => {
+      throw new TypeError('x is undefined');
+    });
+    await turn();
+    expect([backlog.pending, failed]).to.deep.equal([0, ['release: x is undefined']]);
+  });
+
+  it('waits for a doubt: done if there was a commit, not if there was none', async () => {
+    const done: string[] = [];
+    for (const committed of [true, false])
+      backlog.addIf(Promise.resolve(committed), 'undo', async () => void done.push(String(committed)));
+    await turn();
+    expect([done, backlog.pending]).to.deep.equal([['true'], 0]);
+  });
+
+  it('drains: waits for what is pending, at most as long as it is told', async () => {
+    expect(await backlog.drain(500)).to.equal(true);
+    expect(pauses).to.deep.equal([]);
+    let finish: () => void = () => undefined;
+    backlog.add('release', () => new Promise<void>((resolve) => (finish = resolve)));
+    const draining = backlog.drain(500);
+    finish();
+    expect(await draining).to.equal(true);
+    backlog.add('release', () => new Promise<void>(() => undefined));
+    const late = backlog.drain(500);
+    await turn();
+    await wakeAll();
+    expect(await late).to.equal(false);
+    expect([pauses, backlog.pending]).to.deep.equal([[500, 500], 1]);
+  });
+
+  it('gives up and reports once it was drained', async () => {
+    backlog.add('release', async () => {
+      throw away();
+    });
+    await turn();
+    const draining = backlog.drain(500);
+    await turn();
+    await wakeAll();
+    expect(await draining).to.equal(false);
+    await wakeAll();
+    expect([backlog.pending, failed]).to.deep.equal([0, ['release: the store is away']]);
+  });
+});

@@ -1,0 +1,188 @@
+import { expect } from 'chai';
+import { findTakeable, judge, type Purpose, type Seen, type Wanted } from '../../../src/ipam/decide.js';
+import { IpamError } from '../../../src/ipam/errors.js';
+import type { ClaimRecord, HolderRecord } from '../../../src/ipam/records.js';
+import type { Found } from '../../../src/ipam/store.js';
+import { parseAddress } from '../../../src/net/address.js';
+
+const self = { node: 'a', boot: 'boot-2' };
+const address = parseAddress('10.66.0.9');
+const since = '2030-01-01T00:00:00.000Z';
+
+const claimOf = (record: Partial<ClaimRecord> & Pick<ClaimRecord, 'kind'>): Found<ClaimRecord> => ({
+  key: 'claims/local/v4/010.066.000.000-24/010.066.000.009',
+  version: '7',
+  record: { since, token: 't', ...record },
+});
+const holderOf = (join: string, role: HolderRecord['role'], node = 'a'): Found<HolderRecord> => ({
+  key: `holders/local/v4/010.066.000.000-24/010.066.000.009/${join}`,
+  version: '8',
+  record: { role, node, boot: 'boot-2', since, token: 't' },
+});
+const nodeOf = (boot: string) => ({
+  key: 'nodes/a',
+  version: '5',
+  record: { machine: 'm', boot, since, token: 't' },
+});
+const mine = (kind: ClaimRecord['kind'], rest: Partial<ClaimRecord> = {}) =>
+  claimOf({ kind, node: 'a', boot: 'boot-2', join: 'J1', ...rest });
+
+/** The verdict in one word, or the refusal as "code: message". */
+function verdict(
+  asked: { purpose?: Purpose; join?: string; name?: string; mac?: string; declared?: boolean },
+  seen: Partial<Seen>,
+): string {
+  const wanted: Wanted = { address, purpose: 'endpoint', join: 'J1', ...asked };
+  const given = judge(wanted, { claim: undefined, holders: [], node: nodeOf('boot-2'), ...seen }, self);
+  switch (given.kind) {
+    case 'free':
+      return 'free';
+    case 'share':
+      return `share as ${given.role}`;
+    case 'take':
+      return given.evidence ? `take while ${given.evidence.key} is as of ${given.evidence.version}` : 'take';
+    case 'refuse':
+      expect(given.error).to.be.instanceOf(IpamError);
+      return `${given.error.code}: ${given.error.message}`;
+  }
+}
+
+describe('verdicts', () => {
+  it('free: no claim, whatever it is wanted for', () => {
+    for (const purpose of ['endpoint', 'unsure', 'gateway', 'aux'] as const)
+      expect(verdict({ purpose }, {})).to.equal('free');
+  });
+
+  describe('of a claim of our own', () => {
+    it('taken over by the same join with the same name or the same MAC', () => {
+      const held = mine('endpoint', { name: 'web', mac: '02:42:0a:42:00:09' });
+      expect(verdict({ name: 'web' }, { claim: held })).to.equal('take');
+      expect(verdict({ mac: '02:42:0a:42:00:09' }, { claim: held })).to.equal('take');
+      expect(verdict({ name: 'web', mac: '02:42:00:00:00:01' }, { claim: held })).to.equal('take');
+    });
+
+    it('refused to the same join with another name or none, to another join with the same name', () => {
+      const held = mine('endpoint', { name: 'web' });
+      const no = `taken: address 10.66.0.9 is held by web on a since ${since}`;
+      expect(verdict({ name: 'db' }, { claim: held })).to.equal(no);
+      expect(verdict({}, { claim: held })).to.equal(no);
+      expect(verdict({ name: 'web', join: 'J2' }, { claim: held })).to.equal(no);
+      expect(verdict({ purpose: 'unsure' }, { claim: held })).to.equal(no);
+      expect(verdict({ purpose: 'gateway' }, { claim: held })).to.equal(no);
+      expect(verdict({ purpose: 'aux' }, { claim: held })).to.equal(no);
+    });
+
+    it('refused where neither has a name: two unnamed containers are not one', () => {
+      expect(verdict({}, { claim: mine('endpoint') })).to.equal(
+        `taken: address 10.66.0.9 is held by a container on a since ${since}`,
+      );
+    });
+
+    it('an unsure one is refused with a name and without; to another join with the way out', () => {
+      const held = mine('unsure');
+      const no = `taken: address 10.66.0.9 is held on a since ${since} (by a container's --ip, or as an auxiliary address)`;
+      expect(verdict({ purpose: 'unsure' }, { claim: held })).to.equal(no);
+      expect(verdict({ purpose: 'unsure', join: 'J2' }, { claim: held })).to.equal(
+        `${no}; if it is an auxiliary address of both networks, create them with --ipam-opt aux=10.66.0.9`,
+      );
+      expect(verdict({ name: 'web' }, { claim: held })).to.equal(no);
+      expect(verdict({ purpose: 'aux' }, { claim: held })).to.equal(no);
+    });
+  });
+
+  describe('of a claim of an earlier boot', () => {
+    const earlier = mine('endpoint', { boot: 'boot-1', name: 'web' });
+
+    it('taken by number by its node through any join, while the node record stays as it is', () => {
+      for (const asked of [{ name: 'db' }, {}, { join: 'J2', name: 'web' }, { purpose: 'unsure' as const }])
+        expect(verdict({ join: 'J9', ...asked }, { claim: earlier })).to.equal('take while nodes/a is as of 5');
+    });
+
+    it('refused while the node record says another boot, or is not there', () => {
+      for (const node of [nodeOf('boot-1'), nodeOf('boot-3'), undefined])
+        expect(verdict({ join: 'J9' }, { claim: earlier, node })).to.equal(
+          `taken: address 10.66.0.9 is held by web on a since ${since}`,
+        );
+    });
+
+    it('refused to another node', () => {
+      const claim = claimOf({ kind: 'endpoint', node: 'b', boot: 'boot-1', join: 'J1', name: 'web' });
+      expect(verdict({ name: 'web' }, { claim })).to.equal(
+        `taken: address 10.66.0.9 is held by web on b since ${since}`,
+      );
+    });
+
+    it('refused where it is unsure, shared, reserved, cooling, of the swarm, or cannot be read', () => {
+      for (const kind of ['unsure', 'shared', 'reserved', 'cooling', 'swarm', 'foreign'] as const)
+        expect(verdict({ join: 'J9' }, { claim: mine(kind, { boot: 'boot-1' }) }), kind).to.match(/^taken: /);
+    });
+  });
+
+  describe('of a shared address', () => {
+    const claim = claimOf({ kind: 'shared' });
+    const aux = [holderOf('J1', 'aux')];
+    const gateway = [holderOf('J1', 'gateway'), holderOf('J2', 'aux')];
+
+    it('shared as gateway and as auxiliary address with any network, again too', () => {
+      for (const holders of [aux, gateway, []])
+        for (const purpose of ['gateway', 'aux'] as const)
+          for (const join of ['J1', 'J3'])
+            expect(verdict({ purpose, join }, { claim, holders })).to.equal(`share as ${purpose}`);
+    });
+
+    it('shared once with each join that asks without a name, as auxiliary address', () => {
+      expect(verdict({ purpose: 'unsure', join: 'J3' }, { claim, holders: aux })).to.equal('share as aux');
+      expect(verdict({ purpose: 'unsure', join: 'J1' }, { claim, holders: aux })).to.equal(
+        'taken: address 10.66.0.9 is an auxiliary address of the network and never given to a container',
+      );
+      expect(verdict({ purpose: 'unsure', declared: true, join: 'J1' }, { claim, holders: aux })).to.equal(
+        'taken: address 10.66.0.9 is an auxiliary address of the network and never given to a container',
+      );
+    });
+
+    it('a gateway is shared without a name only with a network that declared it', () => {
+      expect(verdict({ purpose: 'unsure', join: 'J3' }, { claim, holders: gateway })).to.equal(
+        'taken: address 10.66.0.9 is the gateway of the network and never given to a container',
+      );
+      expect(verdict({ purpose: 'unsure', declared: true, join: 'J3' }, { claim, holders: gateway })).to.equal(
+        'share as aux',
+      );
+    });
+
+    it('never given to a container, whoever holds it', () => {
+      expect(verdict({ name: 'web' }, { claim, holders: gateway })).to.equal(
+        'taken: address 10.66.0.9 is the gateway of the network and never given to a container',
+      );
+      expect(verdict({ name: 'web' }, { claim, holders: aux })).to.equal(
+        'taken: address 10.66.0.9 is an auxiliary address of the network and never given to a container',
+      );
+      expect(verdict({ name: 'web', join: 'J9' }, { claim, holders: [] })).to.match(/^taken: /);
+    });
+  });
+
+  it('name the holder of every kind of claim', () => {
+    const of = (kind: ClaimRecord['kind'], rest: Partial<ClaimRecord> = {}) =>
+      verdict({ join: 'J9' }, { claim: claimOf({ kind, node: 'b', ...rest }) });
+    expect(of('endpoint', { name: 'web' })).to.equal(`taken: address 10.66.0.9 is held by web on b since ${since}`);
+    expect(of('endpoint')).to.equal(`taken: address 10.66.0.9 is held by a container on b since ${since}`);
+    expect(verdict({}, { claim: claimOf({ kind: 'swarm' }) })).to.equal(
+      `taken: address 10.66.0.9 is held by a container on the swarm since ${since}`,
+    );
+    expect(of('unsure')).to.equal(
+      `taken: address 10.66.0.9 is held on b since ${since} (by a container's --ip, or as an auxiliary address)`,
+    );
+    expect(of('cooling')).to.equal(
+      `taken: address 10.66.0.9 was released at ${since} and rests before it is given again`,
+    );
+    expect(of('reserved')).to.equal('taken: address 10.66.0.9 is reserved');
+    expect(of('foreign')).to.equal(
+      'taken: address 10.66.0.9 has a record that this version cannot read, so it is taken for held',
+    );
+  });
+
+  it('nothing is takeable for somebody without join, name and MAC but what an earlier boot left', () => {
+    const nobody = { join: '' };
+    expect(findTakeable(nobody, mine('endpoint', { name: 'web' }), nodeOf('boot-2'), self)).to.equal(undefined);
+    expect(findTakeable(nobody, mine('endpoint', { boot: 'boot-1' }), nodeOf('boot-2'), self)?.kind).to.equal('take');
+  });
+});
