@@ -33,8 +33,11 @@ export interface Told {
 /** The part of a Told that says what is spoken of. */
 type Subject = Pick<Told, 'call' | 'space' | 'pool' | 'address'>;
 
-/** A release that the store does not take is queued and answered all the same: this long before it would be late. */
-const QUEUED_BEFORE_MS = 250;
+/**
+ * The store's part of a call ends this long before the call would be late: a refusal then says what is wrong with the
+ * store, and a release that it does not take is queued and answered all the same.
+ */
+const WORDED_BEFORE_MS = 250;
 
 export class Driver implements Ipam {
   readonly #allocator: Allocator;
@@ -59,7 +62,7 @@ export class Driver implements Ipam {
   requestPool(request: PoolRequest, call: Call): Promise<PoolReply> {
     const subject: Subject = { call: 'RequestPool', space: request.addressSpace, pool: request.pool };
     return this.#granting(subject, call, async () => {
-      const grant = await this.#allocator.requestPool(poolAsk(request), call.deadline);
+      const grant = await this.#allocator.requestPool(poolAsk(request), call.deadline - WORDED_BEFORE_MS);
       const { space, prefix } = grant.reply;
       const pool = formatPrefix(prefix);
       return { grant, told: { space, pool }, reply: { poolId: formatPoolId(grant.reply), pool } };
@@ -70,7 +73,7 @@ export class Driver implements Ipam {
     const subject: Subject = { call: 'RequestAddress', ...poolOf(request.poolId), address: request.address };
     return this.#granting(subject, call, async () => {
       const ask = addressAsk(request, this.#requireMac);
-      const grant = await this.#allocator.requestAddress(ask, call.deadline);
+      const grant = await this.#allocator.requestAddress(ask, call.deadline - WORDED_BEFORE_MS);
       const address = formatAddress(grant.reply);
       return { grant, told: { address }, reply: { address: `${address}/${ask.pool.prefix.length}` } };
     });
@@ -79,7 +82,7 @@ export class Driver implements Ipam {
   releasePool({ poolId }: { readonly poolId: string }, call: Call): Promise<void> {
     const pool = parsePoolId(poolId);
     return this.#releasing({ call: 'ReleasePool', ...poolOf(poolId) }, async () =>
-      pool ? this.#allocator.releasePool(pool, call.deadline - QUEUED_BEFORE_MS) : 'nothing to release',
+      pool ? this.#allocator.releasePool(pool, call.deadline - WORDED_BEFORE_MS) : 'nothing to release',
     );
   }
 
@@ -87,7 +90,7 @@ export class Driver implements Ipam {
     const ask = releaseAsk(request);
     return this.#releasing({ call: 'ReleaseAddress', ...poolOf(request.poolId), address: request.address }, async () =>
       ask
-        ? this.#allocator.releaseAddress(ask.pool, ask.address, call.deadline - QUEUED_BEFORE_MS)
+        ? this.#allocator.releaseAddress(ask.pool, ask.address, call.deadline - WORDED_BEFORE_MS)
         : 'nothing to release',
     );
   }
