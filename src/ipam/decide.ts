@@ -103,8 +103,9 @@ export function describe(claim: ClaimRecord): string {
   }
 }
 
-function wayOut({ purpose, address }: Wanted, claim: ClaimRecord): string {
-  const ambiguous = purpose === 'unsure' && claim.kind === 'unsure';
+/** A network asks for an auxiliary address once: what its own join asks for again is a container's. */
+function wayOut({ purpose, address, join }: Wanted, claim: ClaimRecord): string {
+  const ambiguous = purpose === 'unsure' && claim.kind === 'unsure' && claim.join !== join;
   return ambiguous
     ? `; if it is an auxiliary address of both networks, create them with --ipam-opt aux=${formatAddress(address)}`
     : '';
