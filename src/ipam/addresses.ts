@@ -102,39 +102,42 @@ export class Addresses {
   /** The gateway the subnet already has, otherwise the lowest free address of the pool. */
   async #gateway(ask: AddressAsk, by: Deadline): Promise<Grant<Address>> {
     const { family } = ask.pool.prefix;
-    // The remembered view may be older than the choice of another host, and finding no room would not show it.
-    const [pool, join] = await this.#store.read(viewOf(ask.pool), by);
-    let view = this.#views.set(ask.pool, pool, join);
+    let view: View | undefined;
     let hint: string | undefined;
     let rest = usable(ask.pool.prefix);
     let candidates: bigint[] = [];
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-      if (view.pool.record.gateway !== undefined && view.pool.record.gateway !== hint) {
-        hint = view.pool.record.gateway;
-        rest = usable(ask.pool.prefix);
-        const { value } = parseAddress(hint);
-        const [claim] = await this.#store.read([{ one: claimKey(ask.pool, { family, value }) }], by);
-        candidates = !claim || claim.record.kind === 'shared' ? [value] : [];
-      }
-      while (candidates.length === 0) {
+      while (!view || candidates.length === 0) {
         if (rest.to < rest.from) throw this.#exhausted(ask.pool);
         const end = rest.from + 255n < rest.to ? rest.from + 255n : rest.to;
         const window = { ...rest, to: end };
-        const [{ keys }] = await this.#store.read([{ keys: claimsIn(ask.pool, window), limit: 0 }], by);
-        candidates.push(
-          ...freeIn(
-            window,
-            keys.map((key) => addressOfClaim(key).value),
-          ),
-        );
-        rest = { ...rest, from: end + 1n };
+        const queries = [...viewOf(ask.pool), { keys: claimsIn(ask.pool, window), limit: 0 }] as const;
+        // At one revision: a remembered view may be older than the choice of another host, and no room would not show it.
+        const [pool, join, { keys }] = await this.#store.read(queries, by);
+        view = this.#views.set(ask.pool, pool, join);
+        const { gateway } = view.pool.record;
+        if (gateway !== undefined && gateway !== hint) {
+          hint = gateway;
+          const { value } = parseAddress(gateway);
+          const [claim] = await this.#store.read([{ one: claimKey(ask.pool, { family, value }) }], by);
+          if (!claim || claim.record.kind === 'shared') candidates = [value];
+          rest = usable(ask.pool.prefix);
+        } else {
+          const taken = keys.map((key) => addressOfClaim(key).value);
+          candidates = freeIn(window, taken);
+          rest = { ...rest, from: end + 1n };
+        }
       }
+      const chosen = view;
       const address = { family, value: candidates.shift()! };
       try {
-        return await this.#releases.queued(ask.pool, address, () => this.#byNumber(ask, address, view, by));
+        return await this.#releases.queued(ask.pool, address, () => this.#byNumber(ask, address, chosen, by));
       } catch (error) {
         if (!(error instanceof IpamError) || error.code !== 'taken') throw error;
         view = await this.#views.of(ask.pool, by);
+        if (view.pool.record.gateway === hint) continue;
+        candidates = [];
+        rest = usable(ask.pool.prefix);
       }
     }
     throw contended(ask.pool);
