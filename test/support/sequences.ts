@@ -32,7 +32,7 @@ export interface World {
   keyspace(): Promise<Readonly<Record<string, unknown>>>;
 }
 
-type Single =
+export type Single =
   | {
       readonly do: 'pool';
       readonly at: number;
@@ -113,7 +113,7 @@ const single: fc.Arbitrary<Single> = fc.oneof(
 const nothing = { weight: 1, arbitrary: fc.constant({ do: 'nothing' as const }) };
 const restart = { weight: 2, arbitrary: fc.record({ do: fc.constant('restart' as const), at }) };
 const reboot = {
-  weight: 3,
+  weight: 4,
   arbitrary: fc.record({ do: fc.constant('reboot' as const), node: fc.constantFrom('a', 'b') }),
 };
 const together = {
@@ -121,6 +121,17 @@ const together = {
   arbitrary: fc.record({
     do: fc.constant('together' as const),
     steps: fc.array(single, { minLength: 2, maxLength: 3 }),
+  }),
+};
+
+/** Both processes of a host go for whatever is left of one pool. */
+const rush = {
+  weight: 4,
+  arbitrary: fc.record({
+    do: fc.constant('together' as const),
+    steps: join.map((join): Single[] =>
+      [0, 1].map((at) => ({ do: 'address', at, join, index: 'any', as: { name: NAMES[at]! } })),
+    ),
   }),
 };
 
@@ -133,6 +144,7 @@ export function steps(least: number, most: number): fc.Arbitrary<Step[]> {
     restart,
     reboot,
     together,
+    rush,
   );
   return fc.array(one, { minLength: least, maxLength: most, size: 'max' });
 }

@@ -12,6 +12,7 @@ import {
   PREDEFINED,
   PROCESSES,
   play,
+  type Single,
   type Step,
   steps,
   surroundings,
@@ -93,13 +94,24 @@ function memoryWorld(): World {
 const join = (at: number): Step => ({
   ...{ do: 'pool', at, pool: '10.0.0.0/28', range: '', aux: [], blue: false, v6: false },
 });
-const gateway = (at: number, join: number): Step => ({
+const gateway = (at: number, join: number): Single => ({
   ...{ do: 'address', at, join, index: 'any', as: { gateway: true } },
 });
 
 describe('sequences that once went wrong', () => {
   it('A and B join, A is given gateway .1: B, which saw no gateway when it joined, is given .1 too', () =>
     play(memoryWorld(), [join(0), join(2), gateway(0, 1), gateway(2, 0)]));
+
+  it('A looks for a gateway, B is given the only address as gateway: A is given it too', async () => {
+    const only: Step = { do: 'pool', at: 0, pool: '10.0.0.9/32', range: '', aux: [], blue: false, v6: false };
+    const named: Single = { do: 'address', at: 1, join: 0, index: 0, as: { gateway: true } };
+    const both: Step = { do: 'together', steps: [gateway(0, 0), named] };
+    // Each restart changes the pace of the process.
+    for (let pace = 0; pace < 100; pace++) {
+      const restarts = Array.from({ length: pace }, (): Step => ({ do: 'restart', at: 0 }));
+      await play(memoryWorld(), [...restarts, only, both]);
+    }
+  });
 });
 
 describe('random sequences on the double', function () {
