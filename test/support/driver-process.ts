@@ -1,0 +1,92 @@
+// Many drivers on one machine, each the process that an operator runs, with its log in a file. Refuses to know what they
+// are asked.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PluginClient } from './plugin-client.js';
+import { eventually, tail } from './process.js';
+
+/** What one decision was, as the log has it. */
+export interface Decision {
+  readonly call: string;
+  readonly outcome: string;
+  readonly attempts?: number;
+  readonly ms: number;
+}
+
+export class DriverProcess implements AsyncDisposable {
+  readonly client: PluginClient;
+
+  private constructor(
+    readonly node: string,
+    private readonly child: ChildProcess,
+    private readonly directory: string,
+    connections: number,
+  ) {
+    this.client = new PluginClient({ socketPath: join(directory, 'ipam.sock') }, connections);
+  }
+
+  /** Resolves once its session is alive. `connections` is how many calls its client has under way at once. */
+  static async start(
+    etcd: string,
+    node: string,
+    connections: number,
+    env: Record<string, string> = {},
+  ): Promise<DriverProcess> {
+    const directory = await mkdtemp(join(tmpdir(), `driver-${node}-`));
+    const log = await open(join(directory, 'log'), 'w');
+    const settings = {
+      ...{ ETCD_ENDPOINTS: etcd, IPAM_NODE: node, IPAM_MACHINE_ID: `machine-${node}`, IPAM_OPS_LISTEN: '' },
+      ...{ IPAM_SOCKET: join(directory, 'ipam.sock'), LOG_LEVEL: 'info', ...env },
+    };
+    const child = spawn(process.execPath, ['--import', 'tsx/esm', 'src/main.ts', 'serve'], {
+      stdio: ['ignore', log.fd, log.fd],
+      env: { ...process.env, ...settings },
+    });
+    await log.close();
+    const driver = new DriverProcess(node, child, directory, connections);
+    try {
+      await eventually(`the session of ${node}`, () => driver.#begun(), 60_000, 100);
+    } catch (cause) {
+      await driver.stop();
+      throw cause;
+    }
+    return driver;
+  }
+
+  async decisions(): Promise<Decision[]> {
+    const lines = (await this.#log()).split('\n').filter((line) => line.includes('"outcome"'));
+    return lines.map((line) => JSON.parse(line) as Decision);
+  }
+
+  /** SIGTERM, and SIGKILL after 15 s; resolves with the exit code. */
+  async stop(): Promise<number | null> {
+    this.client.close();
+    if (this.child.exitCode === null && this.child.signalCode === null) {
+      const ended = once(this.child, 'exit');
+      this.child.kill('SIGTERM');
+      const late = setTimeout(() => this.child.kill('SIGKILL'), 15_000);
+      await ended;
+      clearTimeout(late);
+    }
+    await rm(this.directory, { recursive: true, force: true });
+    return this.child.exitCode;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #begun(): Promise<boolean> {
+    const log = await this.#log();
+    if (this.child.exitCode !== null)
+      throw new Error(`${this.node} ended with ${this.child.exitCode}: ${tail(log, 20)}`);
+    return log.includes('"msg":"session alive"');
+  }
+
+  #log(): Promise<string> {
+    return readFile(join(this.directory, 'log'), 'utf8');
+  }
+}
