@@ -77,6 +77,17 @@ export function allocatorConformance(start: () => Promise<Backend>): void {
       expect(await world.records()).to.deep.equal(before);
     });
 
+    it("a node that asks for an address with another node's PoolID is told whose network it is", async () => {
+      const [a, b] = [await world.host('a'), await world.host('b')];
+      const net = await a.network(S);
+      const ask = { pool: net.ref, purpose: 'endpoint', name: 'web' } as const;
+      for (const address of [{}, { address: parseAddress('10.66.0.9') }])
+        expect(await refusal(b.allocator.requestAddress({ ...ask, ...address }, soon()))).to.equal(
+          'unknown_pool: the network of pool 10.66.0.0/24 was made on node a, and this is node b; re-create the network, or set IPAM_NODE=a if the node was renamed',
+        );
+      await all(OPEN, joined('J1'));
+    });
+
     it('repeated releases do nothing more, and none of them touches what came after', async () => {
       const a = await world.host('a');
       const net = await a.network(S);
@@ -142,6 +153,16 @@ export function allocatorConformance(start: () => Promise<Backend>): void {
       await all();
     });
 
+    it('the last join leaves, and between its look and its commit is given an address: the address goes as well', async () => {
+      const a = await world.host('a');
+      const b = await world.host('a');
+      const net = await a.network(S);
+      const ask = { pool: net.ref, purpose: 'endpoint', name: 'web' } as const;
+      a.link.beforeNext(() => b.allocator.requestAddress(ask, soon()));
+      expect(await net.releasePool()).to.equal('released');
+      await all();
+    });
+
     it('20 joins of 2 nodes that leave at the same time leave nothing', async () => {
       const hosts = [await world.host('a'), await world.host('b')];
       const nets = await Promise.all(Array.from({ length: 20 }, (_, i) => hosts[i % 2]!.network(S)));
@@ -199,6 +220,28 @@ export function allocatorConformance(start: () => Promise<Backend>): void {
       await all(LED, joined('J1'), joined('J2', 'b boot-1'), claim(1, 'shared'), [
         holder(1, 'J1', 'gateway a boot-1'),
         holder(1, 'J2', 'gateway b boot-1'),
+      ]);
+    });
+
+    it('B reads that .1 is free, A is given .2 by name as gateway, B commits .1: B is given .2 as well', async () => {
+      const [a, b] = [await world.host('a'), await world.host('b')];
+      const [na, nb] = [await a.network(S), await b.network(S)];
+      b.link.beforeNext(() => na.gateway('10.66.0.2'));
+      expect((await nb.gateway()).ip).to.equal('10.66.0.2');
+      await all(
+        [`${POOL} open gateway=10.66.0.2`, 'spaces/local', joined('J1'), joined('J2', 'b boot-1')],
+        [claim(2, 'shared'), holder(2, 'J1', 'gateway a boot-1'), holder(2, 'J2', 'gateway b boot-1')],
+      );
+    });
+
+    it('A names a gateway of its own with what it saw before B was given one: the one of the subnet stays', async () => {
+      const [a, b] = [await world.host('a'), await world.host('b')];
+      const [na, nb] = [await a.network(S), await b.network(S)];
+      await nb.gateway();
+      await na.gateway('10.66.0.254');
+      await all(LED, joined('J1'), joined('J2', 'b boot-1'), [
+        ...[claim(1, 'shared'), holder(1, 'J2', 'gateway b boot-1')],
+        ...[claim(254, 'shared'), holder(254, 'J1', 'gateway a boot-1')],
       ]);
     });
 
@@ -324,6 +367,16 @@ export function allocatorConformance(start: () => Promise<Backend>): void {
       a.link.beforeNext(() => nb.gateway());
       expect(await na.release('10.66.0.1')).to.equal('released');
       await all(LED, joined('J1'), joined('J2', 'b boot-1'), claim(1, 'shared'), holder(1, 'J2', 'gateway b boot-1'));
+    });
+
+    it('A and B, the last two holders, give the gateway back at once, each seeing the other: its claim goes', async () => {
+      const [a, b] = [await world.host('a'), await world.host('b')];
+      const [na, nb] = [await a.network(S), await b.network(S)];
+      await na.gateway();
+      await nb.gateway();
+      a.link.beforeNext(() => nb.release('10.66.0.1'));
+      expect(await na.release('10.66.0.1')).to.equal('released');
+      await all(LED, joined('J1'), joined('J2', 'b boot-1'));
     });
 
     it('B takes a share of the gateway while A, its last holder, gives it back: B makes it anew', async () => {
@@ -513,6 +566,26 @@ export function allocatorConformance(start: () => Promise<Backend>): void {
       await all(OPEN, joined('J1'), joined('J2', 'b boot-1'), claim(9, 'endpoint b boot-1 join=J2 name=web'));
     });
 
+    it('#18: a request that comes while the address is being released waits for that and is granted', async () => {
+      const a = await world.host('a');
+      const net = await a.network(S);
+      await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      const [released, granted] = await Promise.all([
+        net.release('10.66.0.9'),
+        net.endpoint({ ip: '10.66.0.9', name: 'db' }),
+      ]);
+      expect([released, granted.attempts]).to.deep.equal(['released', 1]);
+      await all(OPEN, joined('J1'), claim(9, 'endpoint a boot-1 join=J1 name=db'));
+    });
+
+    it('#11: the undo of a grant waits for a request that came before it, and then takes nothing away', async () => {
+      const a = await world.host('a');
+      const net = await a.network(S);
+      const first = await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      await Promise.all([net.endpoint({ ip: '10.66.0.9', name: 'web' }), first.undo(soon())]);
+      await all(OPEN, joined('J1'), claim(9, 'endpoint a boot-1 join=J1 name=web'));
+    });
+
     it('#18: what another container released is not the next thing given', async () => {
       const a = await world.host('a');
       const net = await a.network(S);
@@ -590,11 +663,11 @@ export function allocatorConformance(start: () => Promise<Backend>): void {
       const old = await world.host('a');
       await (await old.network(S)).endpoint({ ip: '10.66.0.9', name: 'web' });
       await rebooted(old);
-      const b = await world.host('b');
+      const b = await world.host('b', { boot: 'boot-9' });
       const net = await b.network(S, { range: '10.66.0.9/32' });
       expect(await refusal(net.endpoint({ ip: '10.66.0.9', name: 'web' }))).to.match(/^taken: /);
       expect(await refusal(net.endpoint({ name: 'web' }))).to.match(/^pool_exhausted: /);
-      await all(OPEN, joined('J1'), joined('J2', 'b boot-1 range=10.66.0.9/32'), [
+      await all(OPEN, joined('J1'), joined('J2', 'b boot-9 range=10.66.0.9/32'), [
         claim(9, 'endpoint a boot-1 join=J1 name=web'),
       ]);
     });
@@ -825,6 +898,40 @@ export function allocatorConformance(start: () => Promise<Backend>): void {
       await all(OPEN, joined('J2', 'b boot-1'));
     });
 
+    it('N14: a claim that somebody writes by hand behind the chunks keeps the pool until it is cleaned up too', async () => {
+      const a = await world.host('a');
+      const net = await a.network(S);
+      await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      a.link.beforeCommit = async ({ write }) => {
+        if (!write.some((one) => 'remove' in one && one.remove.key === POOL)) return;
+        a.link.beforeCommit = () => undefined;
+        await world.plant('claims/local/v4/010.066.000.000-24/010.066.000.010', { kind: 'reserved' });
+      };
+      await net.releasePool();
+      await a.settled();
+      await all();
+    });
+
+    it('A finds the pool without a join, C joins, A closes it: C keeps it', async () => {
+      const [a, c] = [await world.host('a'), await world.host('c')];
+      const left = await a.network(S);
+      const [atCommit, goOn] = [gate(), gate()];
+      let na: Promise<Net> | undefined;
+      c.link.beforeNext(async () => {
+        await world.plant(`joins/local/v4/010.066.000.000-24/${left.ref.join}`, undefined);
+        a.link.beforeNext(async () => {
+          atCommit.open();
+          await goOn.opened;
+        });
+        na = a.network(S);
+        await atCommit.opened;
+      });
+      await c.network(S);
+      goOn.open();
+      await na;
+      await all(OPEN, joined('J2', 'c boot-1'), joined('J3'));
+    });
+
     it('10.1.0.0/16 on A and 10.0.0.0/8 on B at once: exactly one wins, the other is told of it', async () => {
       const [a, b] = [await world.host('a'), await world.host('b')];
       b.link.beforeNext(() => a.network('10.1.0.0/16'));
@@ -959,6 +1066,14 @@ export function allocatorConformance(start: () => Promise<Backend>): void {
 
   async function poolLine(): Promise<string[]> {
     return (await world.records()).filter((line) => line.startsWith('pools/'));
+  }
+
+  function gate(): { readonly opened: Promise<void>; open(): void } {
+    let open: () => void = () => undefined;
+    const opened = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    return { opened, open: () => open() };
   }
 
   function call() {
