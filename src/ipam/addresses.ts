@@ -92,8 +92,8 @@ export class Addresses {
       if (outcome.done) return this.#granted(ask, plan, attempt);
       const [pool, join, claim, holders, node] = outcome.seen;
       view = this.#views.set(ask.pool, pool, join);
-      if (!ask.address && view.pool.record.gateway !== first.pool.record.gateway) throw superseded(ask.pool, view);
       verdict = judge(wanted, { claim, holders: holders.found, node }, this.#self);
+      if (!ask.address && !isStillMeant(address, verdict, view, first)) throw superseded(ask.pool, address);
       prior = holders.found.find(({ key }) => key === holderKey(ask.pool, address, ask.pool.join).key);
     }
     throw contended(ask.pool);
@@ -273,9 +273,15 @@ function named({ name, mac }: AddressAsk): { name?: string; mac?: string } {
   return { ...(name !== undefined && { name }), ...(mac !== undefined && { mac }) };
 }
 
-/** A gateway was chosen from an old view. Caught by the choice, which begins anew. */
-function superseded({ prefix }: PoolRef, { pool }: View): IpamError {
-  return new IpamError('taken', `pool ${formatPrefix(prefix)} has gateway ${pool.record.gateway} by now`);
+/** Whether an address picked for a gateway is the pool's gateway yet, or still free where the pool has none. */
+function isStillMeant(address: Address, { kind }: Verdict, { pool }: View, first: View): boolean {
+  const { gateway } = pool.record;
+  return gateway === first.pool.record.gateway && (kind === 'free' || formatAddress(address) === gateway);
+}
+
+/** Caught by the choice of a gateway, which goes on to another address. */
+function superseded({ prefix }: PoolRef, address: Address): IpamError {
+  return new IpamError('taken', `${formatAddress(address)} was picked as gateway of ${formatPrefix(prefix)} too late`);
 }
 
 function contended({ prefix }: PoolRef): IpamError {
