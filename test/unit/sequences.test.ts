@@ -91,27 +91,30 @@ function memoryWorld(): World {
   };
 }
 
-const join = (at: number): Step => ({
-  ...{ do: 'pool', at, pool: '10.0.0.0/28', range: '', aux: [], blue: false, v6: false },
-});
-const gateway = (at: number, join: number): Single => ({
-  ...{ do: 'address', at, join, index: 'any', as: { gateway: true } },
-});
+const join = (at: number) => {
+  return { do: 'pool', at, pool: '10.0.0.0/28', range: '', aux: [], blue: false, v6: false } satisfies Single;
+};
+const gateway = (at: number, join: number) => {
+  return { do: 'address', at, join, index: 'any', as: { gateway: true } } satisfies Single;
+};
+
+/** The steps together, after so many restarts of the first process: each changes its pace. */
+async function atEveryPace(before: Single, steps: Single[]): Promise<void> {
+  for (let pace = 0; pace < 100; pace++) {
+    const restarts = Array.from({ length: pace }, (): Step => ({ do: 'restart', at: 0 }));
+    await play(memoryWorld(), [...restarts, before, { do: 'together', steps }]);
+  }
+}
 
 describe('sequences that once went wrong', () => {
   it('A and B join, A is given gateway .1: B, which saw no gateway when it joined, is given .1 too', () =>
     play(memoryWorld(), [join(0), join(2), gateway(0, 1), gateway(2, 0)]));
 
-  it('A looks for a gateway, B is given the only address as gateway: A is given it too', async () => {
-    const only: Step = { do: 'pool', at: 0, pool: '10.0.0.9/32', range: '', aux: [], blue: false, v6: false };
-    const named: Single = { do: 'address', at: 1, join: 0, index: 0, as: { gateway: true } };
-    const both: Step = { do: 'together', steps: [gateway(0, 0), named] };
-    // Each restart changes the pace of the process.
-    for (let pace = 0; pace < 100; pace++) {
-      const restarts = Array.from({ length: pace }, (): Step => ({ do: 'restart', at: 0 }));
-      await play(memoryWorld(), [...restarts, only, both]);
-    }
-  });
+  it('A looks for a gateway, B is given the only address as gateway: A is given it too', () =>
+    atEveryPace({ ...join(0), pool: '10.0.0.9/32' }, [gateway(0, 0), { ...gateway(1, 0), index: 0 }]));
+
+  it('A looks for a gateway, B is given the lowest address as an auxiliary one: A is given another', () =>
+    atEveryPace({ ...join(0), aux: ['10.0.0.1'] }, [gateway(0, 0), { ...gateway(1, 0), index: 1, as: {} }]));
 });
 
 describe('random sequences on the double', function () {
