@@ -16,6 +16,8 @@ describe('networks of a real engine', function () {
     needPrivateHost(this);
     host = await Host.start('web');
     node = host.records;
+    for (const parent of ['vlan1', 'vlan2'])
+      await host.machine.must('ip', ['link', 'add', parent, 'type', 'veth', 'peer', 'name', `${parent}-peer`]);
   });
   afterEach(async function () {
     if (this.currentTest?.state === 'failed') await host.clear();
@@ -209,8 +211,6 @@ describe('networks of a real engine', function () {
   });
 
   it('lets two macvlan networks share a subnet and its gateway; the end of one takes nothing from the other', async () => {
-    for (const parent of ['vlan1', 'vlan2'])
-      await host.machine.must('ip', ['link', 'add', parent, 'type', 'veth', 'peer', 'name', `${parent}-peer`]);
     const subnet = 'local/v4/010.066.000.000-24';
     const macvlan = (parent: string) => [
       '--driver',
@@ -317,6 +317,29 @@ describe('networks of a real engine', function () {
       await host.expectKeys(before);
       await docker('restart', 'ada');
       await docker('rm', '--force', 'ada');
+      await docker('network', 'rm', 'first');
+      await host.expectKeys();
+    });
+
+    it('a second macvlan whose auxiliary address is the first one’s gives back its part in the gateway', async () => {
+      const macvlan = (parent: string) => ['--driver', 'macvlan', '--opt', `parent=${parent}`];
+      const wanted = ['--subnet', '10.66.0.0/24', '--aux-address', 'a=10.66.0.9'];
+      await host.createNetwork(...macvlan('vlan1'), ...wanted, 'first');
+      const join = await host.view.joinOf(subnet);
+      const before = wholeOf(
+        guard(),
+        pool(subnet, '10.66.0.1'),
+        node.join(subnet, join),
+        node.shared(subnet, '10.66.0.1', 'gateway', join),
+        node.unsure(subnet, '10.66.0.9', join),
+      );
+      await host.expectKeys(before);
+      // The engine gives back neither gateway nor auxiliary addresses now, only the pool.
+      const { stderr } = await createRefused(...macvlan('vlan2'), ...wanted, '--aux-address', 'b=10.66.0.10', 'second');
+      expect(stderr).to.match(
+        /^Error response from daemon: failed to allocate secondary ip address \(a:10\.66\.0\.9\): IpamDriver\.RequestAddress: address 10\.66\.0\.9 is held on web since \S+ \(by a container's --ip, or as an auxiliary address\); if it is an auxiliary address of both networks, create them with --ipam-opt aux=10\.66\.0\.9\n$/,
+      );
+      await host.expectKeys(before);
       await docker('network', 'rm', 'first');
       await host.expectKeys();
     });

@@ -163,6 +163,14 @@ describe('refusals, as the user of docker reads them', function () {
     await host.expectKeys(network);
   });
 
+  it('are warnings in the driver’s log, one line each, with the sentence', () => {
+    const { time, ms, error, ...line } = host.driver.decisions.find(({ outcome }) => outcome === 'refused')!;
+    expect(error).to.equal('pool 10.66.0.0/25 overlaps with 10.66.0.0/24 in address space local');
+    expect([Date.parse(String(time)), ms]).to.satisfy((both: number[]) => both.every(Number.isFinite));
+    const what = { call: 'RequestPool', outcome: 'refused', space: 'local', pool: '10.66.0.0/25' };
+    expect(line).to.deep.equal({ level: 'warn', node: 'web', ...what, msg: 'RequestPool 10.66.0.0/25 refused' });
+  });
+
   describe('with etcd away', () => {
     const absences = {
       stopped: { leave: () => host.etcd.kill(), back: () => host.etcd.restart(), because: 'connection refused' },

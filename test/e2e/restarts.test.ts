@@ -217,3 +217,42 @@ describe('a reboot whose releases were lost', function () {
     return NetworkSettings.Networks.net.MacAddress;
   }
 });
+
+describe('an engine with --live-restore', function () {
+  this.timeout(120_000);
+  let host: Host;
+
+  before(async function () {
+    needPrivateHost(this);
+    host = await Host.start('live', {}, ['--live-restore']);
+  });
+  after(() => host?.[Symbol.asyncDispose]());
+
+  it('that is restarted asks for nothing and frees nothing; a container that ended meanwhile is freed', async () => {
+    await host.createNetwork('--subnet', '10.66.0.0/24', 'net');
+    const join = await host.view.joinOf(SUBNET);
+    const node = host.records;
+    for (const name of ['stays', 'ends']) await host.run(name, 'net');
+    const claims = new Map<string, Keyspace>();
+    for (const name of ['stays', 'ends'])
+      claims.set(name, node.endpoint(SUBNET, bare(await host.addressOf(name)), join));
+    const network = wholeOf(
+      guard(),
+      pool(SUBNET, '10.66.0.1'),
+      node.join(SUBNET, join),
+      node.shared(SUBNET, '10.66.0.1', 'gateway', join),
+    );
+    const decided = host.driver.decisions.length;
+    const pid = await host.engine.must('inspect', '--format', '{{.State.Pid}}', 'ends');
+    await host.engine.restart();
+    await host.expectKeys(network, ...claims.values());
+    expect(host.driver.decisions).to.have.length(decided);
+    await host.engine.stop();
+    await host.machine.must('kill', ['-9', pid]);
+    await host.engine.start();
+    await host.view.becomes(wholeOf(node.own(), network, claims.get('stays')!), 5_000);
+    await host.engine.must('rm', '--force', 'stays', 'ends');
+    await host.engine.must('network', 'rm', 'net');
+    await host.expectKeys();
+  });
+});

@@ -22,8 +22,12 @@ export class Host implements AsyncDisposable {
     this.records = new NodeRecords(machine.name);
   }
 
-  /** With an image `busybox` to run. `name` is the node's too. */
-  static async start(name: string, env: Readonly<Record<string, string>> = {}): Promise<Host> {
+  /** With an image `busybox` to run. `name` is the node's too; `env` is the driver's, `args` are dockerd's. */
+  static async start(
+    name: string,
+    env: Readonly<Record<string, string>> = {},
+    args: readonly string[] = [],
+  ): Promise<Host> {
     const parts: AsyncDisposable[] = [];
     const keep = <T extends AsyncDisposable>(part: T): T => {
       parts.unshift(part);
@@ -34,7 +38,7 @@ export class Host implements AsyncDisposable {
       keep({ [Symbol.asyncDispose]: () => etcd.stop() });
       const machine = keep(await Machine.start(name));
       const driver = keep(await RealDriver.start({ etcd, machine, env }));
-      const engine = keep(await startEngine({ place: machine }));
+      const engine = keep(await startEngine({ place: machine, args }));
       await makeImage(engine);
       return new Host(etcd, machine, driver, engine, parts);
     } catch (cause) {
