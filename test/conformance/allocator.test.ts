@@ -1,5 +1,27 @@
-import { EtcdBackend, MemoryBackend } from '../support/stores.js';
-import { allocatorConformance } from './allocator.js';
+// Interleavings that broke earlier designs, one test each, on the double and on a real etcd. Each ends by asserting every
+// record there is. Knows no transaction, only who goes first.
+import { type Backend, EtcdBackend, MemoryBackend } from '../support/stores.js';
+import { boots } from './allocator/boots.js';
+import { containers } from './allocator/containers.js';
+import { joins } from './allocator/joins.js';
+import { outages } from './allocator/outages.js';
+import { pools } from './allocator/pools.js';
+import { Scene } from './allocator/scene.js';
+import { sharing } from './allocator/sharing.js';
+
+function allocatorConformance(start: () => Promise<Backend>): void {
+  const scene = new Scene();
+  let backend: Backend;
+
+  before(async () => {
+    backend = await start();
+  });
+  after(() => backend?.close());
+  beforeEach(() => scene.begin(backend));
+  afterEach(() => backend.clear());
+
+  for (const suite of [joins, sharing, containers, boots, outages, pools]) suite(scene);
+}
 
 describe('allocator: the double', () => allocatorConformance(async () => new MemoryBackend()));
 

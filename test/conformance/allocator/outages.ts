@@ -1,0 +1,96 @@
+// Releases that were asked for while the store was away, and those that land late. Numbers are those of the
+// counterexamples.
+import { expect } from 'chai';
+import { parseAddress } from '../../../src/net/address.js';
+import { soon } from '../../support/allocator-fixture.js';
+import { claim, joined, OPEN, S, type Scene } from './scene.js';
+
+export function outages(scene: Scene): void {
+  describe('releases while the store is away', () => {
+    it('#12: a queued release frees nothing that was granted after it', async () => {
+      const a = await scene.world.host('a');
+      const net = await a.network(S);
+      await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      a.link.away = true;
+      const hold = scene.world.holdRetries();
+      expect(await net.release('10.66.0.9')).to.equal('queued');
+      await hold.asleep(1);
+      // etcd is back, and the same container starts before the queue is tried again.
+      a.link.away = false;
+      await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      hold.end();
+      await a.settled();
+      await scene.all(OPEN, joined('J1'), claim(9, 'endpoint a boot-1 join=J1 name=web'));
+    });
+
+    it('#12: so does one that was queued by a process which had not seen any answer yet', async () => {
+      const old = await scene.world.host('a');
+      const known = await old.network(S);
+      await known.endpoint({ ip: '10.66.0.9', name: 'web' });
+      // The plugin was restarted while etcd is away; its first call is the release.
+      const a = await scene.world.host('a');
+      a.link.away = true;
+      const hold = scene.world.holdRetries();
+      expect(await a.allocator.releaseAddress(known.ref, parseAddress('10.66.0.9'), soon())).to.equal('queued');
+      await hold.asleep(1);
+      a.link.away = false;
+      const ask = { pool: known.ref, address: parseAddress('10.66.0.9'), purpose: 'endpoint', name: 'web' } as const;
+      await a.allocator.requestAddress(ask, soon());
+      hold.end();
+      await a.settled();
+      await scene.all(OPEN, joined('J1'), claim(9, 'endpoint a boot-1 join=J1 name=web'));
+    });
+
+    it('#12: the release of an earlier process of the node is done as soon as the store is there', async () => {
+      const old = await scene.world.host('a');
+      const known = await old.network(S);
+      await known.endpoint({ ip: '10.66.0.9', name: 'web' });
+      const a = await scene.world.host('a');
+      expect(await a.allocator.releaseAddress(known.ref, parseAddress('10.66.0.9'), soon())).to.equal('released');
+      await scene.all(OPEN, joined('J1'));
+    });
+
+    it('#12: without a request in between the queued release frees the address', async () => {
+      const a = await scene.world.host('a');
+      const net = await a.network(S);
+      await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      a.link.away = true;
+      expect(await net.release('10.66.0.9')).to.equal('queued');
+      expect(await net.releasePool()).to.equal('queued');
+      expect(a.allocator.pending).to.equal(2);
+      a.link.away = false;
+      await a.settled();
+      await scene.all();
+    });
+
+    it('a release that is stuck on its way and lands after the address was given again removes nothing', async () => {
+      const a = await scene.world.host('a');
+      const net = await a.network(S);
+      await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      const stuck = a.link.stick();
+      expect(await net.release('10.66.0.9')).to.equal('released');
+      await net.endpoint({ ip: '10.66.0.9', name: 'db' });
+      expect(await stuck.land()).to.equal(false);
+      await scene.all(OPEN, joined('J1'), claim(9, 'endpoint a boot-1 join=J1 name=db'));
+    });
+
+    it('a release whose answer is lost frees nothing that the same join was given meanwhile', async () => {
+      const a = await scene.world.host('a');
+      const b = await scene.world.host('a');
+      const net = await a.network(S, { range: '10.66.0.9/32' });
+      await net.endpoint({ name: 'web' });
+      a.link.loseAnswer();
+      let looks = 0;
+      a.link.beforeRead = async () => {
+        if (++looks === 1) return;
+        a.link.beforeRead = () => undefined;
+        await b.allocator.requestAddress(
+          { pool: net.ref, address: parseAddress('10.66.0.9'), purpose: 'endpoint', name: 'db' },
+          soon(),
+        );
+      };
+      await net.release('10.66.0.9');
+      await scene.all(OPEN, joined('J1', 'a boot-1 range=10.66.0.9/32'));
+    });
+  });
+}

@@ -1,0 +1,255 @@
+// Gateways and auxiliary addresses: shared by networks, given to no container. Numbers are those of the
+// counterexamples.
+import { expect } from 'chai';
+import { refusal } from '../../support/allocator-fixture.js';
+import { call, claim, holder, joined, LED, OPEN, POOL, S, type Scene } from './scene.js';
+
+export function sharing(scene: Scene): void {
+  describe('gateways and auxiliary addresses', () => {
+    it('two nodes share the gateway; the last holder takes the claim along', async () => {
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [na, nb] = [await a.network(S), await b.network(S)];
+      expect((await na.gateway('10.66.0.254')).ip).to.equal('10.66.0.254');
+      expect((await nb.gateway('10.66.0.254')).ip).to.equal('10.66.0.254');
+      const pool = [`${POOL} open gateway=10.66.0.254`, 'spaces/local'];
+      const joins = [joined('J1'), joined('J2', 'b boot-1')];
+      await scene.all(pool, joins, claim(254, 'shared'), holder(254, 'J1', 'gateway a boot-1'), [
+        holder(254, 'J2', 'gateway b boot-1'),
+      ]);
+      expect(await na.release('10.66.0.254')).to.equal('released');
+      await scene.all(pool, joins, claim(254, 'shared'), holder(254, 'J2', 'gateway b boot-1'));
+      expect(await nb.release('10.66.0.254')).to.equal('released');
+      await scene.all(pool, joins);
+    });
+
+    it('a gateway nobody named is the one the subnet has, on every node', async () => {
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [na, nb] = [await a.network(S), await b.network(S)];
+      await na.gateway('10.66.0.77');
+      expect((await nb.gateway()).ip).to.equal('10.66.0.77');
+      await scene.all(
+        [`${POOL} open gateway=10.66.0.77`, 'spaces/local', joined('J1'), joined('J2', 'b boot-1')],
+        [claim(77, 'shared'), holder(77, 'J1', 'gateway a boot-1'), holder(77, 'J2', 'gateway b boot-1')],
+      );
+    });
+
+    it('A and B create the subnet, A is given .1 as gateway, B asks with what it saw before: B is given .1', async () => {
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [na, nb] = [await a.network(S), await b.network(S)];
+      expect((await na.gateway()).ip).to.equal('10.66.0.1');
+      expect((await nb.gateway()).ip).to.equal('10.66.0.1');
+      await scene.all(LED, joined('J1'), joined('J2', 'b boot-1'), claim(1, 'shared'), [
+        holder(1, 'J1', 'gateway a boot-1'),
+        holder(1, 'J2', 'gateway b boot-1'),
+      ]);
+    });
+
+    it('B reads that .1 is free, A is given .1 as gateway, B commits .1: both share it', async () => {
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [na, nb] = [await a.network(S), await b.network(S)];
+      b.link.beforeNext(() => na.gateway());
+      expect((await nb.gateway()).ip).to.equal('10.66.0.1');
+      await scene.all(LED, joined('J1'), joined('J2', 'b boot-1'), claim(1, 'shared'), [
+        holder(1, 'J1', 'gateway a boot-1'),
+        holder(1, 'J2', 'gateway b boot-1'),
+      ]);
+    });
+
+    it('B reads that .1 is free, A is given .2 by name as gateway, B commits .1: B is given .2 as well', async () => {
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [na, nb] = [await a.network(S), await b.network(S)];
+      b.link.beforeNext(() => na.gateway('10.66.0.2'));
+      expect((await nb.gateway()).ip).to.equal('10.66.0.2');
+      await scene.all(
+        [`${POOL} open gateway=10.66.0.2`, 'spaces/local', joined('J1'), joined('J2', 'b boot-1')],
+        [claim(2, 'shared'), holder(2, 'J1', 'gateway a boot-1'), holder(2, 'J2', 'gateway b boot-1')],
+      );
+    });
+
+    it('A names a gateway of its own with what it saw before B was given one: the one of the subnet stays', async () => {
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [na, nb] = [await a.network(S), await b.network(S)];
+      await nb.gateway();
+      await na.gateway('10.66.0.254');
+      await scene.all(LED, joined('J1'), joined('J2', 'b boot-1'), [
+        ...[claim(1, 'shared'), holder(1, 'J2', 'gateway b boot-1')],
+        ...[claim(254, 'shared'), holder(254, 'J1', 'gateway a boot-1')],
+      ]);
+    });
+
+    it('B asks for a gateway while a container of A has .1 and A is then given .2: B is given .2 as well', async () => {
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [na, nb] = [await a.network(S), await b.network(S)];
+      await na.endpoint({ ip: '10.66.0.1', name: 'web' });
+      b.link.beforeNext(() => na.gateway());
+      expect((await nb.gateway()).ip).to.equal('10.66.0.2');
+      await scene.all(
+        [`${POOL} open gateway=10.66.0.2`, 'spaces/local', joined('J1'), joined('J2', 'b boot-1')],
+        [claim(1, 'endpoint a boot-1 join=J1 name=web'), claim(2, 'shared')],
+        [holder(2, 'J1', 'gateway a boot-1'), holder(2, 'J2', 'gateway b boot-1')],
+      );
+    });
+
+    it('N7: gateway and auxiliary addresses of an earlier boot are never taken, by number or from a full range', async () => {
+      const old = await scene.world.host('a');
+      const before = await old.network(S);
+      await before.gateway();
+      await before.aux('10.66.0.2');
+      await before.unsure('10.66.0.3');
+      const a = await scene.rebooted(old);
+      const net = await a.network(S, { range: '10.66.0.0/30' });
+      for (const [ip, why] of [
+        ['10.66.0.1', 'is the gateway of the network and never given to a container'],
+        ['10.66.0.2', 'is an auxiliary address of the network and never given to a container'],
+      ]) {
+        expect(await refusal(net.endpoint({ ip: ip!, name: 'web' }))).to.equal(`taken: address ${ip} ${why}`);
+      }
+      expect(await refusal(net.endpoint({ ip: '10.66.0.3', name: 'web' }))).to.match(
+        /^taken: address 10\.66\.0\.3 is held on a since .* \(by a container's --ip, or as an auxiliary address\)$/,
+      );
+      expect(await refusal(net.endpoint({ name: 'web' }))).to.equal(
+        'pool_exhausted: no address left in range 10.66.0.0/30 of pool 10.66.0.0/24: all 3 are in use',
+      );
+      await scene.all(LED, joined('J1'), joined('J2', 'a boot-2 range=10.66.0.0/30'), [
+        ...[claim(1, 'shared'), holder(1, 'J1', 'gateway a boot-1')],
+        ...[claim(2, 'shared'), holder(2, 'J1', 'aux a boot-1')],
+        claim(3, 'unsure a boot-1 join=J1'),
+      ]);
+    });
+
+    it('#13: an address without a name is exclusive, and the refusal names the way out', async () => {
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [na, nb] = [await a.network(S), await b.network(S)];
+      await na.unsure('10.66.0.5');
+      expect(await refusal(nb.unsure('10.66.0.5'))).to.match(
+        /^taken: address 10\.66\.0\.5 is held on a since \S+ \(by a container's --ip, or as an auxiliary address\); if it is an auxiliary address of both networks, create them with --ipam-opt aux=10\.66\.0\.5$/,
+      );
+      expect(await refusal(na.unsure('10.66.0.5'))).to.match(/^taken: /);
+      expect(await nb.release('10.66.0.5')).to.equal('nothing to release');
+      await scene.all(OPEN, joined('J1'), joined('J2', 'b boot-1'), claim(5, 'unsure a boot-1 join=J1'));
+      expect(await na.release('10.66.0.5')).to.equal('released');
+      await scene.all(OPEN, joined('J1'), joined('J2', 'b boot-1'));
+    });
+
+    it('#13: an address without a name does not end with the boot', async () => {
+      const old = await scene.world.host('a');
+      await (await old.network(S)).unsure('10.66.0.5');
+      const a = await scene.rebooted(old);
+      const net = await a.network(S);
+      expect(await refusal(net.unsure('10.66.0.5'))).to.match(/^taken: /);
+      await scene.all(OPEN, joined('J1'), joined('J2', 'a boot-2'), claim(5, 'unsure a boot-1 join=J1'));
+    });
+
+    it('#13: declared with --ipam-opt aux, it is shared by the nodes and given to no container', async () => {
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [na, nb] = [await a.network(S, { shared: ['10.66.0.5'] }), await b.network(S, { shared: ['10.66.0.5'] })];
+      expect((await na.unsure('10.66.0.5')).ip).to.equal('10.66.0.5');
+      expect((await nb.unsure('10.66.0.5')).ip).to.equal('10.66.0.5');
+      expect(await refusal(nb.endpoint({ ip: '10.66.0.5', name: 'web' }))).to.equal(
+        'taken: address 10.66.0.5 is an auxiliary address of the network and never given to a container',
+      );
+      await scene.all(
+        [OPEN, joined('J1', 'a boot-1 shared=10.66.0.5'), joined('J2', 'b boot-1 shared=10.66.0.5')].flat(),
+        [claim(5, 'shared'), holder(5, 'J1', 'aux a boot-1'), holder(5, 'J2', 'aux b boot-1')],
+      );
+    });
+
+    it('#13: a container that asks for the declared address through a join which has it is refused, by number too', async () => {
+      const a = await scene.world.host('a');
+      const net = await a.network(S, { shared: ['10.66.0.5'] });
+      await net.unsure('10.66.0.5');
+      expect(await refusal(net.unsure('10.66.0.5'))).to.equal(
+        'taken: address 10.66.0.5 is an auxiliary address of the network and never given to a container',
+      );
+      await scene.all(OPEN, joined('J1', 'a boot-1 shared=10.66.0.5'), claim(5, 'shared'), [
+        holder(5, 'J1', 'aux a boot-1'),
+      ]);
+    });
+
+    it('#13: already shared, it is shared with a network that did not declare it, but only once', async () => {
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [na, nb] = [await a.network(S), await b.network(S)];
+      await na.aux('10.66.0.5');
+      await nb.unsure('10.66.0.5');
+      expect(await refusal(nb.unsure('10.66.0.5'))).to.match(/^taken: address 10\.66\.0\.5 is an auxiliary address/);
+      await scene.all(OPEN, joined('J1'), joined('J2', 'b boot-1'), claim(5, 'shared'), [
+        holder(5, 'J1', 'aux a boot-1'),
+        holder(5, 'J2', 'aux b boot-1'),
+      ]);
+    });
+
+    it('where MACs are required, an address without one is auxiliary on both nodes', async () => {
+      const hosts = [
+        await scene.world.host('a', { requireMac: true }),
+        await scene.world.host('b', { requireMac: true }),
+      ];
+      for (const { driver } of hosts) {
+        const request = { addressSpace: 'local', pool: S, subPool: '', options: new Map(), v6: false };
+        const { poolId } = await driver.requestPool(request, call());
+        scene.world.join(poolId.slice(-16));
+        const reply = await driver.requestAddress({ poolId, address: '10.66.0.5', options: null }, call());
+        expect(reply).to.deep.equal({ address: '10.66.0.5/24' });
+      }
+      await scene.all(OPEN, joined('J1'), joined('J2', 'b boot-1'), claim(5, 'shared'), [
+        holder(5, 'J1', 'aux a boot-1'),
+        holder(5, 'J2', 'aux b boot-1'),
+      ]);
+    });
+
+    it('A gives its share of the gateway back while B takes one: B keeps it', async () => {
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [na, nb] = [await a.network(S), await b.network(S)];
+      await na.gateway();
+      a.link.beforeNext(() => nb.gateway());
+      expect(await na.release('10.66.0.1')).to.equal('released');
+      await scene.all(
+        LED,
+        joined('J1'),
+        joined('J2', 'b boot-1'),
+        claim(1, 'shared'),
+        holder(1, 'J2', 'gateway b boot-1'),
+      );
+    });
+
+    it('A and B, the last two holders, give the gateway back at once, each seeing the other: its claim goes', async () => {
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [na, nb] = [await a.network(S), await b.network(S)];
+      await na.gateway();
+      await nb.gateway();
+      a.link.beforeNext(() => nb.release('10.66.0.1'));
+      expect(await na.release('10.66.0.1')).to.equal('released');
+      await scene.all(LED, joined('J1'), joined('J2', 'b boot-1'));
+    });
+
+    it('B takes a share of the gateway while A, its last holder, gives it back: B makes it anew', async () => {
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [na, nb] = [await a.network(S), await b.network(S)];
+      await na.gateway();
+      b.link.beforeNext(() => na.release('10.66.0.1'));
+      expect((await nb.gateway('10.66.0.1')).ip).to.equal('10.66.0.1');
+      await scene.all(
+        LED,
+        joined('J1'),
+        joined('J2', 'b boot-1'),
+        claim(1, 'shared'),
+        holder(1, 'J2', 'gateway b boot-1'),
+      );
+    });
+
+    it('the gateway goes to a container once nobody holds it, and then not to a network', async () => {
+      const a = await scene.world.host('a');
+      const net = await a.network(S);
+      await net.gateway();
+      await net.release('10.66.0.1');
+      await net.endpoint({ ip: '10.66.0.1', name: 'web' });
+      expect(await refusal(net.gateway('10.66.0.1'))).to.match(
+        /^taken: address 10\.66\.0\.1 is held by web on a since /,
+      );
+      expect((await net.gateway()).ip).to.equal('10.66.0.2');
+      await scene.all(
+        [`${POOL} open gateway=10.66.0.2`, 'spaces/local', joined('J1')],
+        [claim(1, 'endpoint a boot-1 join=J1 name=web'), claim(2, 'shared'), holder(2, 'J1', 'gateway a boot-1')],
+      );
+    });
+  });
+}
