@@ -24,6 +24,11 @@ export interface World {
   readonly clock: Clock;
   /** The driver of that process, of the present boot of its host. */
   driver(at: number): Ipam;
+  /**
+   * Lets the process see the present revision. It frees nothing newer than it has seen, so that a release which comes to
+   * another process than the request did, and finds it behind, would be dropped.
+   */
+  catchUp(at: number): Promise<unknown>;
   /** Ends the process and starts it anew, with nothing remembered. */
   restart(at: number): Promise<void>;
   /** Gives the host another boot, and all its processes with it. */
@@ -213,6 +218,7 @@ class Run {
   async #calls(steps: readonly Single[]): Promise<void> {
     this.#world.clock.skew += 10_000;
     const asked = steps.map((step) => this.#asked(step)).filter((one) => one !== undefined);
+    for (const at of new Set(asked.map(([, at]) => at))) await this.#world.catchUp(at);
     const answered = await Promise.all(
       asked.map(([ask, at]) => answerOf(this.#world.driver(at), ask).catch((error) => this.#fail(error))),
     );
@@ -228,6 +234,21 @@ class Run {
         this.#joins.unshift({ poolId: answer.poolId!, node: ask.node });
     }
     const reasons: string[] = [];
+    let explained = this.#explain(pairs, reasons);
+    // "Full" is said after two looks, for what is free and for what can be taken over: between them something that can be
+    // taken over may become free. A refusal holds nothing, so that this is not worth a third look.
+    if (explained.size === 0 && pairs.some(({ answer }) => 'done' in answer))
+      explained = this.#explain(
+        pairs.filter(({ ask, answer }) => !saysFull(ask, answer)),
+        reasons,
+      );
+    if (explained.size === 0)
+      throw new Error(`${reasons[0]}${pairs.length > 1 ? ' (in any order)' : ''}\n${this.#told()}`);
+    this.#oracles = [...explained.values()];
+  }
+
+  /** What there may be after the calls, in every order of them that the answers allow. */
+  #explain(pairs: readonly { ask: Asked; answer: Answered }[], reasons: string[]): Map<string, Oracle> {
     const explained = new Map<string, Oracle>();
     for (const before of this.#oracles) {
       for (const order of orders(pairs)) {
@@ -237,9 +258,7 @@ class Run {
         else reasons.push(why);
       }
     }
-    if (explained.size === 0)
-      throw new Error(`${reasons[0]}${pairs.length > 1 ? ' (in any order)' : ''}\n${this.#told()}`);
-    this.#oracles = [...explained.values()];
+    return explained;
   }
 
   #booted(node: string, boot: string): void {
@@ -321,6 +340,10 @@ async function answerOf(driver: Ipam, ask: Asked): Promise<Answered> {
       return { refused: error.code };
     throw error;
   }
+}
+
+function saysFull(ask: Asked, answer: Answered): boolean {
+  return ask.call === 'RequestAddress' && 'refused' in answer && answer.refused === 'pool_exhausted';
 }
 
 function* orders<T>(items: readonly T[]): Generator<T[]> {

@@ -152,9 +152,11 @@ export const AS = {
 /** A look at etcd itself, beside whatever stands between it and the driver. */
 export class Look {
   readonly #etcd: EtcdClient;
+  readonly #prefix: string;
 
-  constructor(url: string) {
+  constructor(url: string, prefix = PREFIX) {
     this.#etcd = openClient({ endpoints: [url], attemptMs: 5_000 });
+    this.#prefix = prefix;
   }
 
   async revision(): Promise<string> {
@@ -163,11 +165,19 @@ export class Look {
 
   /** Every record with its key relative to the prefix. */
   async keyspace(under = ''): Promise<Record<string, Record<string, unknown>>> {
-    return (await this.#read(`${PREFIX}${under}`)).records;
+    return (await this.#read(`${this.#prefix}${under}`)).records;
   }
 
   async keys(under = ''): Promise<string[]> {
     return Object.keys(await this.keyspace(under));
+  }
+
+  /** Only counted, for what is too much to be read at once. */
+  async count(under = ''): Promise<number> {
+    const key = Buffer.from(this.#prefix + under);
+    const range = { key, range_end: after(key), count_only: true };
+    const reply = await this.#etcd.read({ success: [{ request_range: range }] }, soon());
+    return Number(reply.responses[0]!.response_range.count);
   }
 
   /** Sends somebody's transaction once more: a copy that was stuck somewhere. True if it had an effect. */
@@ -177,11 +187,11 @@ export class Look {
 
   async put(key: string, record: object): Promise<void> {
     const value = Buffer.from(JSON.stringify(record));
-    await this.#etcd.txn({ success: [{ request_put: { key: Buffer.from(PREFIX + key), value } }] }, soon());
+    await this.#etcd.txn({ success: [{ request_put: { key: Buffer.from(this.#prefix + key), value } }] }, soon());
   }
 
   async clear(under = ''): Promise<void> {
-    const key = Buffer.from(PREFIX + under);
+    const key = Buffer.from(this.#prefix + under);
     await this.#etcd.txn({ success: [{ request_delete_range: { key, range_end: after(key) } }] }, soon());
   }
 
@@ -193,7 +203,7 @@ export class Look {
     const key = Buffer.from(prefix);
     const reply = await this.#etcd.read({ success: [{ request_range: { key, range_end: after(key) } }] }, soon());
     const kvs = reply.responses[0]!.response_range.kvs;
-    const records = kvs.map((kv) => [kv.key.toString().slice(PREFIX.length), JSON.parse(kv.value.toString())]);
+    const records = kvs.map((kv) => [kv.key.toString().slice(this.#prefix.length), JSON.parse(kv.value.toString())]);
     return { revision: reply.header.revision, records: Object.fromEntries(records) };
   }
 }
