@@ -104,8 +104,7 @@ async function etcdFor(
 
   const program = installedEtcd(folder, environment.PATH) ?? (await fetchEtcd(folder, say));
   if (program) {
-    const own = await OwnEtcd.start({ etcd: program.etcd, folder, say });
-    releasers.push('etcd', () => own.stop());
+    const own = await OwnEtcd.start({ etcd: program.etcd, folder, say, releasers });
     return { endpoints: [own.url], etcdctl: reading(program.etcdctl, [own.url]), folder };
   }
   if (!(await localEngineAnswers(environment, run))) throw new Error(NO_ETCD);

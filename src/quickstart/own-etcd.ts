@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Releasers } from '../process/releasers.js';
 import { answersHealthy, choosePort } from './ports.js';
 
 export interface OwnEtcdOptions {
@@ -14,6 +15,8 @@ export interface OwnEtcdOptions {
   /** Sentences for the person who watches. */
   readonly say: (line: string) => void;
   readonly preferredPort?: number;
+  /** Told how to stop it before it is started: a Ctrl-C may come while it does. */
+  readonly releasers: Releasers;
 }
 
 const READY_MS = 30_000;
@@ -47,6 +50,7 @@ export class OwnEtcd {
     await endLeftOver(options.folder, options.say);
     const port = await choosePort(options.preferredPort ?? 2379, options.say);
     const own = new OwnEtcd(options, `http://127.0.0.1:${port}`);
+    options.releasers.push('etcd', () => own.stop());
     try {
       own.#spawn();
       await own.#ready();
@@ -71,6 +75,7 @@ export class OwnEtcd {
   }
 
   #spawn(): void {
+    if (this.#stopping) return;
     const { etcd, folder } = this.#options;
     const log = openLog(logFileOf(folder));
     // A session of its own: a terminal's Ctrl-C must not end it before the driver has given its session back.

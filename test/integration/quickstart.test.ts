@@ -4,10 +4,11 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { Releasers } from '../../src/process/releasers.js';
 import { OwnEtcd } from '../../src/quickstart/own-etcd.js';
 import { choosePort } from '../../src/quickstart/ports.js';
 import { findProgram } from '../../src/quickstart/programs.js';
-import { type Outcome, Program, run, sleep } from '../support/process.js';
+import { eventually, type Outcome, Program, run, sleep } from '../support/process.js';
 import { skip } from '../support/skip.js';
 
 const QUICKSTART = 'src/quickstart/index.ts';
@@ -83,6 +84,16 @@ describe('the quickstart', function () {
     expect(stdout).to.match(/\n\{"Address":"10\.67\.0\.\d+\/24"/);
     expect(stdout).to.match(/\n\/etcd-ipam\/claims\/local\/\S*\n\{.*"node":"host-a"/);
     expect(stdout).to.match(/\n\{\}\n$/);
+  });
+
+  it('stopped while its etcd is starting ends that too', async () => {
+    const program = await Program.start(process.execPath, node(QUICKSTART), { env: environment() });
+    programs.push(program);
+    await eventually('etcd has been started', etcdPid, 30_000, 5);
+    program.signal('SIGINT');
+    expect(await program.exited).to.equal(0);
+    expect(program.output).not.to.match(READY);
+    expect(etcdPid()).to.equal(undefined);
   });
 
   it('keeps what was given over a stop and a start', async () => {
@@ -211,11 +222,12 @@ describe('the quickstart', function () {
       const asked = ask(at('p.sock'), 'RequestPool', pool);
       await sleep(2_000);
       const etcd = findProgram('etcd', process.env.PATH)!;
-      const own = await OwnEtcd.start({ etcd, folder: at('late'), say: () => {}, preferredPort: port });
+      const releasers = new Releasers();
       try {
+        await OwnEtcd.start({ etcd, folder: at('late'), say: () => {}, preferredPort: port, releasers });
         expect(await asked).to.include({ Pool: '10.67.0.0/24' });
       } finally {
-        await own.stop();
+        await releasers.release();
       }
       // Those 15 s over, the deadline is what was set.
       await sleep(spawned + 16_000 - performance.now());
