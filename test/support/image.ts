@@ -1,5 +1,5 @@
 // Images made from this machine's own programs, since a test run reaches no image registry; it refuses to know what they serve.
-import { constants, cpSync, existsSync, realpathSync } from 'node:fs';
+import { constants, copyFileSync, cpSync, existsSync, realpathSync } from 'node:fs';
 import { access, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -68,7 +68,7 @@ export async function addProgram(root: string, program: string, place: string): 
     string,
   ][]) {
     await mkdir(dirname(join(root, to)), { recursive: true });
-    cpSync(from, join(root, to), { dereference: true });
+    copyFileSync(from, join(root, to));
   }
 }
 
@@ -110,7 +110,7 @@ async function addCertificates(root: string): Promise<void> {
   const bundle = '/etc/ssl/certs/ca-certificates.crt';
   if (!existsSync(bundle)) return;
   await mkdir(join(root, 'etc/ssl/certs'), { recursive: true });
-  cpSync(bundle, join(root, bundle), { dereference: true });
+  copyFileSync(bundle, join(root, bundle));
 }
 
 function npmSetting(key: string): Promise<string> {
