@@ -161,14 +161,19 @@ class FailOver implements EtcdClient {
 
   /** For calls that do no harm twice: again at the next endpoint until `by`, waiting only after a full round. */
   async #insist<T>(by: Deadline, send: (etcd: Etcd3, options: CallOptions) => Promise<T>): Promise<T> {
+    let before: EtcdFault | undefined;
     for (let tries = 1; ; tries++) {
+      const cutShort = performance.now() + this.#attemptMs > by;
       try {
         return await this.#attempt(by, send);
       } catch (error) {
         if (!(error instanceof EtcdFault) || !error.traits.elsewhere || this.#closed) throw error;
+        // "no answer within 0.2 s" would be the caller's haste, not what is wrong.
+        const telling = cutShort && before ? before : error;
         const round = Math.floor(tries / this.#endpoints.length);
         const pause = tries % this.#endpoints.length === 0 ? Math.min(20 * 2 ** round, 200) * (0.5 + Math.random()) : 0;
-        if (performance.now() + pause >= by) throw error;
+        if (performance.now() + pause >= by) throw telling;
+        before = telling;
         if (pause > 0) await sleep(pause);
       }
     }
