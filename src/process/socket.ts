@@ -42,8 +42,7 @@ export async function listenOnPath(server: Server, path: string, options: Socket
   checkLength(path, directory);
   const gid = options.group === undefined ? undefined : await groupId(options.group);
   const mode = options.mode ?? (gid === undefined ? 0o600 : 0o660);
-  await mkdir(directory, { recursive: true, mode: 0o755 });
-  const staging = await mkdtemp(`${directory}/.`);
+  const staging = await stagingIn(directory);
   try {
     const staged = join(staging, 's');
     await listen(server, staged);
@@ -71,6 +70,15 @@ export async function groupId(group: number | string, file = '/etc/group'): Prom
     if (name === group && id !== undefined && /^\d+$/.test(id)) return Number(id);
   }
   throw new Error(`group "${group}" is not in ${file}`);
+}
+
+async function stagingIn(directory: string): Promise<string> {
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o755 });
+    return await mkdtemp(`${directory}/.`);
+  } catch (cause) {
+    throw new Error(`no socket can be made in ${directory}: ${(cause as Error).message}`, { cause });
+  }
 }
 
 function checkLength(path: string, directory: string): void {

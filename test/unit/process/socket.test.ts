@@ -81,6 +81,12 @@ describe('process: a server on a Unix path', () => {
     expect(existsSync(deep)).to.equal(true);
   });
 
+  it('says where it could not be made: below a file', async () => {
+    await writeFile(join(directory, 'file'), '');
+    const below = join(directory, 'file', 'a.sock');
+    expect(await refusal(listen(below))).to.match(/^no socket can be made in \S+\/file: E(EXIST|NOTDIR): /);
+  });
+
   it('replaces the socket that a killed process left', async () => {
     await leaveStale(path);
     const stale = await lstat(path);
