@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import { SETTING_NAMES } from '../../src/config.js';
 import { type Engine, startEngine } from '../support/engine.js';
 import { lingering, makeEtcdImage, makeImage, makeNodeBaseImage } from '../support/image.js';
 import { type Outside, openOutside } from '../support/outside.js';
@@ -17,8 +18,12 @@ const etcdImage = named(/ETCD_IPAM_ETCD_IMAGE:-(\S+)\}/, 'docker-compose.yml');
 const services = ['etcd', 'plugin'];
 const project = 'shipped';
 
+function textOf(file: string): string {
+  return readFileSync(join(root, file), 'utf8');
+}
+
 function named(image: RegExp, file: string): string {
-  const found = readFileSync(join(root, file), 'utf8').match(image)?.[1];
+  const found = textOf(file).match(image)?.[1];
   if (found === undefined) throw new Error(`${file} names no image as ${image}`);
   return found;
 }
@@ -45,6 +50,14 @@ describe('the shipped compose file', function () {
     await outside?.[Symbol.asyncDispose]();
     await engine?.[Symbol.asyncDispose]();
     if (folder) await rm(folder, { recursive: true, force: true });
+  });
+
+  it('passes on every setting but those of TCP and of the engine’s socket', () => {
+    const passed = [...textOf('docker-compose.yml').matchAll(/^ {6}- ((?:ETCD|IPAM|LOG)_\w+)$/gm)].map(
+      ([, name]) => name,
+    );
+    const kept = /^IPAM_(LISTEN|TLS_.*|ENGINE_SOCKET)$/;
+    expect(passed).to.have.members(SETTING_NAMES.filter((name) => !kept.test(name)));
   });
 
   it('builds the image, which holds the program and its production packages', async () => {
@@ -94,7 +107,7 @@ describe('the shipped compose file', function () {
     expect(HostConfig.CapDrop).to.deep.equal(['ALL']);
     expect(HostConfig.RestartPolicy.Name).to.equal('unless-stopped');
     const writable = Mounts.filter(({ RW }) => RW).map(({ Destination }) => Destination);
-    expect(writable).to.have.members(['/run/docker/plugins', socketOf(engine)]);
+    expect(writable).to.deep.equal(['/run/docker/plugins']);
   });
 
   it('gives the first container of a /24 the address .2, behind the gateway .1', async () => {
@@ -169,10 +182,9 @@ describe('the shipped compose file', function () {
 
   async function compose(args: readonly string[], env: Record<string, string> = {}): Promise<Outcome> {
     const [program = '', ...words] = command;
-    const settings = { ETCD_ENDPOINTS: undefined, IPAM_ENGINE_SOCKET: socketOf(engine), ...env };
     return run(program, [...words, '--project-name', project, ...args], {
       cwd: root,
-      env: { ...settings, DOCKER_HOST: engine.host },
+      env: { ETCD_ENDPOINTS: undefined, ...env, DOCKER_HOST: engine.host },
       timeoutMs: 240_000,
     });
   }
@@ -240,8 +252,6 @@ interface Inspected {
   readonly HostConfig: { readonly CapDrop: string[]; readonly RestartPolicy: { readonly Name: string } };
   readonly Mounts: readonly { readonly RW: boolean; readonly Destination: string }[];
 }
-
-const socketOf = (engine: Engine) => engine.host.replace('unix://', '');
 
 /** Compose 2 where the docker client has it, else 1.29. */
 async function composeCommand(): Promise<string[]> {
