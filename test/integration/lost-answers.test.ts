@@ -462,6 +462,28 @@ describe('lost answers', function () {
 
     if (!scenario.grants) continue;
 
+    it(`${title}: stuck while its call goes on with another one, lands when that was answered: no effect`, async () => {
+      let stuck: TxnRequest | undefined;
+      let count = 0;
+      const { on, prepared, result } = await perform({ attemptMs: 200 }, (web) => {
+        web.beforeWrite = (request) => {
+          if (++count !== writes) return;
+          stuck = request;
+          proxy.pause();
+          setTimeout(() => {
+            proxy.cut();
+            proxy.resume();
+          }, 250);
+        };
+      });
+      expect(count, 'transactions, the fence among them').to.be.at.least(writes + 2);
+      const before = await look.keyspace();
+      expect(await look.land(stuck!), 'the copy lands').to.equal(false);
+      expect(await look.keyspace()).to.deep.equal(before);
+      await scenario.check(on, result, prepared);
+      await cleanUp();
+    });
+
     // The transaction is in a buffer somewhere while its sender has given up; a copy of it lands, sooner or later.
     for (const landing of ['before', 'after'] as const) {
       it(`${title}: stuck until the call was refused, lands ${landing} the doubt is settled: nothing of it stays`, async () => {
