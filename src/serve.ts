@@ -67,7 +67,10 @@ export async function startDriver(
   const allocator = new Allocator(store, self, SURROUNDINGS, settings.pools, failedForGood);
   releasers.push('queued releases', async () => {
     if (!(await allocator.close(DRAIN_MS.queued)))
-      log.warn({ pending: allocator.pending }, 'stopped with releases that etcd did not take: their addresses stay taken');
+      log.warn(
+        { pending: allocator.pending },
+        'stopped with releases that etcd did not take: their addresses stay taken',
+      );
   });
 
   const driver = new Driver(allocator, settings.requireMac, (told) => logDecision(log, told));

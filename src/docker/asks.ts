@@ -1,6 +1,6 @@
 // From the words of an engine to what the allocator understands, and strict about them. Decides nothing.
 
-import type { AddressAsk } from '../ipam/addresses.js';
+import type { AddressAsk } from '../ipam/claiming.js';
 import { type Code, IpamError } from '../ipam/errors.js';
 import { type PoolRef, parsePoolId } from '../ipam/pool-id.js';
 import type { PoolAsk } from '../ipam/pools.js';

@@ -62,7 +62,7 @@ export class Driver implements Ipam {
   requestPool(request: PoolRequest, call: Call): Promise<PoolReply> {
     const subject: Subject = { call: 'RequestPool', space: request.addressSpace, pool: request.pool };
     return this.#granting(subject, call, async () => {
-      const grant = await this.#allocator.requestPool(poolAsk(request), call.deadline - WORDED_BEFORE_MS);
+      const grant = await this.#allocator.requestPool(poolAsk(request), storeDeadline(call));
       const { space, prefix } = grant.reply;
       const pool = formatPrefix(prefix);
       return { grant, told: { space, pool }, reply: { poolId: formatPoolId(grant.reply), pool } };
@@ -73,7 +73,7 @@ export class Driver implements Ipam {
     const subject: Subject = { call: 'RequestAddress', ...poolOf(request.poolId), address: request.address };
     return this.#granting(subject, call, async () => {
       const ask = addressAsk(request, this.#requireMac);
-      const grant = await this.#allocator.requestAddress(ask, call.deadline - WORDED_BEFORE_MS);
+      const grant = await this.#allocator.requestAddress(ask, storeDeadline(call));
       const address = formatAddress(grant.reply);
       return { grant, told: { address }, reply: { address: `${address}/${ask.pool.prefix.length}` } };
     });
@@ -82,16 +82,14 @@ export class Driver implements Ipam {
   releasePool({ poolId }: { readonly poolId: string }, call: Call): Promise<void> {
     const pool = parsePoolId(poolId);
     return this.#releasing({ call: 'ReleasePool', ...poolOf(poolId) }, async () =>
-      pool ? this.#allocator.releasePool(pool, call.deadline - WORDED_BEFORE_MS) : 'nothing to release',
+      pool ? this.#allocator.releasePool(pool, storeDeadline(call)) : 'nothing to release',
     );
   }
 
   releaseAddress(request: { readonly poolId: string; readonly address: string }, call: Call): Promise<void> {
     const ask = releaseAsk(request);
     return this.#releasing({ call: 'ReleaseAddress', ...poolOf(request.poolId), address: request.address }, async () =>
-      ask
-        ? this.#allocator.releaseAddress(ask.pool, ask.address, call.deadline - WORDED_BEFORE_MS)
-        : 'nothing to release',
+      ask ? this.#allocator.releaseAddress(ask.pool, ask.address, storeDeadline(call)) : 'nothing to release',
     );
   }
 
@@ -122,7 +120,8 @@ export class Driver implements Ipam {
       const outcome = await release();
       this.#tell({ ...subject, outcome, ms: performance.now() - started });
     } catch (error) {
-      throw this.#refused(subject, started, error);
+      // An engine only logs such an error, and repeats nothing: here it is told, there it would only alarm.
+      this.#refused(subject, started, error);
     }
   }
 
@@ -131,6 +130,11 @@ export class Driver implements Ipam {
     this.#tell({ ...subject, outcome: own ? 'refused' : 'failed', ms: performance.now() - started, error });
     return error;
   }
+}
+
+/** When the store's part of the call has to end. */
+function storeDeadline({ deadline }: Call): number {
+  return deadline - WORDED_BEFORE_MS;
 }
 
 function poolOf(poolId: string): Pick<Told, 'space' | 'pool'> {

@@ -2,8 +2,9 @@
 import type { Address } from '../net/address.js';
 import { formatAddress } from '../net/address.js';
 import { formatPrefix } from '../net/prefix.js';
-import { type AddressAsk, Addresses } from './addresses.js';
+import { Addresses } from './addresses.js';
 import { Backlog } from './backlog.js';
+import type { AddressAsk } from './claiming.js';
 import { IpamError } from './errors.js';
 import type { Grant } from './grant.js';
 import type { PoolRef } from './pool-id.js';

@@ -184,7 +184,9 @@ export class Oracle {
       const chosen = pool.gateway;
       if (chosen !== undefined && (pool.held.get(chosen)?.kind ?? 'shared') === 'shared')
         return { grants: [chosen], refusals: [] };
-      const grants = free(usableOf(cidr)).slice(0, 1);
+      const grants = free(usableOf(cidr))
+        .filter((one) => !join.aux.includes(one))
+        .slice(0, 1);
       return grants.length > 0 ? { grants, refusals: [] } : no('pool_exhausted');
     }
     const inRange = usableOf(cidr).filter((one) => join.range === '' || membersOf(join.range).includes(one));

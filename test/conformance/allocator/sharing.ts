@@ -154,6 +154,18 @@ export function sharing(scene: Scene): void {
       );
     });
 
+    it('a gateway that nobody named is none of the addresses the network declared as auxiliary', async () => {
+      const a = await scene.world.host('a');
+      const na = await a.network(S, { shared: ['10.66.0.1'] });
+      expect((await na.gateway()).ip).to.equal('10.66.0.2');
+      expect((await na.unsure('10.66.0.1')).ip).to.equal('10.66.0.1');
+      await scene.all(
+        [`${POOL} open gateway=10.66.0.2`, 'spaces/local', joined('J1', 'a boot-1 shared=10.66.0.1')],
+        [claim(1, 'shared'), holder(1, 'J1', 'aux a boot-1')],
+        [claim(2, 'shared'), holder(2, 'J1', 'gateway a boot-1')],
+      );
+    });
+
     it('#13: a container that asks for the declared address through a join which has it is refused, by number too', async () => {
       const a = await scene.world.host('a');
       const net = await a.network(S, { shared: ['10.66.0.5'] });

@@ -1,0 +1,76 @@
+// The gateway of a network that names none: the one its subnet has, otherwise the lowest free address of the pool.
+import { type Address, formatAddress, parseAddress } from '../net/address.js';
+import { freeIn } from '../net/gaps.js';
+import { formatPrefix, usable } from '../net/prefix.js';
+import { type AddressAsk, contended, exhausted, MOST_ATTEMPTS } from './claiming.js';
+import type { Verdict } from './decide.js';
+import { IpamError } from './errors.js';
+import { addressOfClaim, claimKey, claimsIn } from './keyspace.js';
+import type { PoolRef } from './pool-id.js';
+import type { Deadline, Store } from './store.js';
+import { type View, type Views, viewOf } from './views.js';
+
+/** Addresses looked at in one read. */
+const WINDOW = 256n;
+
+/** Tries candidates by `claim`, which throws `taken` for one that is not to be had (any more). */
+export async function chooseGateway<T>(
+  ask: AddressAsk,
+  store: Store,
+  views: Views,
+  claim: (address: Address, view: View) => Promise<T>,
+  by: Deadline,
+): Promise<T> {
+  const { family } = ask.pool.prefix;
+  let view: View | undefined;
+  let hint: string | undefined;
+  let rest = usable(ask.pool.prefix);
+  let candidates: bigint[] = [];
+  for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+    while (!view || candidates.length === 0) {
+      if (rest.to < rest.from) throw exhausted(ask.pool);
+      const end = rest.from + WINDOW - 1n < rest.to ? rest.from + WINDOW - 1n : rest.to;
+      const window = { ...rest, to: end };
+      const queries = [...viewOf(ask.pool), { keys: claimsIn(ask.pool, window), limit: 0 }] as const;
+      // At one revision: a remembered view may be older than the choice of another host, and no room would not show it.
+      const [pool, join, { keys }] = await store.read(queries, by);
+      view = views.set(ask.pool, pool, join);
+      const { gateway } = view.pool.record;
+      if (gateway !== undefined && gateway !== hint) {
+        hint = gateway;
+        const { value } = parseAddress(gateway);
+        const [held] = await store.read([{ one: claimKey(ask.pool, { family, value }) }], by);
+        if (!held || held.record.kind === 'shared') candidates = [value];
+        rest = usable(ask.pool.prefix);
+      } else {
+        const taken = keys.map((key) => addressOfClaim(key).value);
+        const { shared = [] } = view.join.record;
+        candidates = freeIn(window, taken).filter((value) => !shared.includes(formatAddress({ family, value })));
+        rest = { ...rest, from: end + 1n };
+      }
+    }
+    const chosen = view;
+    const address = { family, value: candidates.shift()! };
+    try {
+      return await claim(address, chosen);
+    } catch (error) {
+      if (!(error instanceof IpamError) || error.code !== 'taken') throw error;
+      view = await views.of(ask.pool, by);
+      if (view.pool.record.gateway === hint) continue;
+      candidates = [];
+      rest = usable(ask.pool.prefix);
+    }
+  }
+  throw contended(ask.pool);
+}
+
+/** Whether an address picked for a gateway is the pool's gateway yet, or still free where the pool has none. */
+export function isStillMeant(address: Address, { kind }: Verdict, { pool }: View, first: View): boolean {
+  const { gateway } = pool.record;
+  return gateway === first.pool.record.gateway && (kind === 'free' || formatAddress(address) === gateway);
+}
+
+/** Caught by the choice of a gateway, which goes on to another address. */
+export function superseded({ prefix }: PoolRef, address: Address): IpamError {
+  return new IpamError('taken', `${formatAddress(address)} was picked as gateway of ${formatPrefix(prefix)} too late`);
+}
