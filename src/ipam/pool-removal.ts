@@ -124,11 +124,10 @@ export class PoolRemoval {
   async #close(ref: Subnet, pool: Found<PoolRecord>, by: Deadline): Promise<void> {
     const closing: Condition = { key: poolKey(ref), version: pool.version };
     for (const span of [holdersOf(ref), claimsOf(ref)]) {
-      for (let left = true; left; ) {
+      for (;;) {
         const [now, { keys }] = await this.#store.read([{ one: poolKey(ref) }, { keys: span, limit: CHUNK }], by);
         if (now?.version !== pool.version) return;
-        left = keys.length > 0;
-        if (!left) break;
+        if (keys.length === 0) break;
         const chunk = { ...span, to: `${keys.at(-1)!}\0` };
         await this.#store.commit({ when: [closing], write: [{ removeAll: chunk }], otherwise: [] }, by);
       }
