@@ -12,7 +12,7 @@ import { PoolRemoval } from './pool-removal.js';
 import { type PoolAsk, Pools } from './pools.js';
 import type { Predefined } from './predefined.js';
 import { Releases } from './releases.js';
-import type { Deadline, Store } from './store.js';
+import type { Deadline, Store, Version } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 import { Views } from './views.js';
 
@@ -63,24 +63,28 @@ export class Allocator {
     return this.#addresses.request(ask, by);
   }
 
-  /** Never fails: with the store away the release is kept in memory, and frees nothing that came after it. */
+  /** Never fails: with the store away the release is kept in memory, and then frees nothing that came after it. */
   releaseAddress(pool: PoolRef, address: Address, by: Deadline): Promise<Released> {
     const seen = this.#store.seen();
     // A process that had seen nothing yet when it was asked has written nothing either: what it writes later is newer.
     const known = () => seen ?? this.#releases.origin;
-    const release = async (until: Deadline) => {
-      const freed = await this.#releases.release(pool, address, known, until);
+    const release = async (newest: () => Version | undefined, until: Deadline) => {
+      const freed = await this.#releases.release(pool, address, newest, until);
       if (freed) this.#addresses.freed(pool);
       return freed;
     };
-    return this.#orQueue(`release of ${formatAddress(address)} in ${formatPrefix(pool.prefix)}`, release, by);
+    return this.#orQueue(
+      `release of ${formatAddress(address)} in ${formatPrefix(pool.prefix)}`,
+      () => release(() => undefined, by),
+      (until) => release(known, until),
+    );
   }
 
   /** Never fails, as above. Unknown joins and those of other nodes are left alone. */
   releasePool(pool: PoolRef, by: Deadline): Promise<Released> {
     this.#addresses.forget(pool);
     const release = (until: Deadline) => this.#removal.release(pool, until);
-    return this.#orQueue(`release of pool ${formatPrefix(pool.prefix)}`, release, by);
+    return this.#orQueue(`release of pool ${formatPrefix(pool.prefix)}`, () => release(by), release);
   }
 
   /** Runs an undo now, and again later should the store be away. */
@@ -93,12 +97,16 @@ export class Allocator {
     return this.#backlog.drain(ms);
   }
 
-  async #orQueue(what: string, release: (by: Deadline) => Promise<boolean>, by: Deadline): Promise<Released> {
+  async #orQueue(
+    what: string,
+    now: () => Promise<boolean>,
+    later: (by: Deadline) => Promise<boolean>,
+  ): Promise<Released> {
     try {
-      return (await release(by)) ? 'released' : 'nothing to release';
+      return (await now()) ? 'released' : 'nothing to release';
     } catch (error) {
       if (!(error instanceof IpamError) || (error.kind !== 'unavailable' && error.code !== 'contended')) throw error;
-      this.#backlog.add(what, async (until) => void (await release(until)));
+      this.#backlog.add(what, async (until) => void (await later(until)));
       return 'queued';
     }
   }

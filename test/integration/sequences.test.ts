@@ -6,7 +6,6 @@ import { type EtcdClient, openClient } from '../../src/etcd/client.js';
 import { SessionKeeper } from '../../src/etcd/session.js';
 import { EtcdStore } from '../../src/etcd/store.js';
 import { Allocator } from '../../src/ipam/allocator.js';
-import { nodeKey } from '../../src/ipam/keyspace.js';
 import { parsePredefined } from '../../src/ipam/predefined.js';
 import { type EtcdFixture, startEtcd } from '../support/etcd.js';
 import {
@@ -83,7 +82,6 @@ describe('random sequences on etcd', function () {
       await act({
         clock,
         driver: (at) => running[at]!.driver,
-        catchUp: (at) => running[at]!.store.read([{ one: nodeKey('a') }], performance.now() + 5_000),
         restart,
         async reboot(node, boot) {
           boots.set(node, boot);

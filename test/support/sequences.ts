@@ -24,11 +24,6 @@ export interface World {
   readonly clock: Clock;
   /** The driver of that process, of the present boot of its host. */
   driver(at: number): Ipam;
-  /**
-   * Lets the process see the present revision. It frees nothing newer than it has seen, so that a release which comes to
-   * another process than the request did, and finds it behind, would be dropped.
-   */
-  catchUp(at: number): Promise<unknown>;
   /** Ends the process and starts it anew, with nothing remembered. */
   restart(at: number): Promise<void>;
   /** Gives the host another boot, and all its processes with it. */
@@ -218,7 +213,6 @@ class Run {
   async #calls(steps: readonly Single[]): Promise<void> {
     this.#world.clock.skew += 10_000;
     const asked = steps.map((step) => this.#asked(step)).filter((one) => one !== undefined);
-    for (const at of new Set(asked.map(([, at]) => at))) await this.#world.catchUp(at);
     const answered = await Promise.all(
       asked.map(([ask, at]) => answerOf(this.#world.driver(at), ask).catch((error) => this.#fail(error))),
     );

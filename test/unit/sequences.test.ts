@@ -80,7 +80,6 @@ function memoryWorld(): World {
   return {
     clock,
     driver: (at) => drivers[at]!,
-    catchUp: async () => undefined, // the double's revision is one for all
     async restart(at) {
       drivers[at] = start(at);
     },

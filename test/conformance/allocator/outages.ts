@@ -50,6 +50,17 @@ export function outages(scene: Scene): void {
       await scene.all(OPEN, joined('J1'));
     });
 
+    it('a release that comes to another process of the node, which has not looked since the grant, frees the address', async () => {
+      const [old, young] = [await scene.world.host('a'), await scene.world.host('a')];
+      const net = await old.network(S);
+      expect(await young.allocator.releaseAddress(net.ref, parseAddress('10.66.0.9'), soon())).to.equal(
+        'nothing to release',
+      );
+      await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      expect(await young.allocator.releaseAddress(net.ref, parseAddress('10.66.0.9'), soon())).to.equal('released');
+      await scene.all(OPEN, joined('J1'));
+    });
+
     it('#12: without a request in between the queued release frees the address', async () => {
       const a = await scene.world.host('a');
       const net = await a.network(S);
