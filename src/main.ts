@@ -16,14 +16,16 @@ withEnvFileOption(program.command('serve'))
   .description('answer the engine on this host, until stopped')
   .action(async (options: Options) => {
     const settings = settingsOf(options);
-    const [{ openLog, reportTo }, { startDriver }, { untilStopped }] = await Promise.all([
+    const [{ openLog, reportTo }, { startDriver }, { untilStopped }, { takeInherited }] = await Promise.all([
       import('./log.js'),
       import('./serve.js'),
       import('./process/until-stopped.js'),
+      import('./process/inherited.js'),
     ]);
+    const inherited = takeInherited(process.env);
     const log = openLog({ level: settings.logLevel, node: settings.node });
     for (const warning of settings.warnings) log.warn(warning);
-    await untilStopped((releasers) => startDriver(settings, log, releasers), reportTo(log));
+    await untilStopped((releasers) => startDriver(settings, log, releasers, inherited), reportTo(log));
   });
 
 withEnvFileOption(program.command('status'))

@@ -15,6 +15,7 @@ import type { Predefined } from './ipam/predefined.js';
 import type { Deadline } from './ipam/store.js';
 import type { Surroundings } from './ipam/surroundings.js';
 import { type Log, logDecision } from './log.js';
+import type { Inherited } from './process/inherited.js';
 import type { Releasers } from './process/releasers.js';
 
 /** The name of the discovery file; the socket's file name is the setting's. */
@@ -39,11 +40,15 @@ export interface Running {
   alive(by: Deadline): Promise<void>;
 }
 
-/** Resolves as soon as engines are answered; etcd is sought in the background and need not be there. */
+/**
+ * Resolves as soon as engines are answered; etcd is sought in the background and need not be there. A socket that was
+ * inherited is served instead of the one that the settings name.
+ */
 export async function startDriver(
   settings: Settings<readonly Predefined[]>,
   log: Log,
   releasers: Releasers,
+  inherited?: Inherited,
 ): Promise<Running> {
   const { node, prefix, hold } = settings;
   const self = { node, boot: bootId(), machine: machineId(settings.machineId) };
@@ -79,17 +84,25 @@ export async function startDriver(
     onCall: (event) => logUntold(log, event),
     onError: (error) => log.error({ error }, 'fault of the plugin server'),
   });
-  const listening = await listen(server, settings, releasers);
+  if (inherited && settings.socket && settings.socket !== inherited.path)
+    log.warn(`IPAM_SOCKET is "${settings.socket}", and not made: ${inherited.path} was passed on to be served`);
+  const listening = await listen(server, settings, releasers, inherited);
   const addresses = listening.map(({ address }) => address);
   log.info({ addresses, etcd: settings.etcd.endpoints, prefix }, 'listening');
   session.start();
   return { addresses, alive: async (by) => void (await session.current(by)) };
 }
 
-async function listen(server: PluginServer, settings: Settings<unknown>, releasers: Releasers): Promise<Listening[]> {
+async function listen(
+  server: PluginServer,
+  settings: Settings<unknown>,
+  releasers: Releasers,
+  inherited: Inherited | undefined,
+): Promise<Listening[]> {
   const listening: Listening[] = [];
   releasers.push('plugin server', () => Promise.all(listening.map((one) => one.close(DRAIN_MS.calls))));
-  if (settings.socket) listening.push(await server.serveUnix(settings.socket).catch(wordedFor(settings.socket)));
+  if (inherited) listening.push(await server.serveInherited(inherited.fd, inherited.path));
+  else if (settings.socket) listening.push(await server.serveUnix(settings.socket).catch(wordedFor(settings.socket)));
   if (settings.listen) {
     const { host, port, tls } = settings.listen;
     const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;

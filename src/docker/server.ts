@@ -2,7 +2,7 @@
 // connections, their files and their end; refuses to know calls.
 import { createServer as createHttpServer, type Server, type ServerOptions } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
+import { type AddressInfo, type ListenOptions, Server as NetServer, type Socket } from 'node:net';
 import { isAbsolute, join } from 'node:path';
 import { listenOnPath, type SocketOptions } from '../process/socket.js';
 import { type AppOptions, type PluginApp, pluginApp } from './app.js';
@@ -42,7 +42,7 @@ export interface Listening {
   /** The discovery file of a TCP plugin. */
   readonly specFile: string | undefined;
   /**
-   * Takes the socket or discovery file away, answers what is in hand for at most `byMs` milliseconds (default 10000),
+   * Takes the socket or discovery file away, if it was made here, answers what is in hand for at most `byMs` milliseconds (default 10000),
    * then closes every connection. Calls that are cut off so are undone. A file that cannot be removed is an error
    * after all that.
    */
@@ -52,6 +52,8 @@ export interface Listening {
 export interface PluginServer {
   /** A plain name means /run/docker/plugins/NAME.sock. Mode 0600, or 0660 with a group. */
   serveUnix(nameOrPath: string, options?: UnixOptions): Promise<Listening>;
+  /** A descriptor that listens already, as systemd passes one; `path` is where. Whoever made that file removes it. */
+  serveInherited(fd: number, path: string): Promise<Listening>;
   /** `address` is `host:port`, `[ipv6]:port` or `:port` for every interface; port 0 takes a free one. */
   serveTcp(name: string, address: string, options?: TcpOptions): Promise<Listening>;
 }
@@ -68,11 +70,18 @@ export function serve(ipam: Ipam, options: ServeOptions = {}): PluginServer {
       const file = await listenOnPath(server, path, unix);
       return { address: path, specFile: undefined, close: closer(server, app, () => file.remove()) };
     },
+    async serveInherited(fd, path) {
+      const app = pluginApp(ipam, options);
+      const server = httpServer(app, options);
+      await listen(server, { fd });
+      return { address: path, specFile: undefined, close: closer(server, app, async () => {}) };
+    },
     async serveTcp(name, address, tcp = {}) {
       checkName(name);
       const app = pluginApp(ipam, options);
       const server = httpServer(app, options, tcp.tls);
-      const bound = await listenOnTcp(server, hostAndPort(address));
+      await listen(server, hostAndPort(address));
+      const bound = server.address() as AddressInfo;
       try {
         const told = tcp.advertise ?? reachable(bound);
         const file = await announce(name, told, { specDir: tcp.specDir, tls: tcp.tls?.engine });
@@ -161,12 +170,12 @@ function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-function listenOnTcp(server: Server, at: { host: string | undefined; port: number }): Promise<AddressInfo> {
+function listen(server: Server, at: ListenOptions | { readonly fd: number }): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(at, () => {
       server.off('error', reject);
-      resolve(server.address() as AddressInfo);
+      resolve();
     });
   });
 }
