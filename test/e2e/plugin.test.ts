@@ -1,0 +1,305 @@
+// The managed plugin, made by the shipped command and run by a real engine; it refuses to know what the image holds.
+import { existsSync, lstatSync, readFileSync } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { SETTING_NAMES } from '../../src/config.js';
+import { startEngine } from '../support/engine.js';
+import { type EtcdFixture, makeCertificates, startEtcd } from '../support/etcd.js';
+import { lingering, makeImage, makeNodeBaseImage } from '../support/image.js';
+import { guard, type Keyspace, KeyspaceView, NodeRecords, pool, wholeOf } from '../support/keyspace-view.js';
+import { processesNaming } from '../support/kill.js';
+import { Machine } from '../support/machine.js';
+import { openOutside } from '../support/outside.js';
+import { eventually, type Outcome, run, sleep, tail } from '../support/process.js';
+import { lendTo } from '../support/relay.js';
+import { needPrivateHost } from '../support/skip.js';
+
+const folder = fileURLToPath(new URL('../../deploy/plugin', import.meta.url));
+const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as PluginConfig;
+const DRIVER = 'etcd-ipam:latest';
+const SUBNET = 'local/v4/010.066.000.000-24';
+/** The session of a killed plugin outlives it by the first, and released addresses are to be gone at once. */
+const FOR_TESTS = ['IPAM_SESSION_TTL=4s', 'IPAM_COOLDOWN=0s', 'IPAM_OPS_LISTEN='];
+const SESSION_OVER_MS = 12_000;
+
+interface PluginConfig {
+  readonly interface: { readonly types: readonly string[]; readonly socket: string };
+  readonly env: readonly { readonly name: string; readonly value?: string; readonly settable?: readonly string[] }[];
+  readonly mounts: readonly { readonly options: readonly string[] }[];
+}
+
+describe('the configuration of the managed plugin', () => {
+  const settable = config.env.filter((one) => one.settable?.includes('value')).map(({ name }) => name);
+
+  it('lets every setting be set but the socket’s place, TCP and the engine’s own socket', () => {
+    const kept = /^IPAM_(SOCKET|LISTEN|TLS_.*|ENGINE_SOCKET)$/;
+    expect(settable).to.have.members(SETTING_NAMES.filter((name) => !kept.test(name)));
+  });
+
+  it('serves at a socket whose name has 22 characters at most, where the engine looks for it', () => {
+    const { types, socket } = config.interface;
+    expect(types).to.deep.equal(['docker.ipamdriver/1.0']);
+    expect(socket.length).to.be.at.most(22);
+    expect(config.env.find(({ name }) => name === 'IPAM_SOCKET')?.value).to.equal(`/run/docker/plugins/${socket}`);
+  });
+
+  it('asks for the host’s network and two read-only mounts, and for no capability and no device', () => {
+    expect(config).to.deep.include({
+      network: { type: 'host' },
+      linux: { capabilities: [], allowAllDevices: false, devices: [] },
+    });
+    expect(config).to.not.have.any.keys('pidhost', 'ipchost', 'propagatedMount');
+    expect(config.mounts.map(({ options }) => options.includes('ro'))).to.deep.equal([true, true]);
+  });
+});
+
+describe('the managed plugin', function () {
+  this.timeout(240_000);
+  const parts: AsyncDisposable[] = [];
+  let machine: Machine;
+  let engine: Awaited<ReturnType<typeof startEngine>>;
+  let etcd: EtcdFixture;
+  let view: KeyspaceView;
+  let node: NodeRecords;
+  let buildArgs: readonly string[];
+  let join1: number;
+
+  before(async function () {
+    needPrivateHost(this);
+    etcd = await startEtcd();
+    keep({ [Symbol.asyncDispose]: () => etcd.stop() });
+    machine = keep(await Machine.start('managed'));
+    engine = keep(await startEngine({ place: machine }));
+    buildArgs = keep(await openOutside(machine)).buildArgs;
+    view = new KeyspaceView(etcd);
+    node = new NodeRecords('managed');
+    await makeImage(engine);
+    const dockerfile = readFileSync(join(folder, '../Dockerfile'), 'utf8');
+    await makeNodeBaseImage(engine, dockerfile.match(/^ARG NODE_IMAGE=(\S+)$/m)![1]!, { npmCache: true });
+  });
+  after(async () => {
+    for (const part of parts) await part[Symbol.asyncDispose]();
+  });
+
+  it('is made by one command, which leaves the plugin and the image behind', async () => {
+    const { code, stdout, stderr } = await build({}, ...buildArgs);
+    expect(code, tail(stdout + stderr, 30)).to.equal(0);
+    expect(await engine.must('plugin', 'ls', '--format', '{{.Name}} {{.Enabled}}')).to.equal(`${DRIVER} false`);
+    expect(await engine.must('image', 'ls', '--format', '{{.Repository}}', 'etcd-ipam')).to.equal('etcd-ipam');
+    expect(await engine.must('ps', '--all', '--quiet', '--filter', 'ancestor=etcd-ipam')).to.equal('');
+  });
+
+  it('is not made over one that is there', async () => {
+    const { code, stderr } = await build({ IMAGE: 'etcd-ipam' });
+    expect(code).to.equal(1);
+    expect(stderr).to.match(/build\.sh: there is a plugin etcd-ipam already: docker plugin disable etcd-ipam && /);
+  });
+
+  it('is enabled within 5 s while etcd is away, and says in its log that it waits', async () => {
+    await engine.must('plugin', 'set', 'etcd-ipam', `ETCD_ENDPOINTS=${etcd.url}`, ...FOR_TESTS);
+    const began = performance.now();
+    await engine.must('plugin', 'enable', 'etcd-ipam');
+    const ms = performance.now() - began;
+    const own = listeningMs(await idOf());
+    console.log(`plugin: listens ${own} ms after its process began; enabled after ${Math.round(ms)} ms, without etcd`);
+    expect(own).to.be.below(1_000);
+    expect(ms).to.be.below(5_000);
+    await eventually('the log tells of the session', () => /"session lost|session \w+/.test(engine.log), 20_000);
+  });
+
+  it('makes the network that was asked for meanwhile as soon as etcd is there', async () => {
+    const asked = createNetwork('--subnet', '10.66.0.0/24', 'net');
+    await sleep(1_000);
+    keep(await lendTo(machine, etcd.url));
+    await asked;
+    join1 = await view.joinOf(SUBNET);
+    await expectKeys();
+  });
+
+  it('knows the host by the host’s own name and machine id', async () => {
+    const id = await machine.must('cat', ['/etc/machine-id']);
+    const record = JSON.parse(await etcd.ctl('get', '--print-value-only', '/etcd-ipam/nodes/managed'));
+    expect(record.machine).to.have.length(32).and.to.equal(id);
+    expect(record.boot).to.equal(readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim());
+  });
+
+  it('is called by its name with the tag, and not found without', async () => {
+    const { code, stderr } = await engine.docker('network', 'create', '--ipam-driver', 'etcd-ipam', 'nameless');
+    expect(code).to.equal(1);
+    expect(stderr).to.contain('etcd-ipam');
+  });
+
+  it('gives containers the addresses that it claims for them', async () => {
+    await start('always', '--restart', 'always');
+    await start('fixed', '--restart', 'always', '--ip', '10.66.0.50');
+    expect(await addressOf('always')).to.equal('10.66.0.2');
+    expect(await addressOf('fixed')).to.equal('10.66.0.50');
+    await expectKeys('always', 'fixed');
+  });
+
+  for (const [how, stop] of [
+    ['stopped', () => engine.stop()],
+    ['killed with kill -9', () => engine.crash()],
+  ] as const) {
+    it(`serves before the containers of an engine that was ${how} are back, and nothing leaks`, async () => {
+      await stop();
+      const began = performance.now();
+      await engine.start();
+      const answered = performance.now() - began;
+      await eventually('both containers run', () => areRunning('always', 'fixed'), 30_000);
+      const back = performance.now() - began;
+      console.log(
+        `plugin: engine ${how}: its API answers after ${Math.round(answered)} ms, both containers run after ${Math.round(back)} ms`,
+      );
+      expect(await addressOf('fixed')).to.equal('10.66.0.50');
+      await expectKeys('always', 'fixed');
+    });
+  }
+
+  it('may be disabled with networks in use: what is asked within 3 s waits, and then succeeds', async () => {
+    await start('leaving');
+    await engine.must('plugin', 'disable', 'etcd-ipam');
+    expect(Object.keys(await view.now()).filter((key) => key.startsWith('sessions/'))).to.deep.equal([]);
+    const asked = Promise.all([start('waiting'), engine.must('rm', '--force', 'leaving')]);
+    await sleep(3_000);
+    await engine.must('plugin', 'enable', 'etcd-ipam');
+    await asked;
+    await expectKeys('always', 'fixed', 'waiting');
+    await engine.must('rm', '--force', 'waiting');
+    await expectKeys('always', 'fixed');
+  });
+
+  it('is replaced by another of its name: networks, containers and claims stay as they are', async () => {
+    const before = await view.now();
+    await engine.must('plugin', 'disable', 'etcd-ipam');
+    await engine.must('plugin', 'rm', 'etcd-ipam');
+    const began = performance.now();
+    const { code, stdout, stderr } = await build({ IMAGE: 'etcd-ipam', PATH: otherClientFirst() });
+    expect(code, tail(stdout + stderr, 30)).to.equal(0);
+    await engine.must('plugin', 'set', 'etcd-ipam', `ETCD_ENDPOINTS=${etcd.url}`, ...FOR_TESTS);
+    await engine.must('plugin', 'enable', 'etcd-ipam');
+    console.log(`plugin: replaced, from an image that is there, within ${Math.round(performance.now() - began)} ms`);
+    await expectKeys('always', 'fixed');
+    const claims = (all: Keyspace) => Object.keys(all).filter((key) => !key.startsWith('sessions/'));
+    expect(claims(await view.now())).to.deep.equal(claims(before));
+    await start('new');
+    await engine.must('restart', 'fixed');
+    await expectKeys('always', 'fixed', 'new');
+    await engine.restart();
+    await eventually('both containers run', () => areRunning('always', 'fixed'), 30_000);
+    await expectKeys('always', 'fixed');
+    await engine.must('rm', '--force', 'new');
+  });
+
+  it('leaves the node’s record alone after the last network', async () => {
+    await engine.must('rm', '--force', 'always', 'fixed');
+    await engine.must('network', 'rm', 'net');
+    expect(await view.now()).to.deep.equal(node.own(await instance()));
+    await engine.must('plugin', 'disable', 'etcd-ipam');
+    expect(await view.now()).to.deep.equal(node.record());
+  });
+
+  it('reads its certificates from a directory of the host', async () => {
+    const certificates = await makeCertificates();
+    keep({ [Symbol.asyncDispose]: () => rm(certificates.dir, { recursive: true }) });
+    const secure = await startEtcd({ tls: certificates });
+    keep({ [Symbol.asyncDispose]: () => secure.stop() });
+    keep(await lendTo(machine, secure.url));
+    const files = { CA: 'ca.pem', CERT: 'client.pem', KEY: 'client.key' };
+    const named = Object.entries(files).map(([name, file]) => `ETCD_${name}_FILE=/etc/etcd-ipam/${file}`);
+    const source = `certificates.source=${certificates.dir}`;
+    await engine.must('plugin', 'set', 'etcd-ipam', `ETCD_ENDPOINTS=${secure.url}`, source, ...named);
+    await engine.must('plugin', 'enable', 'etcd-ipam');
+    await createNetwork('secret');
+    expect(Object.keys(await new KeyspaceView(secure).now())).to.include('pools/local/v4/010.208.000.000-24');
+  });
+
+  function keep<T extends AsyncDisposable>(part: T): T {
+    parts.unshift(part);
+    return part;
+  }
+
+  async function build(env: Record<string, string>, ...args: readonly string[]): Promise<Outcome> {
+    const work = await mkdtemp(join(tmpdir(), 'plugin-'));
+    try {
+      const more = { TMPDIR: work, PLUGIN: undefined, IMAGE: undefined, ...env, DOCKER_HOST: engine.host };
+      const began = performance.now();
+      const outcome = await run(join(folder, 'build.sh'), args, { env: more, timeoutMs: 200_000 });
+      if (outcome.code === 0) console.log(`plugin: built within ${Math.round(performance.now() - began)} ms`);
+      expect(await readdir(work), 'temporary files').to.deep.equal([]);
+      return outcome;
+    } finally {
+      await rm(work, { recursive: true, force: true });
+    }
+  }
+
+  function createNetwork(...args: string[]): Promise<string> {
+    return engine.must('network', 'create', '--ipam-driver', DRIVER, ...args);
+  }
+
+  function start(name: string, ...args: string[]): Promise<string> {
+    return engine.must('run', '--detach', '--name', name, '--network', 'net', ...args, 'busybox', ...lingering);
+  }
+
+  async function areRunning(...names: string[]): Promise<boolean> {
+    const states = await engine.must('inspect', '--format', '{{.State.Running}}', ...names);
+    return states.split('\n').every((state) => state === 'true');
+  }
+
+  /** As the kernel inside the container shows it. */
+  async function addressOf(container: string): Promise<string> {
+    const shown = await engine.must('exec', container, 'ip', 'address', 'show', 'eth0');
+    return shown.match(/inet ([\d.]+)\/24 /)?.[1] ?? shown;
+  }
+
+  /** The one session's; what a killed plugin left is waited for to end. */
+  async function instance(): Promise<string> {
+    const one = async () => {
+      const sessions = Object.keys(await view.now()).filter((key) => key.startsWith('sessions/'));
+      return sessions.length === 1 && sessions[0]!.split('/').at(-1);
+    };
+    return eventually('there is one session', one, SESSION_OVER_MS);
+  }
+
+  /** All of etcd: the network, and for each of these containers a claim of the address that it really has. */
+  async function expectKeys(...containers: string[]): Promise<void> {
+    const claims: Keyspace[] = [];
+    for (const name of containers) {
+      const address = await addressOf(name);
+      claims.push(name === 'fixed' ? node.unsure(SUBNET, address, join1) : node.endpoint(SUBNET, address, join1));
+    }
+    const network = [pool(SUBNET, '10.66.0.1'), node.join(SUBNET, join1)];
+    const gateway = node.shared(SUBNET, '10.66.0.1', 'gateway', join1);
+    const whole = wholeOf(node.own(await instance()), guard(), ...network, gateway, ...claims);
+    expect(Object.keys(whole)).to.have.length(6 + containers.length + 1);
+    expect(await view.now()).to.deep.equal(whole);
+  }
+
+  function idOf(): Promise<string> {
+    return engine.must('plugin', 'inspect', '--format', '{{.Id}}', 'etcd-ipam');
+  }
+
+  /** From the start of the plugin's process until its socket was in place, by the clock of the kernel (10 ms). */
+  function listeningMs(id: string): number {
+    const begins = processesNaming(`-id ${id}`)
+      .map((pid) =>
+        readFileSync(`/proc/${pid}/stat`, 'utf8')
+          .replace(/^.*\) /, '')
+          .split(' '),
+      )
+      .filter(([, parent]) => readFileSync(`/proc/${parent}/cmdline`, 'utf8').includes(id))
+      .map((fields) => Number(fields[19]) * 10);
+    const uptime = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]) * 1_000;
+    const socket = join(machine.pluginSockets, id, config.interface.socket);
+    return Math.round(lstatSync(socket).ctimeMs - (Date.now() - uptime + Math.max(...begins)));
+  }
+
+  function otherClientFirst(): string {
+    const paths = (process.env.PATH ?? '').split(':');
+    const clients = paths.filter((path) => existsSync(join(path, 'docker')));
+    return [...clients.reverse(), ...paths].join(':');
+  }
+});
