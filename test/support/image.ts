@@ -12,7 +12,7 @@ const applets =
   );
 
 /** A container that lives until it is told to end and then ends at once: `sleep` as first process would take the 10 s grace. */
-export const lingering = ['sh', '-c', 'trap exit TERM INT; while :; do sleep 0.2; done'] as const;
+export const lingering = ['sh', '-c', 'trap exit TERM INT; sleep 1000000000 & wait'] as const;
 
 /** A few Unix commands in 2 MB. */
 export function makeImage(engine: Engine, tag = 'busybox:latest'): Promise<void> {
