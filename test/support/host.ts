@@ -8,11 +8,23 @@ import { Machine } from './machine.js';
 import type { Outcome } from './process.js';
 import { RealDriver } from './real-driver.js';
 
-export class Host implements AsyncDisposable {
+export interface HostOptions {
+  /** The driver's settings. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** dockerd's further arguments. */
+  readonly args?: readonly string[];
+  /** As RealDriver has it. */
+  readonly network?: 'machine';
+}
+
+/** What every etcd of a test can be asked. */
+type AnyEtcd = Pick<EtcdFixture, 'url' | 'ctl'>;
+
+export class Host<Etcd extends AnyEtcd = EtcdFixture> implements AsyncDisposable {
   readonly view: KeyspaceView;
   readonly records: NodeRecords;
   private constructor(
-    readonly etcd: EtcdFixture,
+    readonly etcd: Etcd,
     readonly machine: Machine,
     readonly driver: RealDriver,
     readonly engine: Engine,
@@ -28,21 +40,41 @@ export class Host implements AsyncDisposable {
     env: Readonly<Record<string, string>> = {},
     args: readonly string[] = [],
   ): Promise<Host> {
-    const parts: AsyncDisposable[] = [];
-    const keep = <T extends AsyncDisposable>(part: T): T => {
-      parts.unshift(part);
-      return part;
-    };
+    const etcd = await startEtcd();
+    const owned: AsyncDisposable[] = [{ [Symbol.asyncDispose]: () => etcd.stop() }];
     try {
-      const etcd = await startEtcd();
-      keep({ [Symbol.asyncDispose]: () => etcd.stop() });
-      const machine = keep(await Machine.start(name));
-      const driver = keep(await RealDriver.start({ etcd, machine, env }));
-      const engine = keep(await startEngine({ place: machine, args }));
-      await makeImage(engine);
-      return new Host(etcd, machine, driver, engine, parts);
+      const machine = await Machine.start(name);
+      owned.unshift(machine);
+      return await Host.begin(machine, etcd, { env, args }, owned);
     } catch (cause) {
-      await end(parts);
+      await end(owned);
+      throw cause;
+    }
+  }
+
+  /** As `start`, on a machine and over an etcd that are somebody else's to end. */
+  static on<Etcd extends AnyEtcd>(machine: Machine, etcd: Etcd, options: HostOptions = {}): Promise<Host<Etcd>> {
+    return Host.begin(machine, etcd, options, []);
+  }
+
+  private static async begin<Etcd extends AnyEtcd>(
+    machine: Machine,
+    etcd: Etcd,
+    { env = {}, args = [], network }: HostOptions,
+    owned: readonly AsyncDisposable[],
+  ): Promise<Host<Etcd>> {
+    const driver = await RealDriver.start({ etcd, machine, env, ...(network && { network }) });
+    try {
+      const engine = await startEngine({ place: machine, args });
+      try {
+        await makeImage(engine);
+        return new Host(etcd, machine, driver, engine, [engine, driver, ...owned]);
+      } catch (cause) {
+        await engine[Symbol.asyncDispose]();
+        throw cause;
+      }
+    } catch (cause) {
+      await driver[Symbol.asyncDispose]();
       throw cause;
     }
   }

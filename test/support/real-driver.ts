@@ -5,8 +5,10 @@ import { Program } from './process.js';
 
 export interface RealDriverOptions {
   readonly etcd: Pick<EtcdFixture, 'url'>;
-  /** Whose identity, boot and plugin sockets it has; the test's own without. The network is the test's in either case, for etcd is there. */
+  /** Whose identity, boot and plugin sockets it has; the test's own without. */
   readonly machine?: Machine;
+  /** Whose network: the test's unless given, since most tests have their etcd there. */
+  readonly network?: 'machine';
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -43,11 +45,14 @@ export class RealDriver implements AsyncDisposable {
   /** Starts it; with `ready` 'listening' resolves when engines are answered, etcd or not. */
   async start(ready: 'session alive' | 'listening' = 'session alive'): Promise<void> {
     this.#earlier += this.#program?.output ?? '';
-    const { etcd, machine, env } = this.options;
+    const { etcd, machine, network, env } = this.options;
     const serve = ['--import', 'tsx/esm', 'src/main.ts', 'serve'];
     // Released addresses are to be gone at once, and drivers of several machines share one loopback here.
     const settings = { ETCD_ENDPOINTS: etcd.url, IPAM_COOLDOWN: '0s', IPAM_OPS_LISTEN: '', ...env };
-    const command = machine ? enterAllButNet(machine, process.execPath, serve) : ([process.execPath, serve] as const);
+    const program = [process.execPath, serve] as const;
+    const enter =
+      network === 'machine' ? machine?.enter.bind(machine) : machine && enterAllButNet.bind(undefined, machine);
+    const command = enter?.(...program) ?? program;
     this.#program = await Program.start(...command, { env: settings, ready: new RegExp(`"msg":"${ready}"`) });
   }
 

@@ -1,0 +1,82 @@
+// An etcd of one member on each machine of a switch, as hosts that trust no single one of them run it; it refuses to know
+// what is kept there.
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { LanMachine } from './lan.js';
+import { eventually, Program, run, runOrFail } from './process.js';
+
+const API = { ETCDCTL_API: '3' };
+
+/** Members are processes of their machine, and end with its power. */
+export class EtcdCluster implements AsyncDisposable {
+  private constructor(
+    private readonly machines: readonly LanMachine[],
+    private readonly members: readonly Program[],
+    private readonly directory: string,
+  ) {}
+
+  /** Resolves once a majority answers. */
+  static async start(machines: readonly LanMachine[]): Promise<EtcdCluster> {
+    const directory = await mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'etcd-ipam-'));
+    const peers = machines.map(({ name, address }) => `${name}=http://${address}:2380`).join(',');
+    const members = await Promise.all(
+      machines.map((machine) => {
+        const [client, peer] = [clientUrl(machine), `http://${machine.address}:2380`];
+        return machine.start('etcd', [
+          ...['--name', machine.name, '--data-dir', join(directory, machine.name), '--unsafe-no-fsync'],
+          ...['--listen-client-urls', client, '--advertise-client-urls', client],
+          ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer, '--initial-cluster', peers],
+          // Starting engines leave little of a small machine: a late heartbeat is not the end of a leader.
+          ...['--heartbeat-interval', '250', '--election-timeout', '2500', '--log-level', 'warn'],
+        ]);
+      }),
+    );
+    const cluster = new EtcdCluster(machines, members, directory);
+    try {
+      await eventually('etcd answers', () => cluster.answers(), 30_000, 200);
+      return cluster;
+    } catch (cause) {
+      await cluster[Symbol.asyncDispose]();
+      throw cause;
+    }
+  }
+
+  get url(): string {
+    return this.machines.map(clientUrl).join(',');
+  }
+
+  /** All members for ETCD_ENDPOINTS, that of `machine` first. */
+  urlOn(machine: LanMachine): string {
+    return [machine, ...this.machines.filter((other) => other !== machine)].map(clientUrl).join(',');
+  }
+
+  /** Runs etcdctl and returns what it printed. */
+  ctl(...args: string[]): Promise<string> {
+    return runOrFail('etcdctl', this.ctlArgs(args), { env: API });
+  }
+
+  /** Keeps etcdctl running. */
+  startCtl(...args: string[]): Promise<Program> {
+    return Program.start('etcdctl', this.ctlArgs(args), { env: API });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.members.map((member) => member.kill()));
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  private async answers(): Promise<boolean> {
+    const args = ['--command-timeout=2s', ...this.ctlArgs(['get', 'x'])];
+    return (await run('etcdctl', args, { env: API })).code === 0;
+  }
+
+  private ctlArgs(args: readonly string[]): string[] {
+    return [`--endpoints=${this.url}`, ...args];
+  }
+}
+
+function clientUrl({ address }: LanMachine): string {
+  return `http://${address}:2379`;
+}
