@@ -14,18 +14,10 @@ const program = new Command('etcd-ipam')
 
 withEnvFileOption(program.command('serve'))
   .description('answer the engine on this host, until stopped')
-  .action(async (options: Options) => {
-    const settings = settingsOf(options);
-    const [{ openLog, reportTo }, { startDriver }, { untilStopped }, { takeInherited }] = await Promise.all([
-      import('./log.js'),
-      import('./serve.js'),
-      import('./process/until-stopped.js'),
-      import('./process/inherited.js'),
-    ]);
-    const inherited = takeInherited(process.env);
-    const log = openLog({ level: settings.logLevel, node: settings.node });
-    for (const warning of settings.warnings) log.warn(warning);
-    await untilStopped((releasers) => startDriver(settings, log, releasers, inherited), reportTo(log));
+  .option('--stay', 'end only when stopped, even if the start fails: for managed plugins')
+  .action(({ stay, ...options }: Options & { readonly stay?: boolean }) => {
+    const started = serve(options);
+    return stay ? started.catch(stayAfter) : started;
   });
 
 withEnvFileOption(program.command('status'))
@@ -38,6 +30,35 @@ withEnvFileOption(program.command('status'))
     process.exitCode = Object.values(status).every(({ ok }) => ok) ? 0 : 1;
   });
 
+async function serve(options: Options): Promise<void> {
+  const settings = settingsOf(options);
+  const [{ openLog, reportTo }, { startDriver }, { untilStopped }, { takeInherited }] = await Promise.all([
+    import('./log.js'),
+    import('./serve.js'),
+    import('./process/until-stopped.js'),
+    import('./process/inherited.js'),
+  ]);
+  const inherited = takeInherited(process.env);
+  const log = openLog({ level: settings.logLevel, node: settings.node });
+  for (const warning of settings.warnings) log.warn(warning);
+  await untilStopped((releasers) => startDriver(settings, log, releasers, inherited), reportTo(log));
+}
+
+/**
+ * An engine starts a managed plugin that ended once more at once, also while it is still waiting for the first to listen;
+ * then it gives up and has lost track of the second, so that the plugin can never be enabled again (20.10.24: "id
+ * already in use"). One that stays and does not listen is stopped after 10 s, and can be.
+ */
+function stayAfter(error: unknown): void {
+  complain(error);
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => process.exit(1));
+  setInterval(() => undefined, 60_000);
+}
+
+function complain(error: unknown): void {
+  console.error(`etcd-ipam: ${error instanceof Error ? error.message : String(error)}`);
+}
+
 function withEnvFileOption(command: Command): Command {
   return command.option('--env-file <file>', 'settings as NAME=value lines; the environment wins over them');
 }
@@ -49,6 +70,6 @@ function settingsOf({ envFile }: Options): Settings<readonly Predefined[]> {
 try {
   await program.parseAsync();
 } catch (error) {
-  console.error(`etcd-ipam: ${error instanceof Error ? error.message : String(error)}`);
+  complain(error);
   process.exit(1);
 }

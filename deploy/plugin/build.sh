@@ -44,5 +44,7 @@ container=$(docker create "$IMAGE")
 docker export --output "$work/rootfs.tar" "$container"
 tar -x -f "$work/rootfs.tar" -C "$work/rootfs"
 rm "$work/rootfs.tar"
+# What runs as root on every host holds no package managers.
+rm -rf "$work/rootfs/usr/local/lib/node_modules" "$work/rootfs/root/.npm" "$work"/rootfs/opt/yarn-*
 cp "$here/config.json" "$work"
 docker plugin create "$PLUGIN" "$work"
