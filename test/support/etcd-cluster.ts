@@ -57,9 +57,10 @@ export class EtcdCluster implements AsyncDisposable {
     return runOrFail('etcdctl', this.ctlArgs(args), { env: API });
   }
 
-  /** Keeps etcdctl running. */
-  startCtl(...args: string[]): Promise<Program> {
-    return Program.start('etcdctl', this.ctlArgs(args), { env: API });
+  /** Keeps etcdctl running with its output in a file. */
+  startCtl(file: string, ...args: string[]): Promise<Program> {
+    const command = ['-c', 'exec etcdctl "$@" > "$0"', file, ...this.ctlArgs(args)];
+    return Program.start('sh', command, { env: API });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,0 +1,93 @@
+// Every change of every claim, as `etcdctl watch` wrote it down while a test ran; it refuses to know who asked for them.
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { entries, revision } from './etcd.js';
+import type { EtcdCluster } from './etcd-cluster.js';
+import { eventually, type Program } from './process.js';
+
+/** An address was somebody's from one revision to another, or still is. */
+export interface Tenure {
+  readonly key: string;
+  readonly kind: string;
+  readonly node: string | undefined;
+  readonly from: number;
+  until?: number;
+}
+
+interface Event {
+  /** 1 for a removal, absent for a put. */
+  readonly type?: number;
+  readonly kv: {
+    readonly key: string;
+    readonly value?: string;
+    readonly create_revision?: number;
+    mod_revision: number;
+  };
+}
+
+export class ClaimLog implements AsyncDisposable {
+  private constructor(
+    private readonly etcd: EtcdCluster,
+    private readonly prefix: string,
+    private readonly directory: string,
+    private readonly watch: Program,
+  ) {}
+
+  static async start(etcd: EtcdCluster, prefix: string): Promise<ClaimLog> {
+    const directory = await mkdtemp(join(tmpdir(), 'claims-'));
+    const next = String((await revision(etcd)) + 1);
+    const args = ['watch', '--prefix', '--rev', next, '--write-out', 'json', prefix];
+    return new ClaimLog(etcd, prefix, directory, await etcd.startCtl(join(directory, 'log'), ...args));
+  }
+
+  /**
+   * Who had which address when, once the log says what etcd says. Rejects when a claim passed from one to another without
+   * having been absent between them; what networks share is rewritten as they come and go, and is left out of that.
+   */
+  async tenures(): Promise<Tenure[]> {
+    return eventually('the log of claims is as far as etcd', async () => {
+      const all = tenuresOf(await this.events());
+      const now = (await entries(this.etcd, this.prefix)).map(({ key }) => key);
+      const open = all.filter(({ until }) => until === undefined).map(({ key }) => key);
+      return open.sort().join() === now.join() && all;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.watch.kill();
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  private async events(): Promise<Event[]> {
+    const written = await readFile(join(this.directory, 'log'), 'utf8');
+    const lines = written.slice(0, written.lastIndexOf('\n') + 1).split('\n');
+    return lines.filter((line) => line !== '').flatMap((line) => (JSON.parse(line) as { Events: Event[] }).Events);
+  }
+}
+
+function tenuresOf(events: readonly Event[]): Tenure[] {
+  const all: Tenure[] = [];
+  const open = new Map<string, Tenure>();
+  for (const { type, kv } of events) {
+    const key = text(kv.key);
+    const before = open.get(key);
+    if (type === 1) {
+      if (before) before.until = kv.mod_revision;
+      open.delete(key);
+      continue;
+    }
+    const { kind, node } = JSON.parse(text(kv.value ?? '')) as { kind: string; node?: string };
+    if (before && kind === 'shared' && before.kind === 'shared') continue;
+    if (before)
+      throw new Error(`${key} of ${before.node} became ${node}'s at revision ${kv.mod_revision}, never absent`);
+    const tenure = { key, kind, node, from: kv.mod_revision };
+    all.push(tenure);
+    open.set(key, tenure);
+  }
+  return all;
+}
+
+function text(base64: string): string {
+  return Buffer.from(base64, 'base64').toString();
+}
