@@ -29,11 +29,19 @@ async function bindable(port: number): Promise<number | undefined> {
   }
 }
 
+/**
+ * The timer keeps the process alive, which AbortSignal.timeout does not: where the port resets connections, as Docker's
+ * does until etcd listens behind it, fetch may stay undecided with nothing open, and Node then exits with 13.
+ */
 export async function answersHealthy(url: string): Promise<boolean> {
+  const given = new AbortController();
+  const timer = setTimeout(() => given.abort(), 1_000);
   try {
-    const reply = await fetch(`${url}/health`, { signal: AbortSignal.timeout(1_000) });
+    const reply = await fetch(`${url}/health`, { signal: given.signal });
     return ((await reply.json()) as { health?: unknown }).health === 'true';
   } catch {
     return false;
+  } finally {
+    clearTimeout(timer);
   }
 }
