@@ -60,8 +60,10 @@ command=$root/usr/local/bin/etcd-ipam
 source=$(cd "$(dirname "$0")" && pwd -P)
 checkout=$(dirname "$(dirname "$source")")
 
-# What stands there is ours or nothing, since it is replaced as a whole.
-if [ -e "$place" ] && [ ! -f "$place/dist/main.js" ]; then fail "$place is there and is no etcd-ipam"; fi
+# What stands there is replaced as a whole: nothing, or an installation, which has no lock file as a checkout has.
+if [ -e "$place" ] && { [ ! -f "$place/dist/main.js" ] || [ -e "$place/package-lock.json" ]; }; then
+  fail "$place is there and was not installed by this"
+fi
 command -v systemctl >/dev/null || fail "systemctl is not on PATH: this is for hosts with systemd"
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "run it as root, or with DESTDIR"
 running=

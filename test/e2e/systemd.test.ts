@@ -268,7 +268,7 @@ describe('under systemd', function () {
     it('install.sh refuses a folder that is not its own, and one that the service cannot see', async () => {
       const refusal = async (prefix: string) =>
         (await run('deploy/systemd/install.sh', ['--prefix', prefix], { env: { DESTDIR: root } })).stderr;
-      expect(await refusal('/etc')).to.equal(`install.sh: ${at('etc')} is there and is no etcd-ipam\n`);
+      expect(await refusal('/etc')).to.equal(`install.sh: ${at('etc')} is there and was not installed by this\n`);
       expect(await refusal('usr/lib')).to.equal('install.sh: --prefix is "usr/lib": an absolute path\n');
       expect(await refusal('/home/ann/etcd-ipam')).to.equal(
         "install.sh: /home/ann/etcd-ipam is out of the service's sight, as are all homes and /tmp\n",

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, renameSync } from 'node:fs';
+import { closeSync, existsSync, openSync, renameSync } from 'node:fs';
 import { lstat, mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -13,6 +13,7 @@ describe('process: a socket that was passed on', () => {
   let directory: string;
   let path: string;
   let maker: Server;
+  let stop = () => {};
 
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'passed on-'));
@@ -21,6 +22,7 @@ describe('process: a socket that was passed on', () => {
     await once(maker, 'listening');
   });
   afterEach(async () => {
+    stop();
     if (maker.listening) await new Promise((resolve) => maker.close(resolve));
     await rm(directory, { recursive: true });
   });
@@ -87,7 +89,9 @@ describe('process: a socket that was passed on', () => {
     const aside = `${path}.aside`;
     renameSync(path, aside);
     const command = 'sleep 0.5; LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" --import tsx/esm src/main.ts serve';
-    const env = { ...process.env, IPAM_MACHINE_ID: 'x', IPAM_OPS_LISTEN: '', ETCD_ENDPOINTS: 'http://127.0.0.1:9' };
+    const other = join(directory, 'other.sock');
+    const settings = { IPAM_SOCKET: other, IPAM_OPS_LISTEN: '', ETCD_ENDPOINTS: 'http://127.0.0.1:9' };
+    const env = { ...process.env, IPAM_MACHINE_ID: 'x', ...settings };
     const program = spawn('sh', ['-c', command, process.execPath], {
       stdio: ['ignore', 'pipe', 'inherit', fdOf(maker)],
       env,
@@ -97,12 +101,14 @@ describe('process: a socket that was passed on', () => {
       output += chunk;
     });
     const ended = once(program, 'close');
+    stop = () => void program.kill('SIGKILL');
     await new Promise((resolve) => maker.close(resolve));
     renameSync(aside, path);
     const { ino } = await lstat(path);
 
     const client = new PluginClient({ socketPath: path });
-    expect((await client.call('/Plugin.Activate')).json).to.deep.equal({ Implements: ['IpamDriver'] });
+    const answer = await client.call('/Plugin.Activate', undefined, { signal: AbortSignal.timeout(10_000) });
+    expect(answer.json).to.deep.equal({ Implements: ['IpamDriver'] });
     client.close();
     program.kill('SIGTERM');
     expect(await ended).to.deep.equal([0, null]);
@@ -113,7 +119,8 @@ describe('process: a socket that was passed on', () => {
       .map((line) => JSON.parse(line));
     expect(lines.find(({ msg }) => msg === 'listening').addresses).to.deep.equal([path]);
     expect(lines.map(({ msg }) => msg)).to.include(
-      `IPAM_SOCKET is "/run/docker/plugins/etcd-ipam.sock", and not made: ${path} was passed on to be served`,
+      `IPAM_SOCKET is "${other}", and not made: ${path} was passed on to be served`,
     );
+    expect(existsSync(other)).to.equal(false);
   });
 });
