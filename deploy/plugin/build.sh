@@ -14,7 +14,7 @@ IMAGE=${IMAGE:-}
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 
 if docker plugin inspect "$PLUGIN" >/dev/null 2>&1; then
-  echo "$0: there is a plugin $PLUGIN already: docker plugin disable $PLUGIN && docker plugin rm $PLUGIN" >&2
+  echo "$0: there is a plugin $PLUGIN already: docker plugin rm --force $PLUGIN" >&2
   exit 1
 fi
 
