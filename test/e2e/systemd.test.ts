@@ -1,7 +1,7 @@
 // The systemd units as an operator installs them: what systemd itself says of them, and a real engine served through a
 // socket that another process holds. No systemd runs here: systemd-socket-activate makes the socket, and a shell keeps it
 // and starts the service's command again and again, as Restart=always does.
-import { lstat, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { expect } from 'chai';
@@ -269,11 +269,15 @@ describe('under systemd', function () {
       const refusal = async (prefix: string) =>
         (await run('deploy/systemd/install.sh', ['--prefix', prefix], { env: { DESTDIR: root } })).stderr;
       expect(await refusal('/etc')).to.equal(`install.sh: ${at('etc')} is there and was not installed by this\n`);
+      // A checkout, to which the program was built, is not one that install.sh made.
+      await mkdir(at('src/dist'), { recursive: true });
+      for (const file of ['dist/main.js', 'package-lock.json']) await writeFile(at(`src/${file}`), '');
+      expect(await refusal('/src')).to.equal(`install.sh: ${at('src')} is there and was not installed by this\n`);
       expect(await refusal('usr/lib')).to.equal('install.sh: --prefix is "usr/lib": an absolute path\n');
       expect(await refusal('/home/ann/etcd-ipam')).to.equal(
         "install.sh: /home/ann/etcd-ipam is out of the service's sight, as are all homes and /tmp\n",
       );
-      expect(await readdir(root)).to.have.members(['etc', 'usr']);
+      expect(await readdir(root)).to.have.members(['etc', 'src', 'usr']);
     });
   });
 });
