@@ -96,7 +96,7 @@ describe('a fresh clone', function () {
       const laid = () =>
         ['node_modules', 'node_modules/.etcd-ipam-lock', 'dist/main.js'].map((p) => identity(join(clone, p)));
       const before = [laid(), driverPids(), etcdPids()];
-      const calls = callAllTheTime(() => ask('/IpamDriver.GetCapabilities'));
+      await using calls = callAllTheTime(() => ask('/IpamDriver.GetCapabilities'));
 
       expect(await type('node deploy/prepare.mjs')).to.equal('');
       const second = await newcomer!.shell(clone, 'npm start');
@@ -113,7 +113,7 @@ describe('a fresh clone', function () {
 
     it('builds a changed source beside the running server, which answers every call', async () => {
       const before = [identity(join(clone, 'node_modules')), driverPids()];
-      const calls = callAllTheTime(() => ask('/IpamDriver.GetCapabilities'));
+      await using calls = callAllTheTime(() => ask('/IpamDriver.GetCapabilities'));
       appendFileSync(join(clone, 'src/net/address.ts'), "\nexport const changed = 'by a newcomer';\n");
       expect(await type('node deploy/prepare.mjs')).to.equal('prepare: building (tsc)');
       expect(readFileSync(join(clone, 'dist/net/address.js'), 'utf8')).to.contain('by a newcomer');
@@ -180,7 +180,7 @@ function command(pid: number): string {
 function callAllTheTime(call: () => Promise<{ readonly status: number }>) {
   const wrong: string[] = [];
   let ending = false;
-  const calls = { answered: 0, end };
+  const calls = { answered: 0, end, [Symbol.asyncDispose]: async () => void (await end()) };
   const done = (async () => {
     for (; !ending; await sleep(20))
       await call().then(
