@@ -5,7 +5,10 @@
 //   npm test -- test/unit/foo.test.ts     one file
 //   npm test -- --grep "gateway"          any option of mocha
 //
-// As root on Linux the run lives in namespaces of its own (test/support/private-host.mjs): engines, networks and plugin
+// The whole of it is two runs side by side, the engines' and the others': engines wait more than they work. What they
+// print comes one after the other.
+//
+// As root on Linux a run lives in namespaces of its own (test/support/private-host.mjs): engines, networks and plugin
 // sockets of the tests never meet those of the machine, and nothing outlives the run. Elsewhere the e2e suites skip,
 // saying why; with CI=true that is a failure.
 import { spawn } from 'node:child_process';
@@ -15,64 +18,101 @@ import { constants } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installPrograms } from './support/packages.mjs';
-import { privateHost } from './support/private-host.mjs';
+import { noPrivateHost, privateHost } from './support/private-host.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
 process.env.PATH = [process.env.PATH, '/usr/local/sbin', '/usr/sbin', '/sbin'].filter(Boolean).join(':');
 
-const suites = ['unit', 'conformance', 'integration', 'e2e'].map((suite) => `test/${suite}/**/*.test.ts`);
+const levels = ['unit', 'conformance', 'integration', 'e2e'].map((level) => `test/${level}/**/*.test.ts`);
 const given = process.argv.slice(2).map((argument) => (isFolder(argument) ? join(argument, '**/*.test.ts') : argument));
 const files = given.filter(
   (argument) => !argument.startsWith('-') && (existsSync(argument) || /\*|\.ts$/.test(argument)),
 );
 const unitOnly = files.length > 0 && files.every((file) => relative(root, resolve(file)).startsWith('test/unit/'));
-
 const mocha = join(dirname(createRequire(import.meta.url).resolve('mocha/package.json')), 'bin/mocha.js');
-const command = [process.execPath, mocha, '--fail-zero', ...given, ...(files.length === 0 ? suites : [])];
 
-const host = unitOnly ? undefined : openHost();
-const child = spawn(...(host ?? { command: [command[0], command.slice(1)] }).command, {
-  stdio: 'inherit',
-  env: { ...process.env, ...host?.environment },
-  detached: host?.signal !== undefined,
-});
-
+const runs = plan();
 let interrupted;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => {
-    if (interrupted) child.kill('SIGKILL');
-    else if (host?.signal) host.signal(child.pid, signal);
-    else child.kill(signal);
+    for (const run of runs) run.end(interrupted ? 'SIGKILL' : signal);
     interrupted = signal;
   });
 }
-child.on('error', (cause) => {
-  console.error(`test/run: cannot start ${child.spawnfile}: ${cause.message}`);
-  host?.close();
-  process.exitCode = 1;
-});
-child.on('exit', (code, signal) => {
-  host?.close();
-  process.exitCode = interrupted ? 128 + constants.signals[interrupted] : (code ?? 128 + constants.signals[signal]);
-});
+for (const run of runs) {
+  run.show();
+  const code = await run.ended;
+  process.exitCode ||= code;
+}
+if (runs.length > 1) console.log(`\nall levels\n${total(runs.map(({ printed }) => printed))}`);
+if (interrupted) process.exitCode = 128 + constants.signals[interrupted];
+
+function plan() {
+  const all = [...given, ...(files.length === 0 ? levels : [])];
+  if (unitOnly) return [start(all)];
+  const problem = withoutHost();
+  if (problem) return [start(all, undefined, { ETCD_IPAM_TEST_NO_HOST: problem })];
+  if (given.length > 0) return [start(all, privateHost)];
+  return [start(levels.slice(0, -1), privateHost, {}, true), start(levels.slice(-1), privateHost, {}, true)];
+}
+
+/** Why there can be no private host, if so. */
+function withoutHost() {
+  if (process.platform !== 'linux') return 'real engines need Linux';
+  if (process.getuid() !== 0) return 'real engines need root: run the tests as root to include them';
+  installPrograms();
+  return noPrivateHost();
+}
+
+/** One mocha, in a host that `open` makes for its command line. `kept`: what it prints waits to be shown. */
+function start(args, open, environment = {}, kept = false) {
+  const plain = [process.execPath, mocha, '--fail-zero', ...args];
+  const host = open?.(plain);
+  const child = spawn(...(host?.command ?? [plain[0], plain.slice(1)]), {
+    stdio: kept ? ['ignore', 'pipe', 'inherit'] : 'inherit',
+    env: {
+      ...process.env,
+      ...(kept && process.stdout.isTTY && { FORCE_COLOR: '1' }),
+      ...environment,
+      ...host?.environment,
+    },
+    detached: host !== undefined,
+  });
+  const run = { printed: '' };
+  let shown = false;
+  child.stdout?.setEncoding('utf8').on('data', (text) => {
+    run.printed += text;
+    if (shown) process.stdout.write(text);
+  });
+  run.show = () => {
+    shown = true;
+    process.stdout.write(run.printed);
+  };
+  run.end = (signal) => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    if (host && signal !== 'SIGKILL') host.signal(child.pid, signal);
+    else child.kill(signal);
+  };
+  run.ended = new Promise((resolve) => {
+    child.on('error', (cause) => {
+      console.error(`test/run: cannot start ${child.spawnfile}: ${cause.message}`);
+      resolve(1);
+    });
+    child.on('close', (code, signal) => resolve(code ?? 128 + constants.signals[signal]));
+  }).finally(() => host?.close());
+  return run;
+}
+
+/** One line of the counts that several runs ended with. A run without any has failed. */
+function total(outputs) {
+  const counts = outputs.map((text) => [...text.matchAll(/^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/gm)].at(-1));
+  const [passed, failed, skipped] = [1, 2, 3].map((at) =>
+    counts.reduce((sum, line) => sum + Number(line ? (line[at] ?? 0) : at === 2), 0),
+  );
+  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
+}
 
 function isFolder(path) {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-}
-
-function openHost() {
-  if (process.platform !== 'linux') return without('real engines need Linux');
-  if (process.getuid() !== 0) return without('real engines need root: run the tests as root to include them');
-  installPrograms();
-  const opened = privateHost(command);
-  return typeof opened === 'string' ? without(opened) : opened;
-}
-
-function without(reason) {
-  return {
-    command: [command[0], command.slice(1)],
-    environment: { ETCD_IPAM_TEST_NO_HOST: reason },
-    close: () => {},
-  };
 }

@@ -16,15 +16,15 @@ const namespaces = ['--net', '--mount', '--propagation', 'private', '--uts', '--
 const covered = ['/etc/docker', '/opt/containerd'];
 const prefix = 'etcd-ipam-test-';
 
-/**
- * How to run `command` in a private host: what to spawn (detached), how to signal it, and what to close afterwards; or, as a
- * string, why this machine cannot have one.
- */
-export function privateHost(command) {
+/** Why this machine cannot have a private host; undefined if it can. */
+export function noPrivateHost() {
   const probe = spawnSync('unshare', [...namespaces, 'mount', '-t', 'tmpfs', 'none', '/run'], { encoding: 'utf8' });
   if (probe.error) return `no namespaces here: ${probe.error.message}`;
-  if (probe.status !== 0) return `no namespaces here: ${probe.stderr.trim()}`;
+  return probe.status === 0 ? undefined : `no namespaces here: ${probe.stderr.trim()}`;
+}
 
+/** How to run `command` in a private host: what to spawn (detached), how to signal it, and what to close afterwards. */
+export function privateHost(command) {
   const temporary = mkdtempSync(join(tmpdir(), prefix));
   const created = covered.filter((folder) => mkdirSync(folder, { recursive: true }) !== undefined);
   const door = join(temporary, 'outside.sock');
