@@ -50,7 +50,7 @@ export async function startDriver(
   releasers: Releasers,
   inherited?: Inherited,
 ): Promise<Running> {
-  const { node, prefix, hold } = settings;
+  const { node, prefix, hold, swarm } = settings;
   const self = { node, boot: bootId(), machine: machineId(settings.machineId) };
 
   const client = openClient(settings.etcd);
@@ -69,7 +69,10 @@ export async function startDriver(
   const store = new EtcdStore(client, session, prefix);
   releasers.push('store', () => store.close());
   const failedForGood = (what: string, error: unknown) => log.error({ error }, `${what} failed`);
-  const allocator = new Allocator(store, self, SURROUNDINGS, settings.pools, failedForGood);
+  const rounds = countRounds(() => session.alive);
+  releasers.push('rounds', rounds.end);
+  const around = { ...SURROUNDINGS, rounds: rounds.count };
+  const allocator = new Allocator(store, { ...self, swarm }, around, settings.pools, failedForGood);
   releasers.push('queued releases', async () => {
     if (!(await allocator.close(DRAIN_MS.queued)))
       log.warn(
@@ -78,7 +81,7 @@ export async function startDriver(
       );
   });
 
-  const driver = new Driver(allocator, settings.requireMac, (told) => logDecision(log, told));
+  const driver = new Driver(allocator, settings.requireMac, (told) => logDecision(log, told), swarm);
   const server = serve(driver, {
     deadlineMs: () => Math.max(settings.deadline, START_WINDOW_MS - performance.now()),
     onCall: (event) => logUntold(log, event),
@@ -126,7 +129,19 @@ function logUntold(log: Log, { call, outcome, ms, request, error }: CallEvent): 
   else if (!request) log.debug({ call, ms }, `${call} answered`);
 }
 
-const SURROUNDINGS: Surroundings = {
+/** Counts time as etcd has seen us live it: a process that was stopped, or cut off, counts nothing meanwhile. */
+function countRounds(alive: () => boolean): { count: () => number; end: () => void } {
+  let lived = 0;
+  let throughout = alive();
+  const timer = setInterval(() => {
+    if (throughout && alive()) lived++;
+    throughout = alive();
+  }, ROUND_MS);
+  timer.unref();
+  return { count: () => lived, end: () => clearInterval(timer) };
+}
+
+const SURROUNDINGS: Omit<Surroundings, 'rounds'> = {
   now: () => new Date(),
   millis: () => performance.now(),
   token: () => randomBytes(8).toString('hex'),

@@ -6,14 +6,17 @@ import { Addresses } from './addresses.js';
 import { Backlog } from './backlog.js';
 import type { AddressAsk } from './claiming.js';
 import { IpamError } from './errors.js';
+import { isSecondNetwork } from './gateways.js';
 import type { Grant } from './grant.js';
 import type { PoolRef } from './pool-id.js';
 import { PoolRemoval } from './pool-removal.js';
-import { type PoolAsk, Pools } from './pools.js';
+import { inUse, type PoolAsk, Pools } from './pools.js';
 import type { Predefined } from './predefined.js';
 import { Releases } from './releases.js';
+import { isGlobal } from './spaces.js';
 import type { Deadline, Store, Version } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
+import { Terms } from './terms.js';
 import { Views } from './views.js';
 
 /** What became of a release: an engine gets the same answer for each, for it never repeats one. */
@@ -26,6 +29,7 @@ export class Allocator {
   readonly #addresses: Addresses;
   readonly #pools: Pools;
   readonly #removal: PoolRemoval;
+  readonly #terms = new Terms();
 
   /** `report` hears of queued work that failed for good. */
   constructor(
@@ -40,8 +44,13 @@ export class Allocator {
     this.#backlog = new Backlog(around, report);
     this.#releases = new Releases(store, self, around, this.#backlog);
     this.#addresses = new Addresses(store, self, around, views, this.#releases);
-    this.#removal = new PoolRemoval(store, self, around, views, this.#releases);
-    this.#pools = new Pools(store, self, around, views, this.#removal, predefined);
+    this.#removal = new PoolRemoval(store, self, around, views, this.#releases, this.#terms);
+    this.#pools = new Pools(store, self, around, views, this.#removal, this.#terms, predefined);
+  }
+
+  /** The engine begins anew, or begins to lead its swarm: it asks again for what it had asked for. */
+  beginTerm(): void {
+    this.#terms.begin();
   }
 
   /** Releases and undos that wait for the store. */
@@ -49,7 +58,7 @@ export class Allocator {
     return this.#backlog.pending;
   }
 
-  /** Errors: overlap, no_pool_left, contended, and those of the store. */
+  /** Errors: overlap, superseded, no_pool_left, contended, and those of the store. */
   requestPool(ask: PoolAsk, by: Deadline): Promise<Grant<PoolRef>> {
     const undoIf = (settled: Promise<boolean>, pool: PoolRef) =>
       this.#backlog.addIf(settled, `undo of pool ${formatPrefix(pool.prefix)}`, async (until) => {
@@ -58,8 +67,16 @@ export class Allocator {
     return this.#pools.request(ask, undoIf, by);
   }
 
-  /** Errors: unknown_pool, not_assignable, taken, pool_exhausted, contended, and those of the store. */
-  requestAddress(ask: AddressAsk, by: Deadline): Promise<Grant<Address>> {
+  /**
+   * Errors: unknown_pool, superseded, overlap (a second network of a swarm's subnet), outside_pool, not_assignable, taken,
+   * pool_exhausted, contended, and those of the store.
+   */
+  async requestAddress(ask: AddressAsk, by: Deadline): Promise<Grant<Address>> {
+    const { pool, purpose, address } = ask;
+    if (isGlobal(pool.space) && purpose === 'gateway' && !address && (await isSecondNetwork(pool, this.#store, by))) {
+      await this.#removal.release(pool, by);
+      throw inUse(pool);
+    }
     return this.#addresses.request(ask, by);
   }
 

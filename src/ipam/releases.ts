@@ -1,7 +1,7 @@
 // Giving addresses back: ReleaseAddress, the undo of a grant that nobody received, and what a join leaves behind.
 // Every removal compares the very record it was decided on, so that it is harmless however late it lands.
-import { type Address, formatAddress } from '../net/address.js';
-import { formatPrefix } from '../net/prefix.js';
+import { type Address, BITS, formatAddress } from '../net/address.js';
+import { contains, formatPrefix, overlaps } from '../net/prefix.js';
 import type { Backlog } from './backlog.js';
 import { IpamError } from './errors.js';
 import {
@@ -15,11 +15,15 @@ import {
   holdersOf,
   joinKey,
   joinOf,
+  poolKey,
+  poolsUpTo,
   type Subnet,
+  subnetOfPool,
 } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import { KeyedQueue } from './queue.js';
 import type { ClaimRecord, HolderRecord } from './records.js';
+import { isGlobal } from './spaces.js';
 import type { Condition, Deadline, Found, Span, Store, Version, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 
@@ -35,13 +39,37 @@ export interface Granted {
   readonly address: Address;
   readonly token: string;
   readonly prior?: Found<ClaimRecord>;
-  readonly holder?: { readonly record: HolderRecord; readonly prior?: Found<HolderRecord> };
+  readonly holder?: Sharing;
+  /** Of a global pool. */
+  readonly incarnation?: string;
+}
+
+/** A join's part in a shared address. `prior`: what it was before; `former`: those of ended epochs, which it replaced. */
+export interface Sharing {
+  readonly record: HolderRecord;
+  readonly prior?: Found<HolderRecord>;
+  readonly former?: readonly Found<HolderRecord>[];
 }
 
 interface Standing {
   readonly claim: Found<ClaimRecord> | undefined;
   readonly holders: readonly Found<HolderRecord>[];
 }
+
+/** What a change of an address rests on and does besides. */
+interface Ruling {
+  readonly when: readonly Condition[];
+  readonly write: readonly Write[];
+}
+
+interface Heir {
+  readonly restored?: object;
+  readonly former: readonly Found<HolderRecord>[];
+  readonly when: readonly Condition[];
+}
+
+/** A node's own release rests on nothing but the claim. */
+const ALONE: Ruling = { when: [], write: [] };
 
 export class Releases {
   readonly #store: Store;
@@ -50,8 +78,11 @@ export class Releases {
   readonly #backlog: Backlog;
   readonly #queue = new KeyedQueue();
   #origin: Version | undefined;
-  /** Tokens of grants taken back after a later grant had replaced them: nobody holds these, so nothing restores them. */
-  readonly #undone = new Set<string>();
+  /**
+   * Tokens of grants taken back after a later grant had replaced them, with what these had replaced: nobody holds them, so
+   * whoever would put one back puts that back instead.
+   */
+  readonly #undone = new Map<string, Found<ClaimRecord | HolderRecord> | undefined>();
 
   constructor(store: Store, self: Self, around: Surroundings, backlog: Backlog) {
     this.#store = store;
@@ -79,8 +110,17 @@ export class Releases {
    * Frees what the join holds of the address, if anything, and only if written no later than `known`: what came after
    * the release was asked for is somebody else's. True if something was freed.
    */
-  release(pool: PoolRef, address: Address, known: () => Version | undefined, by: Deadline): Promise<boolean> {
-    return this.queued(pool, address, () => this.#release(pool, address, known, by));
+  async release(pool: PoolRef, address: Address, known: () => Version | undefined, by: Deadline): Promise<boolean> {
+    const owner = contains(pool.prefix, address) ? pool : await this.#sibling(pool, address, by);
+    return owner ? this.queued(owner, address, () => this.#release(owner, address, known, by)) : false;
+  }
+
+  /** A leader gives an address back by the pool through which it had asked for it. */
+  async #sibling({ space, join }: PoolRef, address: Address, by: Deadline): Promise<PoolRef | undefined> {
+    const pool = await poolAround(this.#store, space, address, by);
+    const [claim] = pool ? await this.#store.read([{ one: claimKey(pool, address) }], by) : [];
+    if (!pool || claim?.record.through !== join || claim.record.join === undefined) return undefined;
+    return { ...pool, epoch: claim.record.epoch ?? 0, join: claim.record.join };
   }
 
   /** Takes the grant back unless another has replaced it. Waits its turn. */
@@ -121,13 +161,39 @@ export class Releases {
       if (!claim) return false;
       const mine = seen.holders.find(({ key }) => joinOf(key) === pool.join);
       const held = mine ?? (claim.record.join === pool.join ? claim : undefined);
-      if (!held || held.record.node !== this.#self.node || isNewer(held.version, known())) return false;
-      const writes = mine ? this.#withoutHolder(pool, address, seen) : [{ remove: claimKey(pool, address) }];
-      const outcome = await this.#commit(pool, address, claim.version, writes, by);
+      if (!held || isNewer(held.version, known())) return false;
+      const ruling = isGlobal(pool.space)
+        ? await this.#ruling(pool, by)
+        : held.record.node === this.#self.node && ALONE;
+      if (!ruling) return false;
+      const freeing = mine ? this.#withoutHolder(pool, address, seen) : [{ remove: claimKey(pool, address) }];
+      const outcome = await this.#commit(
+        pool,
+        address,
+        { when: [{ key: claim, version: claim.version }, ...ruling.when], write: [...freeing, ...ruling.write] },
+        by,
+        true,
+      );
       if (outcome.done) return true;
       seen = outcome.seen;
     }
     throw contended(pool, address);
+  }
+
+  /**
+   * That the epoch rules: a former one frees nothing, for what it gave is the next one's to ask for. Whoever gives back
+   * knows what it has, its gateway included: from now on the end of this epoch is the network's end.
+   */
+  async #ruling(pool: PoolRef, by: Deadline): Promise<Ruling | undefined> {
+    const [join, record] = await this.#store.read([{ one: joinKey(pool, pool.join) }, { one: poolKey(pool) }], by);
+    if (!join || record?.record.leader !== pool.join) return undefined;
+    const when = [{ key: join, version: join.version }];
+    if (record.record.served) return { when, write: [] };
+    const served: Write = {
+      put: poolKey(pool),
+      record: { ...record.record, served: true, token: this.#around.token() },
+    };
+    return { when: [...when, { key: record, version: record.version }], write: [served] };
   }
 
   async #undo(granted: Granted, by: Deadline): Promise<void> {
@@ -136,30 +202,55 @@ export class Releases {
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
       const { claim } = seen;
       const mine = holder ? seen.holders.find(({ key }) => joinOf(key) === pool.join) : claim;
-      if (!claim || mine?.record.token !== token) return this.#remember(token);
-      const { restored, when } = await this.#heir(granted, by);
-      const writes = this.#undoing(granted, seen, restored);
-      const outcome = await this.#commit(pool, address, claim.version, writes, by, when);
+      if (!claim || mine?.record.token !== token) return this.#remember(token, holder ? holder.prior : granted.prior);
+      const { restored, former, when } = await this.#heir(granted, by);
+      const write = this.#undoing(granted, seen, restored, former);
+      const outcome = await this.#commit(
+        pool,
+        address,
+        { when: [{ key: claim, version: claim.version }, ...when], write },
+        by,
+      );
       if (outcome.done) return;
       seen = outcome.seen;
     }
     throw contended(pool, address);
   }
 
-  /** What the grant had replaced, unless that was taken back as well or its join has ended: nobody would free it. */
-  async #heir({ pool, prior, holder }: Granted, by: Deadline): Promise<{ restored?: object; when: Condition[] }> {
-    const replaced = holder ? holder.prior : prior;
-    if (!replaced || this.#undone.has(replaced.record.token)) return { when: [] };
-    const key = joinKey(pool, (!holder && prior?.record.join) || pool.join);
+  /**
+   * What the grant had replaced, or where that was taken back as well, what that had. Not if nobody would free it: its join
+   * has ended, or, in a global space, where joins end while what they gave lives on, the pool was made anew.
+   */
+  async #heir({ pool, prior, holder, incarnation }: Granted, by: Deadline): Promise<Heir> {
+    let replaced: Found<ClaimRecord | HolderRecord> | undefined = holder ? holder.prior : prior;
+    while (replaced && this.#undone.has(replaced.record.token)) replaced = this.#undone.get(replaced.record.token);
+    if (incarnation !== undefined) {
+      const [record] = await this.#store.read([{ one: poolKey(pool) }], by);
+      if (record?.record.incarnation !== incarnation) return { former: [], when: [] };
+      const when = [{ key: record, version: record.version }];
+      return { ...(replaced && { restored: replaced.record }), former: holder?.former ?? [], when };
+    }
+    if (!replaced) return { former: [], when: [] };
+    const key = joinKey(pool, (!holder && (replaced.record as ClaimRecord).join) || pool.join);
     const [join] = await this.#store.read([{ one: key }], by);
-    return join ? { restored: replaced.record, when: [{ key, version: join.version }] } : { when: [] };
+    return join
+      ? { restored: replaced.record, former: [], when: [{ key, version: join.version }] }
+      : { former: [], when: [] };
   }
 
-  #undoing({ pool, address, holder }: Granted, seen: Standing, restored: object | undefined): Write[] {
+  #undoing(
+    { pool, address, holder }: Granted,
+    seen: Standing,
+    restored: object | undefined,
+    former: readonly Found<HolderRecord>[],
+  ): Write[] {
     if (!holder)
       return [restored ? { put: claimKey(pool, address), record: restored } : { remove: claimKey(pool, address) }];
-    if (!restored) return this.#withoutHolder(pool, address, seen);
-    return [{ put: holderKey(pool, address, pool.join), record: restored }, this.#touched(pool, address, seen)];
+    const back = former.map(({ key, record }): Write => ({ put: holderKey(pool, address, joinOf(key)), record }));
+    if (restored) back.push({ put: holderKey(pool, address, pool.join), record: restored });
+    if (back.length === 0) return this.#withoutHolder(pool, address, seen);
+    const gone: Write[] = restored ? [] : [{ remove: holderKey(pool, address, pool.join) }];
+    return [...gone, ...back, this.#touched(pool, address, seen)];
   }
 
   /** The last holder takes the claim along; otherwise the claim is rewritten, so that its version orders all changes. */
@@ -173,16 +264,9 @@ export class Releases {
     return { put: claimKey(pool, address), record: { ...claim!.record, token: this.#around.token() } };
   }
 
-  async #commit(
-    pool: PoolRef,
-    address: Address,
-    version: Version,
-    write: readonly Write[],
-    by: Deadline,
-    also: readonly Condition[] = [],
-  ) {
-    const when = [{ key: claimKey(pool, address), version }, ...also];
-    const outcome = await this.#store.commit({ when, write, otherwise: standingOf(pool, address) }, by);
+  /** `signed`: a release is the node's own business; an undo concerns nobody but the process that was granted it. */
+  async #commit(pool: PoolRef, address: Address, change: Ruling, by: Deadline, signed = false) {
+    const outcome = await this.#store.commit({ ...change, otherwise: standingOf(pool, address), signed }, by);
     if (outcome.done) return { done: true } as const;
     const [claim, holders] = outcome.seen;
     return { done: false, seen: { claim, holders: holders.found } } as const;
@@ -196,7 +280,7 @@ export class Releases {
   async #removeClaims(pool: PoolRef, claims: readonly Found<ClaimRecord>[], by: Deadline): Promise<void> {
     const keys = claims.map(({ key, version }) => ({ key: claimKey(pool, addressOfClaim(key)), version }));
     const outcome = await this.#store.commit(
-      { when: keys, write: keys.map(({ key }) => ({ remove: key })), otherwise: [] },
+      { when: keys, write: keys.map(({ key }) => ({ remove: key })), otherwise: [], signed: true },
       by,
     );
     if (outcome.done) return;
@@ -212,10 +296,23 @@ export class Releases {
     }
   }
 
-  #remember(token: string): void {
-    this.#undone.add(token);
-    if (this.#undone.size > MOST_UNDONE) this.#undone.delete(this.#undone.values().next().value!);
+  #remember(token: string, replaced: Found<ClaimRecord | HolderRecord> | undefined): void {
+    this.#undone.set(token, replaced);
+    if (this.#undone.size > MOST_UNDONE) this.#undone.delete(this.#undone.keys().next().value!);
   }
+}
+
+/** The pool of the space that holds the address. */
+export async function poolAround(
+  store: Store,
+  space: string,
+  { family, value }: Address,
+  by: Deadline,
+): Promise<Subnet | undefined> {
+  const only = { family, first: value, length: BITS[family] };
+  const [{ found }] = await store.read([{ span: poolsUpTo(space, only), limit: 1, last: true }], by);
+  const nearest = found[0] && subnetOfPool(found[0].key);
+  return nearest && overlaps(nearest.prefix, only) ? nearest : undefined;
 }
 
 function standingOf(pool: Subnet, address: Address) {

@@ -8,6 +8,7 @@ import { outages } from './allocator/outages.js';
 import { pools } from './allocator/pools.js';
 import { Scene } from './allocator/scene.js';
 import { sharing } from './allocator/sharing.js';
+import { swarm } from './allocator/swarm.js';
 
 function allocatorConformance(start: () => Promise<Backend>): void {
   const scene = new Scene();
@@ -20,7 +21,7 @@ function allocatorConformance(start: () => Promise<Backend>): void {
   beforeEach(() => scene.begin(backend));
   afterEach(() => backend.clear());
 
-  for (const suite of [joins, sharing, containers, boots, outages, pools]) suite(scene);
+  for (const suite of [joins, sharing, containers, boots, outages, pools, swarm]) suite(scene);
 }
 
 describe('allocator: the double', () => allocatorConformance(async () => new MemoryBackend()));
