@@ -14,7 +14,6 @@ export const KINDS = {
   unknown_pool: 'invalid',
   outside_pool: 'invalid',
   not_assignable: 'invalid',
-  unsupported: 'invalid',
   overlap: 'conflict',
   taken: 'conflict',
   contended: 'conflict',
