@@ -3,7 +3,7 @@ import { type Address, formatAddress } from '../net/address.js';
 import { contains, formatPrefix, reservedAs } from '../net/prefix.js';
 import { Chooser, type Takeable } from './chooser.js';
 import { type AddressAsk, Claiming, choices, contended, exhausted, MOST_ATTEMPTS, named } from './claiming.js';
-import { isOfFormerEpoch, judge, type Verdict } from './decide.js';
+import { isOfFormerEpoch, judge, type Purpose, type Verdict } from './decide.js';
 import { IpamError, outside } from './errors.js';
 import { chooseGateway, isStillMeant, overtaken } from './gateways.js';
 import type { Grant } from './grant.js';
@@ -14,6 +14,7 @@ import { poolAround, type Releases } from './releases.js';
 import { familyOf, globalSpace, isGlobal } from './spaces.js';
 import type { Answers, Deadline, Found, Store } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
+import type { Undos } from './undos.js';
 import { type View, type Views, viewOf } from './views.js';
 
 /** A new leader asks for all it knows at its start, and for what failed then every 5 minutes: three times that. */
@@ -36,13 +37,13 @@ export class Addresses {
   readonly #served = new Map<string, number>();
   readonly #choosers = new Map<string, { readonly chooser: Chooser; readonly joins: Set<string> }>();
 
-  constructor(store: Store, self: Self, around: Surroundings, views: Views, releases: Releases) {
+  constructor(store: Store, self: Self, around: Surroundings, views: Views, releases: Releases, undos: Undos) {
     this.#store = store;
     this.#self = self;
     this.#around = around;
     this.#views = views;
     this.#releases = releases;
-    this.#claiming = new Claiming(store, self, around, views, releases);
+    this.#claiming = new Claiming(store, self, around, views, releases, undos);
   }
 
   async request(ask: AddressAsk, by: Deadline): Promise<Grant<Address>> {
@@ -80,8 +81,13 @@ export class Addresses {
       looked = this.#look(ask, address, view, await this.#store.read(factsOf(ask.pool, address, this.#self), by));
     for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
       if (looked.verdict.kind === 'refuse') throw looked.verdict.error;
-      const purpose = ask.purpose === 'unsure' && isDeclared(address, view) ? 'aux' : ask.purpose;
-      const plan = this.#claiming.plan(ask, purpose, address, looked.verdict, looked.prior);
+      const plan = this.#claiming.plan(
+        ask,
+        purposeOf(ask, address, view, looked.verdict),
+        address,
+        looked.verdict,
+        looked.prior,
+      );
       const outcome = await this.#claiming.commit(ask, view, plan, factsOf(ask.pool, address, this.#self), by);
       if (outcome.done) return this.#claiming.granted(ask, view, plan, attempt);
       view = this.#views.set(ask.pool, outcome.seen[0], outcome.seen[1]);
@@ -197,6 +203,12 @@ function factsOf(pool: PoolRef, address: Address, { node, swarm = '' }: Self) {
 /** The network is the swarm's, so its leader may have given the address that a container is to have. */
 function onSwarm({ pool, purpose }: AddressAsk, { join }: View): boolean {
   return join.record.managed === true && !isGlobal(pool.space) && (purpose === 'endpoint' || purpose === 'unsure');
+}
+
+/** What the network declared as auxiliary is that, unless the swarm's leader says otherwise. */
+function purposeOf({ purpose }: AddressAsk, address: Address, view: View, verdict: Verdict): Purpose {
+  const given = 'onSwarm' in verdict && verdict.onSwarm;
+  return purpose === 'unsure' && !given && isDeclared(address, view) ? 'aux' : purpose;
 }
 
 function isDeclared(address: Address, { join }: View): boolean {

@@ -17,6 +17,7 @@ import { isGlobal } from './spaces.js';
 import type { Deadline, Store, Version } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 import { Terms } from './terms.js';
+import { Undos } from './undos.js';
 import { Views } from './views.js';
 
 /** What became of a release: an engine gets the same answer for each, for it never repeats one. */
@@ -42,8 +43,9 @@ export class Allocator {
     const views = new Views(store, self);
     this.#store = store;
     this.#backlog = new Backlog(around, report);
-    this.#releases = new Releases(store, self, around, this.#backlog);
-    this.#addresses = new Addresses(store, self, around, views, this.#releases);
+    this.#releases = new Releases(store, self, around);
+    const undos = new Undos(store, around, this.#backlog, this.#releases);
+    this.#addresses = new Addresses(store, self, around, views, this.#releases, undos);
     this.#removal = new PoolRemoval(store, self, around, views, this.#releases, this.#terms);
     this.#pools = new Pools(store, self, around, views, this.#removal, this.#terms, predefined);
   }

@@ -7,9 +7,10 @@ import type { Grant } from './grant.js';
 import { claimKey, holderKey, joinOf, poolKey } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import type { ClaimRecord, HolderRecord, PoolRecord } from './records.js';
-import type { Granted, Releases, Sharing } from './releases.js';
+import type { Releases } from './releases.js';
 import type { Change, Deadline, Found, Query, Store, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
+import type { Granted, Sharing, Undos } from './undos.js';
 import { standing, type View, type Views } from './views.js';
 
 /** More lost races in one call than this, and the caller is told rather than kept waiting. */
@@ -41,8 +42,10 @@ export class Claiming {
   readonly #around: Surroundings;
   readonly #views: Views;
   readonly #releases: Releases;
+  readonly #undos: Undos;
 
-  constructor(store: Store, self: Self, around: Surroundings, views: Views, releases: Releases) {
+  constructor(store: Store, self: Self, around: Surroundings, views: Views, releases: Releases, undos: Undos) {
+    this.#undos = undos;
     this.#store = store;
     this.#self = self;
     this.#around = around;
@@ -107,13 +110,13 @@ export class Claiming {
         this.#views.set(pool, { ...view.pool, record: changed, version: outcome.version }, view.join);
       return outcome;
     } catch (error) {
-      if (error instanceof InDoubtError) this.#releases.undoAfter(error.settled, this.#grantedBy(ask, view, plan));
+      if (error instanceof InDoubtError) this.#undos.undoAfter(error.settled, this.#grantedBy(ask, view, plan));
       throw error;
     }
   }
 
   granted(ask: AddressAsk, view: View, plan: Plan, attempts: number): Grant<Address> {
-    const undo = (by: Deadline) => this.#releases.undo(this.#grantedBy(ask, view, plan), by);
+    const undo = (by: Deadline) => this.#undos.undo(this.#grantedBy(ask, view, plan), by);
     const within = ask.through === undefined ? {} : { within: ask.pool.prefix };
     return { reply: plan.address, ...within, token: plan.token, attempts, undo };
   }

@@ -151,11 +151,14 @@ export class PoolRemoval {
     await this.closeIfLeft(ref, by);
   }
 
-  /** Removes a pool that has no join, or that is being removed already. True if it had to go. */
+  /**
+   * Removes a pool that has no join, or that is being removed already. True if it had to go. An open pool of a global space
+   * has one; should somebody have removed that by hand, what it gave is the swarm's all the same.
+   */
   async closeIfLeft(subnet: Subnet, by: Deadline): Promise<boolean> {
     const [pool, joins] = await this.#store.read([{ one: poolKey(subnet) }, { keys: joinsOf(subnet), limit: 1 }], by);
     if (!pool) return true;
-    if (joins.keys.length > 0) return false;
+    if (joins.keys.length > 0 || (pool.record.state === 'open' && isGlobal(subnet.space))) return false;
     let closing = pool;
     if (pool.record.state === 'open') {
       const record: PoolRecord = { ...pool.record, state: 'closing', token: this.#around.token() };

@@ -146,7 +146,7 @@ export class Pools {
       );
       const nearest = found[0] && prefixOfPool(found[0].key);
       if (pool || !nearest || !overlaps(nearest, prefix))
-        return { prefix, guard, pool, abandoned: joins.found.length === 0, leader: joins.found[0] };
+        return { prefix, guard, pool, abandoned: joins.found.length === 0 && !isGlobal(space), leader: joins.found[0] };
       if (!(await this.#removal.closeIfLeft({ space, prefix: nearest }, by))) {
         throw new IpamError(
           'overlap',
