@@ -66,7 +66,7 @@ export async function startDriver(
   });
   releasers.push('session', () => session.stop(performance.now() + DRAIN_MS.session));
 
-  const store = new EtcdStore(client, session, prefix);
+  const store = new EtcdStore(client, session, prefix, START_WINDOW_MS);
   releasers.push('store', () => store.close());
   const failedForGood = (what: string, error: unknown) => log.error({ error }, `${what} failed`);
   const rounds = countRounds(() => session.alive);

@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { type EtcdClient, type EtcdSettings, openClient, type TxnRequest } from '../../src/etcd/client.js';
 import { EtcdFault } from '../../src/etcd/fault.js';
 import { type EtcdFixture, entries, freePorts, keyspace, makeCertificates, startEtcd } from '../support/etcd.js';
+import { eventually } from '../support/process.js';
 import { TcpProxy } from '../support/proxy.js';
 
 const soon = (ms = 5000) => performance.now() + ms;
@@ -176,6 +177,18 @@ describe('etcd client', () => {
     const fault = await faultOf(client.txn(put('k', 'v'), soon()));
     expect(performance.now() - began).to.be.below(700);
     expect(fault.kind).to.equal('not_sent');
+  });
+
+  it('knows an outage once nothing has answered for 3 s, asks on by itself, and forgets it with the first answer', async () => {
+    const client = open();
+    await client.read(get('k'), soon());
+    await etcd.kill();
+    await faultOf(client.read(get('k'), soon(300)));
+    expect(client.outage()).to.equal(undefined);
+    const outage = await eventually('the outage is known', async () => client.outage(), 20_000);
+    expect(outage.message).to.match(/connection refused|the connection was cut/);
+    await etcd.restart();
+    await eventually('the outage is over, though nobody asked', async () => client.outage() === undefined, 20_000);
   });
 
   it('recovers within 1.5 s after a restart', async () => {

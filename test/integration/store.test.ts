@@ -178,6 +178,27 @@ describe('etcd store', function () {
     expect(await records()).to.deep.equal({ x: { token: 'mine' } });
   });
 
+  it('fails at once while etcd is known to be away, and serves again by itself', async () => {
+    await store.read([{ one: at('x') }], soon());
+    await proxy.refuse();
+    proxy.cut();
+    expect(await refusal(store.read([{ one: at('x') }], soon(3_600)))).to.match(/is not reachable/);
+    const failing = async () => {
+      const began = performance.now();
+      await refusal(store.read([{ one: at('x') }], soon(5_000)));
+      return performance.now() - began < 100;
+    };
+    await eventually('a call fails at once', failing, 20_000);
+    expect(await refusal(store.commit(creation('y', 't'), soon()))).to.match(/is not reachable/);
+    await proxy.accept();
+    await eventually('it serves', async () => {
+      return store.read([{ one: at('x') }], soon(500)).then(
+        () => true,
+        () => false,
+      );
+    });
+  });
+
   it('keeps to its deadline while etcd is frozen: reads, changes and grants', async () => {
     etcd.freeze();
     try {
