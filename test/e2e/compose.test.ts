@@ -184,7 +184,7 @@ describe('the shipped compose file', function () {
     const [program = '', ...words] = command;
     return run(program, [...words, '--project-name', project, ...args], {
       cwd: root,
-      env: { ETCD_ENDPOINTS: undefined, ...env, DOCKER_HOST: engine.host },
+      env: { ETCD_ENDPOINTS: undefined, IPAM_ENGINE_SOCKET: engine.socket, ...env, DOCKER_HOST: engine.host },
       timeoutMs: 240_000,
     });
   }
