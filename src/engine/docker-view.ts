@@ -5,18 +5,21 @@ import { type Address, parseAddress } from '../net/address.js';
 import { type Prefix, parsePrefix } from '../net/prefix.js';
 import { EngineApi } from './api.js';
 
-/** An engine hangs while it starts, and answers within milliseconds otherwise. */
-const TIMEOUT_MS = 10_000;
+/** An engine hangs while it starts; one that is a swarm's manager asks it for 20 s before it answers without. */
+const TIMEOUT_MS = 30_000;
 
 /** Go writes an empty map or list as null. */
 const versionSchema = z.looseObject({ Version: z.string() });
-const listSchema = z.array(z.looseObject({ Id: z.string(), IPAM: z.looseObject({ Driver: z.string() }) }));
+const listSchema = z.array(
+  z.looseObject({ Id: z.string(), Scope: z.string(), IPAM: z.looseObject({ Driver: z.string() }) }),
+);
 const networkSchema = z.looseObject({
   Name: z.string(),
   Scope: z.string(),
   ConfigOnly: z.boolean().optional(),
   ConfigFrom: z.looseObject({ Network: z.string() }).optional(),
   IPAM: z.looseObject({
+    Driver: z.string(),
     Options: z.record(z.string(), z.string()).nullish(),
     Config: z
       .array(
@@ -49,20 +52,21 @@ export class DockerEngine implements Engine {
     const { Version: version } = versionSchema.parse(await this.#api.get('/version'));
     const listed = listSchema.parse(await this.#api.get('/networks'));
     const networks: EngineNetwork[] = [];
-    for (const { Id, IPAM } of listed) {
-      if (!this.#drivers.includes(untagged(IPAM.Driver))) continue;
+    for (const { Id, Scope, IPAM } of listed) {
+      // A manager lists the swarm's networks as the swarm knows them, where `--config-from` leaves the driver out.
+      if (Scope !== 'swarm' && !this.#isOurs(IPAM.Driver)) continue;
       // Fails for a network that has just been removed, and the whole view with it: the next one is soon.
       const shown = networkSchema.parse(await this.#api.get(`/networks/${encodeURIComponent(Id)}`));
       // A `--config-only` network asks nobody for a pool.
-      if (!shown.ConfigOnly) networks.push(networkOf(shown));
+      if (this.#isOurs(shown.IPAM.Driver) && !shown.ConfigOnly) networks.push(networkOf(shown));
     }
     return { version, networks };
   }
-}
 
-/** `etcd-ipam:latest` is `etcd-ipam`; `host:5000/etcd-ipam` has no tag. */
-function untagged(name: string): string {
-  return name.replace(/:[^/:]*$/, '');
+  /** `etcd-ipam:latest` is `etcd-ipam`; `host:5000/etcd-ipam` has no tag. */
+  #isOurs(driver: string): boolean {
+    return this.#drivers.includes(driver.replace(/:[^/:]*$/, ''));
+  }
 }
 
 function networkOf(shown: z.output<typeof networkSchema>): EngineNetwork {

@@ -85,6 +85,13 @@ describe('what an engine shows', () => {
     ]);
   });
 
+  it('counts a network of the swarm that the list shows without a driver, as managers do for `--config-from`', async () => {
+    const all = changed('ov', ({ IPAM }) => Object.assign(IPAM, { Driver: 'etcd-ipam' }));
+    const listed = all['/networks'] as Shown[];
+    Object.assign(listed.find(({ Name }) => Name === 'ov')!.IPAM, { Driver: '', Config: null });
+    expect((await viewOf(showing(all))).networks.map(({ name }) => name)).to.include('ov');
+  });
+
   it('may be null where nothing is', async () => {
     const bare = changed('auto', (network) => {
       Object.assign(network, { Containers: null });
@@ -93,13 +100,14 @@ describe('what an engine shows', () => {
     expect((await viewOf(showing(bare))).networks.map(inWords)).to.include('auto in local: | no subnet');
   });
 
-  it('is asked with three paths and one for each network of ours', async () => {
+  it('is asked for its version, its list, and each network that is ours or the swarm’s', async () => {
     await using engine = await FakeEngine.start(showing(recorded));
     await new DockerEngine(engine.socket, ['etcd-ipam']).look();
     const [first, second, ...rest] = engine.asked;
     expect([first, second]).to.deep.equal(['/version', '/networks']);
-    expect(rest).to.have.length(6);
-    for (const path of rest) expect(path).to.match(/^\/networks\/[0-9a-f]{64}$/);
+    const listed = recorded['/networks'] as { Id: string; Name: string }[];
+    const names = rest.map((path) => listed.find(({ Id }) => path === `/networks/${Id}`)?.Name);
+    expect(names).to.have.members(['ov', 'net', 'conf', 'fromconf', 'auto', 'sized', 'six']);
   });
 });
 
