@@ -113,7 +113,12 @@ describe('reconciliation with a real engine', function () {
     await plant('10.66.0.99', { kind: 'endpoint', node: 'web', boot: 'b', join: 'f'.repeat(16) });
     await host.view.becomes(
       wholeOf(
-        ...[node.own(`instance-${instances}`), guard(), pool(SUBNET, '10.66.0.1'), node.join(SUBNET, joined)],
+        ...[
+          node.own(`instance-${instances}`),
+          guard(),
+          pool(SUBNET, '10.66.0.1'),
+          node.join(SUBNET, joined, { managed: true }),
+        ],
         node.shared(SUBNET, '10.66.0.1', 'gateway', joined),
         node.endpoint(SUBNET, bare(await host.addressOf('task')), joined),
       ),
