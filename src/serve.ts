@@ -17,6 +17,7 @@ import type { Surroundings } from './ipam/surroundings.js';
 import { type Log, logDecision } from './log.js';
 import type { Inherited } from './process/inherited.js';
 import type { Releasers } from './process/releasers.js';
+import { driverNamed, reconciliation } from './reconciliation.js';
 
 /** The name of the discovery file; the socket's file name is the setting's. */
 const PLUGIN_NAME = 'etcd-ipam';
@@ -82,9 +83,16 @@ export async function startDriver(
   });
 
   const driver = new Driver(allocator, settings.requireMac, (told) => logDecision(log, told), swarm);
+  const socket = inherited?.path ?? settings.socket;
+  const names = [...(socket ? [driverNamed(socket)] : []), ...(settings.listen ? [PLUGIN_NAME] : [])];
+  const looks = reconciliation(settings, names, { allocator, driver, log });
+  releasers.push('reconciliation', () => looks?.stop());
   const server = serve(driver, {
     deadlineMs: () => Math.max(settings.deadline, START_WINDOW_MS - performance.now()),
-    onCall: (event) => logUntold(log, event),
+    onCall: (event) => {
+      logUntold(log, event);
+      if (event.call === 'GetCapabilities') looks?.soon();
+    },
     onError: (error) => log.error({ error }, 'fault of the plugin server'),
   });
   if (inherited && settings.socket && settings.socket !== inherited.path)
@@ -93,6 +101,7 @@ export async function startDriver(
   const addresses = listening.map(({ address }) => address);
   log.info({ addresses, etcd: settings.etcd.endpoints, prefix }, 'listening');
   session.start();
+  looks?.start();
   return { addresses, alive: async (by) => void (await session.current(by)) };
 }
 

@@ -12,6 +12,7 @@ import type { PoolRef } from './pool-id.js';
 import { PoolRemoval } from './pool-removal.js';
 import { inUse, type PoolAsk, Pools } from './pools.js';
 import type { Predefined } from './predefined.js';
+import { Reconciler, type ReconcilerOptions } from './reconciler.js';
 import { Releases } from './releases.js';
 import { isGlobal } from './spaces.js';
 import type { Deadline, Store, Version } from './store.js';
@@ -25,6 +26,8 @@ export type Released = 'released' | 'nothing to release' | 'queued';
 
 export class Allocator {
   readonly #store: Store;
+  readonly #self: Self;
+  readonly #around: Surroundings;
   readonly #backlog: Backlog;
   readonly #releases: Releases;
   readonly #addresses: Addresses;
@@ -42,6 +45,8 @@ export class Allocator {
   ) {
     const views = new Views(store, self);
     this.#store = store;
+    this.#self = self;
+    this.#around = around;
     this.#backlog = new Backlog(around, report);
     this.#releases = new Releases(store, self, around);
     const undos = new Undos(store, around, this.#backlog, this.#releases);
@@ -104,6 +109,12 @@ export class Allocator {
     this.#addresses.forget(pool);
     const release = (until: Deadline) => this.#removal.release(pool, until);
     return this.#orQueue(`release of pool ${formatPrefix(pool.prefix)}`, () => release(by), release);
+  }
+
+  /** What puts this node's claims right by what its engine shows. */
+  reconciler(options: ReconcilerOptions): Reconciler {
+    const freed = (pool: PoolRef) => this.#addresses.freed(pool);
+    return new Reconciler(this.#store, this.#self, this.#around, this.#releases, freed, options);
   }
 
   /** Runs an undo now, and again later should the store be away. */

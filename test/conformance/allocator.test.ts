@@ -6,6 +6,7 @@ import { containers } from './allocator/containers.js';
 import { joins } from './allocator/joins.js';
 import { outages } from './allocator/outages.js';
 import { pools } from './allocator/pools.js';
+import { reconciling } from './allocator/reconciling.js';
 import { Scene } from './allocator/scene.js';
 import { sharing } from './allocator/sharing.js';
 import { swarm } from './allocator/swarm.js';
@@ -21,7 +22,7 @@ function allocatorConformance(start: () => Promise<Backend>): void {
   beforeEach(() => scene.begin(backend));
   afterEach(() => backend.clear());
 
-  for (const suite of [joins, sharing, containers, boots, outages, pools, swarm]) suite(scene);
+  for (const suite of [joins, sharing, containers, boots, outages, pools, reconciling, swarm]) suite(scene);
 }
 
 describe('allocator: the double', () => allocatorConformance(async () => new MemoryBackend()));
