@@ -10,7 +10,7 @@ export interface Identity {
   readonly instance: string;
   readonly machine: string;
   readonly boot: string;
-  /** For operators' eyes only. */
+  /** For people's eyes only. */
   readonly host?: string;
 }
 
@@ -24,6 +24,8 @@ export interface Seen {
     readonly since: string;
     readonly token: string;
     readonly silence: number;
+    /** Of sessions: the host's own name, which people know it by. */
+    readonly host?: string;
   };
 }
 
@@ -43,17 +45,21 @@ export function refusalOf(
   const free = foreign === undefined && record !== undefined && record.record.silence >= goneRounds;
   if (owner !== undefined && owner.record.machine !== self.machine && !free)
     return (
-      `node name ${self.node} belongs to machine ${short(owner.record.machine)} since ${owner.record.since}: ` +
-      'set IPAM_NODE to a name no other host has, or evict the node once that machine is gone for good'
+      `node name ${self.node} belongs to machine ${short(owner.record.machine)} ${standing(owner)}: ` +
+      `set IPAM_NODE to a name no other host has${record ? `, or, if that machine is gone for good, remove its record with etcdctl del ${record.key}` : ''}`
     );
   const otherBoot = others.find(({ record }) => record.boot !== self.boot);
   if (otherBoot !== undefined)
     return (
-      `node name ${self.node} is in use by a session of another boot (${short(otherBoot.record.boot)}) since ` +
-      `${otherBoot.record.since}: it ends by itself after a reboot; if it does not, a clone of this machine runs, ` +
-      'and one of the two needs its own IPAM_NODE and IPAM_MACHINE_ID'
+      `node name ${self.node} is in use by a session of another boot (${short(otherBoot.record.boot)}) ` +
+      `${standing(otherBoot)}: after a reboot it ends by itself within IPAM_SESSION_TTL; if it stays, another machine has ` +
+      'the machine id of this one, and one of the two needs an IPAM_NODE and an IPAM_MACHINE_ID of its own'
     );
   return undefined;
+}
+
+function standing({ record: { since, host } }: Seen): string {
+  return `since ${since}${host === undefined ? '' : ` (host ${host})`}`;
 }
 
 function short(id: string): string {
@@ -78,6 +84,7 @@ export function recordOf(kv: KeyValue): Seen {
       since: text('since'),
       token: text('token'),
       silence: typeof record.silence === 'number' ? record.silence : 0,
+      ...(typeof record.host === 'string' && { host: record.host }),
     },
   };
 }
