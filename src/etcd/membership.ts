@@ -32,22 +32,31 @@ export interface Seen {
 /**
  * Why this process may not be the node it wants to be, as one sentence; undefined if it may. A name belongs to the
  * machine in its record. A session of the same machine under another boot is a reboot that etcd has not noticed yet and
- * ends by itself, or a clone of this machine, which does not.
+ * ends by itself, or a clone of this machine, which does not. `renewed`: boots that are known to be another machine's.
  */
 export function refusalOf(
   self: Identity,
   record: Seen | undefined,
   others: readonly Seen[],
+  renewed: readonly string[] = [],
   goneRounds = Number.POSITIVE_INFINITY,
 ): string | undefined {
-  const foreign = others.find(({ record }) => record.machine !== self.machine);
+  const isOther = ({ record: { machine, boot } }: Seen) => machine !== self.machine || renewed.includes(boot);
+  const foreign = others.find(isOther);
   const owner = foreign ?? record;
   const free = foreign === undefined && record !== undefined && record.record.silence >= goneRounds;
-  if (owner !== undefined && owner.record.machine !== self.machine && !free)
-    return (
-      `node name ${self.node} belongs to machine ${short(owner.record.machine)} ${standing(owner)}: ` +
-      `set IPAM_NODE to a name no other host has${record ? `, or, if that machine is gone for good, remove its record with etcdctl del ${record.key}` : ''}`
-    );
+  if (owner !== undefined && isOther(owner) && !free) {
+    const { machine, boot } = owner.record;
+    const clone = machine === self.machine;
+    const named = clone
+      ? `a machine with the machine id of this one (${short(machine)}, in boot ${short(boot)})`
+      : `machine ${short(machine)}`;
+    const names = clone ? 'IPAM_NODE and IPAM_MACHINE_ID to what' : 'IPAM_NODE to a name';
+    const wayOut = record
+      ? `, or, if that machine is gone for good, remove its record with etcdctl del ${record.key}`
+      : '';
+    return `node name ${self.node} belongs to ${named} ${standing(owner)}: set ${names} no other host has${wayOut}`;
+  }
   const otherBoot = others.find(({ record }) => record.boot !== self.boot);
   if (otherBoot !== undefined)
     return (

@@ -60,9 +60,9 @@ describe('node name', () => {
   });
 
   it('passes on after enough silence, but never past a living session', () => {
-    expect(refusalOf(self, seen('m2', 'b2', 9), [], 10)).to.contain('belongs to machine m2');
-    expect(refusalOf(self, seen('m2', 'b2', 10), [], 10)).to.equal(undefined);
-    expect(refusalOf(self, seen('m2', 'b2', 10), [seen('m2', 'b2')], 10)).to.contain('belongs to machine m2');
+    expect(refusalOf(self, seen('m2', 'b2', 9), [], [], 10)).to.contain('belongs to machine m2');
+    expect(refusalOf(self, seen('m2', 'b2', 10), [], [], 10)).to.equal(undefined);
+    expect(refusalOf(self, seen('m2', 'b2', 10), [seen('m2', 'b2')], [], 10)).to.contain('belongs to machine m2');
   });
 
   it('is refused while a session of another boot lives, which a reboot and a clone both explain', () => {
@@ -83,5 +83,17 @@ describe('node name', () => {
     expect(refusalOf(self, undefined, [seen(id, 'b', 0, 'db')])).to.equal(
       'node name web belongs to machine 01234567… since 2024-01-01T00:00:00Z (host db): set IPAM_NODE to a name no other host has',
     );
+  });
+
+  it('belongs to a clone whose session was seen to be renewed, also without one, until it is gone', () => {
+    const words =
+      'node name web belongs to a machine with the machine id of this one (m1, in boot b0) since 2024-01-01T00:00:00Z: set ' +
+      'IPAM_NODE and IPAM_MACHINE_ID to what no other host has, or, if that machine is gone for good, remove its record ' +
+      'with etcdctl del /etcd-ipam/nodes/web';
+    expect(refusalOf(self, seen('m1', 'b0'), [seen('m1', 'b0')], ['b0'])).to.equal(words);
+    expect(refusalOf(self, seen('m1', 'b0', 9), [], ['b0'], 10)).to.equal(words);
+    expect(refusalOf(self, seen('m1', 'b0', 10), [], ['b0'], 10)).to.equal(undefined);
+    expect(refusalOf(self, seen('m1', 'b1'), [], ['b0'])).to.equal(undefined);
+    expect(refusalOf(self, undefined, [], ['b0'])).to.equal(undefined);
   });
 });
