@@ -6,7 +6,7 @@ import { IpamError } from '../ipam/errors.js';
 import type { Deadline, Version } from '../ipam/store.js';
 import type { Compare, EtcdClient, TxnResponse } from './client.js';
 import { EtcdFault, ipamErrorOf } from './fault.js';
-import { type Identity, json, kvsOf, recordOf, refusalOf } from './membership.js';
+import { type Identity, json, kvsOf, recordOf, refusalOf, type Seen } from './membership.js';
 import { Signal, until } from './signal.js';
 
 export interface SessionSettings extends Identity {
@@ -19,6 +19,8 @@ export interface SessionSettings extends Identity {
    * operator has to remove the record.
    */
   readonly goneRounds?: number;
+  /** How long a session of another boot lives at most that nobody renews, in ms; see #renewed. */
+  readonly renewedMs?: number;
   readonly report: (event: SessionEvent) => void;
 }
 
@@ -33,6 +35,12 @@ export interface Proof {
   readonly version: Version;
 }
 
+/** Instants. */
+interface Sighting {
+  readonly first: number;
+  readonly last: number;
+}
+
 interface Held {
   readonly lease: string;
   ttlMs: number;
@@ -45,6 +53,13 @@ interface Held {
 const RETRY = 200;
 const REFUSED_RETRY = 1000;
 const FENCE_GAP = 25;
+/**
+ * What a session leaves behind is gone after its TTL, 5 min at most; each election of an etcd leader begins that anew. One
+ * of another boot that is there for longer is renewed, by a machine that runs.
+ */
+const LONGEST_LEFTOVER = 600_000;
+/** Between two looks at a name that is taken, in ms. After more, etcd may have been away, and begun all TTLs anew. */
+const LONGEST_GAP = 8000;
 /** How long one attempt of the keeper may take, in ms, all its calls together. */
 const ATTEMPT = 3000;
 const KEEPALIVE = 1500;
@@ -57,6 +72,8 @@ export class SessionKeeper {
   /** A lease granted for a session that could not be created yet. */
   #spare: { readonly id: string; readonly ttlMs: number; readonly sent: number } | undefined;
   #refusal: string | undefined;
+  /** Other boots that had a session. */
+  readonly #boots = new Map<string, Sighting>();
   #fault: EtcdFault | undefined;
   /** Tokens under which the key may stand in etcd as our own doing. */
   #mine = new Set<string>();
@@ -205,7 +222,8 @@ export class SessionKeeper {
     const own = seen.find((session) => session.key === this.#key);
     this.#bury(own === undefined ? at : BigInt(own.version) - 1n);
     const others = seen.filter((session) => session !== own);
-    const refusal = refusalOf(this.#settings, record && recordOf(record), others, this.#settings.goneRounds);
+    const renewed = this.#renewed(others);
+    const refusal = refusalOf(this.#settings, record && recordOf(record), others, renewed, this.#settings.goneRounds);
     if (refusal !== undefined) return this.#refuse(refusal);
 
     const lease = await this.#freshLease(by);
@@ -234,6 +252,23 @@ export class SessionKeeper {
     this.#held = { lease: lease.id, ttlMs: lease.ttlMs, validUntil: lease.sent + lease.ttlMs, version: '0' };
     this.#adopt(this.#held, outcome.header.revision, token);
     this.#report({ kind: 'alive', key: this.#key, version: this.#held.version });
+  }
+
+  /**
+   * Boots whose session has outlived whatever a reboot leaves. This process knows for good that they are another machine,
+   * whose plugin may be away for a moment while its containers run.
+   */
+  #renewed(others: readonly Seen[]): readonly string[] {
+    const now = performance.now();
+    const { boot, renewedMs = LONGEST_LEFTOVER } = this.#settings;
+    const isRenewed = ({ first, last }: Sighting) => last - first >= renewedMs;
+    for (const { record } of others) {
+      if (record.boot === boot) continue;
+      const known = this.#boots.get(record.boot);
+      const goesOn = known !== undefined && (isRenewed(known) || now - known.last < LONGEST_GAP);
+      this.#boots.set(record.boot, { first: goesOn ? known.first : now, last: now });
+    }
+    return [...this.#boots].filter(([, seen]) => isRenewed(seen)).map(([other]) => other);
   }
 
   /** One compare-and-swap of the key on its own version. Its lost answer is read back by the token it wrote. */

@@ -182,7 +182,7 @@ describe('session', function () {
       expect(performance.now() - began).to.be.below(500);
       expect(error.code).to.equal('node_name_taken');
       expect(error.message).to.match(
-        /^node name web belongs to machine m1 since 20\S+Z: set IPAM_NODE to a name no other host has, or evict/,
+        /^node name web belongs to machine m1 since 20\S+Z: set IPAM_NODE to a name no other host has, or, if that machine/,
       );
       expect((await keyspace(etcd, NODE))[NODE]).to.include({ machine: 'm1', boot: 'b1' });
       expect(await keyspace(etcd, `${PREFIX}sessions/`)).to.have.all.keys(session('i1'));
@@ -240,6 +240,51 @@ describe('session', function () {
         await sleep(50);
       await keeper.current(soon(0));
       expect((await keyspace(etcd, NODE))[NODE]).to.include({ boot: 'b1' });
+    });
+
+    it('stays with a clone that has kept its session for longer than any outlives a reboot, until the record is removed', async () => {
+      const original = begin({ boot: 'b0', instance: 'i0', host: 'db' });
+      await original.current(soon());
+      const clone = begin({ instance: 'i2', renewedMs: 2500 });
+      const refusal = async () => (await errorOf(clone.current(soon()))).message;
+      expect(await refusal()).to.contain('in use by a session of another boot (b0)');
+      const end = soon(15_000);
+      while (performance.now() < end && !(await refusal()).includes('belongs to')) await sleep(50);
+      expect(await refusal()).to.match(
+        /^node name web belongs to a machine with the machine id of this one \(m1, in boot b0\) since 20\S+Z \(host db\): set IPAM_NODE and/,
+      );
+      // Its plugin is replaced, say. Its containers run.
+      await original.stop(soon());
+      await sleep(2500);
+      expect(await refusal()).to.contain('belongs to a machine with the machine id of this one');
+      expect((await keyspace(etcd, NODE))[NODE]).to.include({ boot: 'b0' });
+      await etcd.ctl('del', NODE);
+      const free = soon(15_000);
+      while (performance.now() < free && (await clone.current(free).catch(() => undefined)) === undefined)
+        await sleep(50);
+      await clone.current(soon(0));
+      expect((await keyspace(etcd, NODE))[NODE]).to.include({ boot: 'b1' });
+    });
+
+    it('is not taken for a clone’s because of a leftover that was there before an outage of etcd, and after it', async () => {
+      const leftover = open();
+      const { id } = await leftover.grant(60, soon());
+      const value = Buffer.from('{"machine":"m1","boot":"b0","since":"2024-01-01T00:00:00.000Z","token":"t"}');
+      const key = Buffer.from(session('i0'));
+      await leftover.txn({ success: [{ request_put: { key, value, lease: id } }] }, soon());
+      const proxy = await proxied();
+      const keeper = begin({ renewedMs: 7000 }, open(proxy.url));
+      expect((await errorOf(keeper.current(soon()))).message).to.contain('in use by a session of another boot (b0)');
+      await proxy.refuse();
+      proxy.cut();
+      await sleep(9000);
+      await proxy.accept();
+      await sleep(2000);
+      await leftover.revoke(id, soon());
+      const end = soon(15_000);
+      while (performance.now() < end && !keeper.alive) await sleep(50);
+      await keeper.current(soon(0));
+      expect(events.map((event) => ('reason' in event ? event.reason : '')).join()).to.not.contain('belongs to');
     });
   });
 
