@@ -95,7 +95,8 @@ async function importRoot(engine: Engine, root: string, tag: string, changes: re
   }
 }
 
-async function withRoot(fill: (root: string) => Promise<void>): Promise<void> {
+/** A directory for the time of the call, for a root file system. */
+export async function withRoot(fill: (root: string) => Promise<void>): Promise<void> {
   const root = await mkdtemp(join(tmpdir(), 'image-'));
   try {
     await runOrFail('chmod', ['755', root]);
