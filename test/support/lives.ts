@@ -49,7 +49,7 @@ export type Single =
   | { readonly do: 'stop'; readonly which: number; readonly keep: boolean; readonly order: number }
   | { readonly do: 'restart'; readonly at: number }
   // The mutations.
-  | { readonly do: 'late'; readonly which: number; readonly at: number | 'right' }
+  | { readonly do: 'late'; readonly which: number | 'pool'; readonly at: number | 'right' }
   | { readonly do: 'again'; readonly back: number; readonly at: number | 'right' }
   | { readonly do: 'stray'; readonly which: number; readonly at: number }
   | { readonly do: 'crossed'; readonly which: number | 'pool'; readonly pool: number; readonly at: number }
@@ -71,6 +71,8 @@ export interface Life {
   readonly named: boolean;
   /** The overlay's RequestPool carries the leader's options to the workers, or none. */
   readonly serial: boolean;
+  /** The overlay is there from the start. */
+  readonly overlay: boolean;
   readonly steps: readonly Step[];
 }
 
@@ -83,21 +85,27 @@ const step = <D extends Single['do'], R extends object>(name: D, parts: { [P in 
   fc.record({ do: fc.constant(name), ...parts }) as unknown as fc.Arbitrary<Extract<Single, { do: D }>>;
 
 const task = step('task', { at, ip: fc.oneof(ip, fc.constant('freed' as const)) });
+const again = step('task', { at, ip: fc.constant('freed' as const) });
 const late = step('late', { which: some, at: anywhere });
-const run = step('run', { at, on: fc.constantFrom<On>('macvlan', 'bridge'), ip, range: fc.nat(3) });
+const latePool = step('late', { which: fc.constant('pool' as const), at: fc.constant('right' as const) });
+const run = step('run', { at, on: fc.constantFrom<On>('macvlan', 'macvlan', 'bridge'), ip, range: fc.nat(3) });
 const stop = step('stop', { which: some, keep: fc.boolean(), order });
-const end = step('end', { which: some, keep: fc.constantFrom<Keep>('none', 'worker', 'leader', 'both'), order });
+const end = step('end', {
+  which: some,
+  keep: fc.constantFrom<Keep>('none', 'worker', 'worker', 'leader', 'both'),
+  order,
+});
 
 const lived = fc.oneof(
-  { weight: 3, arbitrary: step('overlay', {}) },
+  { weight: 2, arbitrary: step('overlay', {}) },
   { weight: 1, arbitrary: step('service', {}) },
   { weight: 1, arbitrary: step('unserve', {}) },
-  { weight: 8, arbitrary: task },
-  { weight: 4, arbitrary: end },
+  { weight: 10, arbitrary: task },
+  { weight: 5, arbitrary: end },
   { weight: 2, arbitrary: step('lead', { at }) },
   { weight: 1, arbitrary: step('second', { capabilities: fc.boolean() }) },
   { weight: 1, arbitrary: step('remove', { keep: fc.boolean() }) },
-  { weight: 8, arbitrary: run },
+  { weight: 6, arbitrary: run },
   { weight: 4, arbitrary: stop },
   { weight: 1, arbitrary: step('restart', { at }) },
 );
@@ -116,9 +124,9 @@ const single: fc.Arbitrary<Single> = fc.oneof({ weight: 3, arbitrary: lived }, {
 const together = fc.oneof(
   fc.tuple(single, single),
   // What is on its way out meets what comes in.
-  fc.tuple(late, task),
+  fc.tuple(late, again),
   fc.tuple(stop, run),
-  fc.tuple(late, run),
+  fc.tuple(latePool, run),
 );
 
 /** At least `least` steps; fails shrink to fewer, the dropped ones being `nothing`. */
@@ -130,7 +138,8 @@ export function lives(least: number, most: number): fc.Arbitrary<Life> {
     { weight: 6, arbitrary: together.map((steps) => ({ do: 'together' as const, steps })) },
   );
   const steps = fc.array(one, { minLength: least, maxLength: most, size: 'max' });
-  return fc.record({ named: fc.boolean(), serial: fc.boolean(), steps });
+  const mostly = fc.oneof({ weight: 4, arbitrary: fc.constant(true) }, { weight: 1, arbitrary: fc.constant(false) });
+  return fc.record({ named: fc.boolean(), serial: fc.boolean(), overlay: mostly, steps });
 }
 
 /** How often what was asked, and answered: a generator that never reaches a case tests nothing. */
@@ -143,6 +152,7 @@ export type Tally = Map<string, number>;
 export async function live(world: World, life: Life, tally: Tally = new Map()): Promise<void> {
   const swarm = new Swarm(world, life, tally);
   try {
+    if (life.overlay) await swarm.step({ do: 'overlay' });
     for (const step of life.steps) await swarm.step(step);
     await swarm.mutateOnce();
     await swarm.finish();
@@ -243,7 +253,7 @@ class Swarm {
     const stopping: Single = { do: 'stop', which: 0, keep: false, order: 0 };
     while (this.#containers().length > 0) await this.step(stopping);
     await this.step({ do: 'remove', keep: false });
-    while (this.#kept.length > 0) await this.step({ do: 'late', which: 0, at: 'right' });
+    for (const { at, release } of this.#kept.splice(0)) await this.#release(at, release, 'late');
     const left = Object.keys(await this.#world.keyspace()).filter((key) => !/^(nodes|sessions|tick)(\/|$)/.test(key));
     if (left.length > 0) throw new Violation(`left behind when all had ended: ${left.join(', ')}`);
   }
@@ -349,17 +359,20 @@ class Swarm {
     this.#count('taken over with', this.#members.length > 1 ? 'members' : 'none');
   }
 
-  /** A second network of the same subnet: an overlap, whether or not the driver was asked for its capabilities again. */
+  /**
+   * A second network of the same subnet: an overlap, whether or not the driver was asked for its capabilities again. One
+   * that has given nothing but its gateway cannot be told from one whose leader died before it had made it known.
+   */
   async #second(capabilities: boolean): Promise<void> {
-    if (!this.#term) return;
+    if (!this.#term || this.#members.length === 0) return;
     if (capabilities) {
       this.#termStands = false;
       await this.#send(this.#leader, 'GetCapabilities', undefined, '');
     }
     const note = 'a second overlay';
-    const poolId = await this.#pool(this.#leader, 'global', S, '', this.#options(), note);
+    const poolId = await this.#pool(this.#leader, 'global', S, '', this.#options(), note, false);
     if (poolId === undefined) return;
-    const gateway = await this.#address(this.#leader, poolId, '', { ...TYPE, ...SERIAL }, note, true);
+    const gateway = await this.#address(this.#leader, poolId, '', { ...TYPE, ...SERIAL }, note, true, note, false);
     if (gateway !== undefined) throw new Violation('a second overlay of the same subnet was made');
     this.#referee.tookBack(poolId, this.#term.poolId);
     await this.#release(this.#leader, { poolId }, note);
@@ -532,9 +545,13 @@ class Swarm {
   async #mutate(step: Single): Promise<void> {
     switch (step.do) {
       case 'late': {
-        if (this.#kept.length === 0) return;
-        const index = step.which % this.#kept.length;
-        const { at, release } = this.#kept[index]!;
+        const index =
+          step.which === 'pool'
+            ? this.#kept.findLastIndex(({ release }) => release.address === undefined)
+            : step.which % Math.max(1, this.#kept.length);
+        const due = this.#kept[index];
+        if (!due) return;
+        const { at, release } = due;
         const wrong = step.at !== 'right' && step.at !== at;
         if (wrong && !this.#referee.frees(step.at, release)) {
           this.#mutated('late, to the wrong node');
@@ -669,7 +686,10 @@ class Swarm {
       `RequestAddress ${space}${open ? '' : ' by an old PoolID'}`,
       'granted' in reply ? 'granted' : 'refused',
     );
-    if ('refused' in reply) return undefined;
+    if ('refused' in reply) {
+      if (lives && this.#referee.isOpen(poolId)) this.#referee.stands(poolId, await this.#world.keyspace());
+      return undefined;
+    }
     const [granted = ''] = reply.granted.Address!.split('/');
     const outcome = this.#referee.granted({ poolId, who, asked: address, address: granted, shared, open });
     if (outcome === 'moved') this.#count('RequestAddress', 'moved');

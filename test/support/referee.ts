@@ -32,6 +32,9 @@ export interface Release {
   readonly address?: string;
 }
 
+/** Every record with its key relative to the prefix. */
+export type Keyspace = Readonly<Record<string, unknown>>;
+
 export interface Granting {
   readonly poolId: string;
   readonly who: string;
@@ -88,7 +91,7 @@ export class Referee {
   frees(at: number, { poolId, address }: Release): boolean {
     const pool = this.#byId.get(poolId);
     if (!pool || pool.state === 'ended' || pool.state === 'deposed') return false;
-    if (pool.space === 'local' && pool.at !== at) return false;
+    if (pool.at !== at && (pool.space === 'local' || address === undefined)) return false;
     if (address === undefined) return pool.state === 'open';
     const place = placeOf(pool, address);
     return this.#held.get(place)?.pool === pool || this.#shared.get(place)?.has(pool) === true;
@@ -113,7 +116,7 @@ export class Referee {
   /** A ReleasePool was answered by the node it was for. */
   ended(at: number, poolId: string): void {
     const pool = this.#byId.get(poolId);
-    if (pool?.state === 'ending' && (pool.space === 'global' || pool.at === at)) pool.state = 'ended';
+    if (pool?.state === 'ending' && pool.at === at) pool.state = 'ended';
   }
 
   /** The new leader asks for the addresses of `known` only: nobody stands behind the others any more. */
@@ -169,17 +172,20 @@ export class Referee {
     return before && before.pool !== pool && pool.space === 'local' ? 'moved' : 'given';
   }
 
+  /** Throws when the store does not know the PoolID, though it has not ended. */
+  stands(poolId: string, keyspace: Keyspace): void {
+    const { id, space, subnet, join, at } = this.#byId.get(poolId)!;
+    const pool = recordIn(keyspace, `pools/${space}/v4/${keyOf(subnet)}`);
+    if (pool?.state !== 'open') throw new Violation(`the pool of ${id} is gone: ${JSON.stringify(pool)}`);
+    const own = recordIn(keyspace, `joins/${space}/v4/${keyOf(subnet)}/${join}`);
+    if (own?.node !== nodeOf(at)) throw new Violation(`the join of ${id} is gone: ${JSON.stringify(own)}`);
+    if (space === 'global' && pool.leader !== join) throw new Violation(`${id} leads no more: ${pool.leader} does`);
+  }
+
   /** Throws when the store does not say of each holder that it holds its address. */
-  check(keyspace: Readonly<Record<string, unknown>>): void {
-    const record = (key: string) => keyspace[key] as Readonly<Record<string, unknown>> | undefined;
-    for (const { id, space, subnet, join, at, state } of this.pools) {
-      if (state !== 'open') continue;
-      const pool = record(`pools/${space}/v4/${keyOf(subnet)}`);
-      if (pool?.state !== 'open') throw new Violation(`the pool of ${id} is gone: ${JSON.stringify(pool)}`);
-      const own = record(`joins/${space}/v4/${keyOf(subnet)}/${join}`);
-      if (!own || own.node !== nodeOf(at)) throw new Violation(`the join of ${id} is gone: ${JSON.stringify(own)}`);
-      if (space === 'global' && pool.leader !== join) throw new Violation(`${id} leads no more: ${pool.leader} does`);
-    }
+  check(keyspace: Keyspace): void {
+    const record = (key: string) => recordIn(keyspace, key);
+    for (const { id, state } of this.pools) if (state === 'open') this.stands(id, keyspace);
     for (const { who, address, pool } of this.#held.values()) {
       const { space, subnet, join, at, state } = pool;
       const claim = record(`claims/${space}/v4/${keyOf(subnet)}/${wide(address)}`);
@@ -217,6 +223,10 @@ export class Referee {
     const holders = this.#shared.get(place);
     if (holders?.delete(pool) && holders.size === 0) this.#shared.delete(place);
   }
+}
+
+function recordIn(keyspace: Keyspace, key: string): Readonly<Record<string, unknown>> | undefined {
+  return keyspace[key] as Readonly<Record<string, unknown>> | undefined;
 }
 
 export const nodeOf = (at: number): string => `n${at + 1}`;
