@@ -17,6 +17,8 @@ const SHAPES: Readonly<Record<string, { readonly shape: RegExp; readonly as?: st
   boot: { shape: UUID, as: 'boot' },
   machine: { shape: /^[0-9a-f]{32}$/, as: 'machine' },
   join: { shape: ID, as: 'join' },
+  leader: { shape: ID, as: 'join' },
+  incarnation: { shape: ID },
 };
 
 /** Joins, boots and instances are called `join-1`, `join-2`, … in the order in which they were first written. */
@@ -71,6 +73,7 @@ export class KeyspaceView {
     if (typeof value !== 'object' || value === null) return value;
     const fields = Object.entries(value).map(([field, text]) => {
       const known = SHAPES[field];
+      if (field === 'replaces' || field === 'record') return [field, this.#inValue(text)];
       if (!known?.shape.test(String(text))) return [field, text];
       return [field, known.as ? this.#name(known.as, String(text)) : '*'];
     });
