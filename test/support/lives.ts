@@ -152,6 +152,7 @@ export type Tally = Map<string, number>;
 export async function live(world: World, life: Life, tally: Tally = new Map()): Promise<void> {
   const swarm = new Swarm(world, life, tally);
   try {
+    await swarm.begin();
     if (life.overlay) await swarm.step({ do: 'overlay' });
     for (const step of life.steps) await swarm.step(step);
     await swarm.mutateOnce();
@@ -222,6 +223,11 @@ class Swarm {
     this.#world = world;
     this.#life = life;
     this.#tally = tally;
+  }
+
+  /** Every engine starts, and asks what its driver can do. */
+  async begin(): Promise<void> {
+    for (let at = 0; at < NODES; at++) await this.#send(at, 'GetCapabilities', undefined, '');
   }
 
   async step(step: Step): Promise<void> {
@@ -710,7 +716,10 @@ class Swarm {
   async #send(at: number, name: Name, body: Body | undefined, note: string): Promise<Reply> {
     const reply = await this.#world.call(at, name, body);
     const words = Object.entries(body ?? {}).map(([field, value]) => this.#worded(field, value));
-    const said = 'refused' in reply ? `refused: ${reply.refused}` : Object.values(reply.granted).filter(Boolean);
+    const said =
+      'refused' in reply
+        ? `refused: ${reply.refused}`
+        : [reply.granted.PoolID, reply.granted.Pool, reply.granted.Address].filter(Boolean);
     const line = [nodeOf(at), name, ...words.filter((word) => word !== ''), ...(note ? [`(${note})`] : [])].join(' ');
     const joins = 'granted' in reply && reply.granted.PoolID ? ` is J${this.#referee.pools.length + 1}` : '';
     this.#history.push(`${line} -> ${Array.isArray(said) ? said.join(' ') || '{}' : said}${joins}`);
