@@ -73,6 +73,8 @@ export interface Life {
   readonly serial: boolean;
   /** The overlay is there from the start. */
   readonly overlay: boolean;
+  /** Which of the calls made together overtake each other, where the world can choose. */
+  readonly pace: number;
   readonly steps: readonly Step[];
 }
 
@@ -139,7 +141,7 @@ export function lives(least: number, most: number): fc.Arbitrary<Life> {
   );
   const steps = fc.array(one, { minLength: least, maxLength: most, size: 'max' });
   const mostly = fc.oneof({ weight: 4, arbitrary: fc.constant(true) }, { weight: 1, arbitrary: fc.constant(false) });
-  return fc.record({ named: fc.boolean(), serial: fc.boolean(), overlay: mostly, steps });
+  return fc.record({ named: fc.boolean(), serial: fc.boolean(), overlay: mostly, pace: fc.nat(9_999), steps });
 }
 
 /** How often what was asked, and answered: a generator that never reaches a case tests nothing. */

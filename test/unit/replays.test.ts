@@ -8,7 +8,7 @@ import { Allocator } from '../../src/ipam/allocator.js';
 import { IpamError } from '../../src/ipam/errors.js';
 import type { Change, Condition, Query, Store } from '../../src/ipam/store.js';
 import { wide } from '../support/keyspace-view.js';
-import { live, lives, type Name, NODES, type Tally, type World } from '../support/lives.js';
+import { type Life, live, lives, type Name, NODES, type Tally, type World } from '../support/lives.js';
 import { MemoryStore, uneven } from '../support/memory-store.js';
 import { type Keyspace, nodeOf, Violation } from '../support/referee.js';
 import { chance, surroundings } from '../support/sequences.js';
@@ -31,13 +31,13 @@ const REACHED = [
 const SEED = Number(process.env.ETCD_IPAM_TEST_SEED ?? Date.now() & 0x7fffffff);
 
 /** `flawed`: what the drivers take for their store. */
-function memoryWorld(flawed: (store: Store) => Store = (store) => store): World {
+function memoryWorld({ pace }: Life, flawed: (store: Store) => Store = (store) => store): World {
   const store = new MemoryStore();
   const clock = { skew: 0 };
   let started = 0;
   const start = (at: number) => {
     const self = { node: nodeOf(at), boot: `boot-${at}` };
-    const seed = `${at} ${started++}`;
+    const seed = `${pace} ${at} ${started++}`;
     const report = (what: string, error: unknown) => {
       throw new Error(`${what} failed for good`, { cause: error });
     };
@@ -103,9 +103,10 @@ const removes = ({ write }: Change<readonly Query[]>, room: string) =>
 
 /** A driver that takes some releases for others than they are. `owner` knows the PoolIDs that were given, oldest first. */
 function mistaking(
+  life: Life,
   mistake: (given: readonly Given[], release: Given & { address: string }, keyspace: Keyspace) => Given | undefined,
 ): World {
-  const world = memoryWorld();
+  const world = memoryWorld(life);
   const given: Given[] = [];
   return {
     ...world,
@@ -128,28 +129,40 @@ interface Given {
 }
 
 /** Flaws that a driver could have, each of which has cost or could cost an address. */
-const FLAWS: Readonly<Record<string, () => World>> = {
-  'a release that compares nothing': () =>
-    memoryWorld(without((change) => !change.witness && removes(change, 'claims/'))),
-  'a grant that does not compare its address': () =>
-    memoryWorld(without((change, one) => change.witness !== undefined && of(one, 'claims/'))),
-  'a leader that does not compare its epoch': () =>
-    memoryWorld(without((change, one) => change.witness !== undefined && of(one, 'pools/global', 'joins/global'))),
-  'the end of a pool that does not compare its other joins': () =>
-    memoryWorld(without((change, one) => !change.witness && 'none' in one && of(one, 'joins/'))),
-  'a release that goes by the address alone': () =>
-    mistaking((given, { poolId, address }, keyspace) => {
+const FLAWS: Readonly<Record<string, (life: Life) => World>> = {
+  'a release that compares nothing': (life) =>
+    memoryWorld(
+      life,
+      without((change) => !change.witness && removes(change, 'claims/')),
+    ),
+  'a grant that does not compare its address': (life) =>
+    memoryWorld(
+      life,
+      without((change, one) => change.witness !== undefined && of(one, 'claims/')),
+    ),
+  'a leader that does not compare its epoch': (life) =>
+    memoryWorld(
+      life,
+      without((change, one) => change.witness !== undefined && of(one, 'pools/global', 'joins/global')),
+    ),
+  'the end of a pool that does not compare its other joins': (life) =>
+    memoryWorld(
+      life,
+      without((change, one) => !change.witness && 'none' in one && of(one, 'joins/')),
+    ),
+  'a release that goes by the address alone': (life) =>
+    mistaking(life, (given, { poolId, address }, keyspace) => {
       const [subnet] = poolId.split('?');
       const key = Object.keys(keyspace).find((one) => one.startsWith('claims/') && one.endsWith(`/${wide(address)}`));
       const { join } = ((key && keyspace[key]) ?? {}) as { join?: string };
       return given.find((one) => one.poolId.startsWith(`${subnet}?`) && one.poolId.endsWith(`join=${join}`));
     }),
-  "a deposed leader's release that counts as its successor's": () =>
-    mistaking((given, { poolId }) =>
+  "a deposed leader's release that counts as its successor's": (life) =>
+    mistaking(life, (given, { poolId }) =>
       poolId.startsWith('global/') ? given.findLast((one) => one.poolId.startsWith('global/')) : undefined,
     ),
-  'a release that counts whichever node it comes from': () =>
-    mistaking((given, { poolId }) => given.find((one) => one.poolId === poolId)),
+  'a release that counts whichever node it comes from': (life) =>
+    mistaking(life, (given, { poolId }) => given.find((one) => one.poolId === poolId)),
 };
 
 describe('replays with mutated calls, on the double', function () {
@@ -159,7 +172,7 @@ describe('replays with mutated calls, on the double', function () {
 
   it(`take no address from its holder in ${LIVES} lives with at least ${MUTATIONS} mutated calls`, async () => {
     const tally: Tally = new Map();
-    const property = fc.asyncProperty(lives(LEAST, MOST), (life) => live(memoryWorld(), life, tally));
+    const property = fc.asyncProperty(lives(LEAST, MOST), (life) => live(memoryWorld(life), life, tally));
     await fc.assert(property, { numRuns: LIVES, seed: SEED });
     expect(tally.get('mutations sent')).to.be.at.least(MUTATIONS);
     for (const what of REACHED) expect(tally.get(what) ?? 0, what).to.be.greaterThan(3);
@@ -167,7 +180,7 @@ describe('replays with mutated calls, on the double', function () {
 
   for (const [flaw, world] of Object.entries(FLAWS))
     it(`finds ${flaw}`, async () => {
-      const property = fc.asyncProperty(lives(LEAST, MOST), (life) => live(world(), life));
+      const property = fc.asyncProperty(lives(LEAST, MOST), (life) => live(world(life), life));
       const run = await fc.check(property, { numRuns: LIVES, seed: SEED, endOnFailure: true });
       expect(run.failed, 'found').to.equal(true);
       expect(run.errorInstance).to.be.instanceOf(Violation);
