@@ -74,6 +74,7 @@ export class KeyspaceView {
     const fields = Object.entries(value).map(([field, text]) => {
       if (typeof text === 'object' && text !== null && !Array.isArray(text)) return [field, this.#inValue(text)];
       const known = SHAPES[field];
+      if (field === 'replaces' || field === 'record') return [field, this.#inValue(text)];
       if (!known?.shape.test(String(text))) return [field, text];
       return [field, known.as ? this.#name(known.as, String(text)) : '*'];
     });
