@@ -41,17 +41,20 @@ export class Shell implements AsyncDisposable {
     for (;;) {
       const [, printed, code] = this.#printed.match(end) ?? [];
       if (printed !== undefined) return { code: Number(code), printed };
-      const wrong = this.child.exitCode === null ? `not within ${timeoutMs} ms` : 'the shell has ended';
-      if (this.child.exitCode !== null || performance.now() > deadline)
-        throw new Error(`${wrong}: ${command}\n${tail(this.#printed, 20)}`);
+      const wrong = this.ended ? 'the shell has ended' : performance.now() > deadline && `not within ${timeoutMs} ms`;
+      if (wrong) throw new Error(`${wrong}: ${command}\n${tail(this.#printed, 20)}`);
       await sleep(20);
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    if (this.ended) return;
     const exited = once(this.child, 'exit');
     this.child.kill('SIGKILL');
     await exited;
+  }
+
+  private get ended(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
   }
 }
