@@ -9,7 +9,7 @@ import { expect } from 'chai';
 import { type Engine, startEngine } from '../support/engine.js';
 import { makeEtcdImage, makeImage, makeNodeBaseImage } from '../support/image.js';
 import { Lan, type LanMachine } from '../support/lan.js';
-import { addressesOf } from '../support/live-addresses.js';
+import { addressesOf as configuredIn } from '../support/live-addresses.js';
 import { here } from '../support/machine.js';
 import { cloneTo } from '../support/newcomer.js';
 import { openOutside } from '../support/outside.js';
@@ -77,11 +77,18 @@ describe('"Install on a swarm", as README has it', function () {
   it('12 tasks on a macvlan network of all hosts have 12 addresses and 12 claims, and none failed', async () => {
     await follow('A macvlan network');
     await follow('A service of twelve');
-    const states = await hosts[0]!.engine.must('service', 'ps', '--format', '{{.CurrentState}} {{.Error}}', 'web');
-    expect(states.split('\n').map((state) => state.split(' ')[0])).to.deep.equal(Array(12).fill('Running'), states);
-    const addresses = (await Promise.all(hosts.map(({ engine }) => addressesOn(engine)))).flat();
+    await expectNoneFailed('web', 12);
+    const addresses = await addressesOf('web', 'lan');
     expect(new Set(addresses).size, addresses.join(' ')).to.equal(12);
-    expect((await claims()).sort()).to.deep.equal([...addresses, '10.66.0.1'].map(keyOf).sort());
+    expect((await claims('local')).sort()).to.deep.equal([...addresses, '10.66.0.1'].map(fixedWidth).sort());
+  });
+
+  it('3 tasks on an overlay network have 3 addresses of it, and a container on each host gets one', async () => {
+    await follow('An overlay network');
+    await expectNoneFailed('api', 3);
+    const addresses = await addressesOf('api', 'over');
+    expect(new Set(addresses).size, addresses.join(' ')).to.equal(3);
+    expect(await claims('global')).to.include.members([...addresses, '10.80.0.1'].map(fixedWidth));
   });
 
   it('what is removed leaves the nodes in etcd, and then no plugin, no swarm and no container', async () => {
@@ -172,21 +179,39 @@ describe('"Install on a swarm", as README has it', function () {
     });
   }
 
-  /** As the kernel inside the containers has them. */
-  async function addressesOn(engine: Engine): Promise<string[]> {
-    const ids = (await engine.must('ps', '--quiet', '--filter', 'name=web')).split('\n');
-    const pids = await engine.must('inspect', '--format', '{{.State.Pid}}', ...ids);
-    return pids.split('\n').flatMap((pid) => addressesOf(Number(pid)));
+  async function expectNoneFailed(service: string, tasks: number): Promise<void> {
+    const states = await hosts[0]!.engine.must('service', 'ps', '--format', '{{.CurrentState}} {{.Error}}', service);
+    expect(states.split('\n').map((state) => state.split(' ')[0])).to.deep.equal(Array(tasks).fill('Running'), states);
   }
 
-  async function claims(): Promise<string[]> {
+  /** Of a service's tasks; fails where the kernel inside a container does not have what the engine says. */
+  async function addressesOf(service: string, network: string): Promise<string[]> {
+    const format = `{{.State.Pid}} {{.NetworkSettings.Networks.${network}.IPAddress}}`;
+    const found: string[] = [];
+    for (const { engine } of hosts) {
+      const ids = await engine.must('ps', '--quiet', '--filter', `name=${service}`);
+      if (ids === '') continue;
+      for (const line of (await engine.must('inspect', '--format', format, ...ids.split('\n'))).split('\n')) {
+        const [pid, address = ''] = line.split(' ');
+        expect(configuredIn(Number(pid))).to.include(address);
+        found.push(address);
+      }
+    }
+    return found;
+  }
+
+  /** The addresses that have a key in a space, as they are written there. */
+  async function claims(space: string): Promise<string[]> {
     const endpoints = `--endpoints=${hosts.map(({ machine }) => `http://${machine.address}:2379`).join(',')}`;
-    const keys = await runOrFail('etcdctl', [endpoints, 'get', '--prefix', '/etcd-ipam/claims/', '--keys-only']);
-    return keys.split('\n').filter((line) => line !== '');
+    const prefix = `/etcd-ipam/claims/${space}/`;
+    const keys = await runOrFail('etcdctl', [endpoints, 'get', '--prefix', prefix, '--keys-only']);
+    return keys.split('\n').flatMap((line) => (line === '' ? [] : line.split('/').at(-1)!));
   }
 });
 
-function keyOf(address: string): string {
-  const fixed = address.split('.').map((part) => part.padStart(3, '0'));
-  return `/etcd-ipam/claims/local/v4/010.066.000.000-24/${fixed.join('.')}`;
+function fixedWidth(address: string): string {
+  return address
+    .split('.')
+    .map((part) => part.padStart(3, '0'))
+    .join('.');
 }
