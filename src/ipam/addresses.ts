@@ -99,10 +99,11 @@ export class Addresses {
 
   /** What is to be done about the address, by what one revision says of it. */
   #look(ask: AddressAsk, address: Address, view: View, facts: Facts): Looked {
-    const [, , claim, { found: holders }, node, swarm] = facts;
+    const [, , claim, { found: holders }, node, swarm, pool] = facts;
     const declared = isDeclared(address, view);
     const wanted = { address, purpose: ask.purpose, declared, join: ask.pool.join, ...named(ask) };
-    const verdict = judge(wanted, { claim, holders, node, swarm: onSwarm(ask, view) ? swarm : undefined }, this.#self);
+    const ofSwarm = onSwarm(ask, view) ? { swarm, ruled: pool?.record.state === 'open' } : {};
+    const verdict = judge(wanted, { claim, holders, node, ...ofSwarm }, this.#self);
     return { verdict, prior: holders.find(({ key }) => key === holderKey(ask.pool, address, ask.pool.join).key) };
   }
 
@@ -188,7 +189,7 @@ export class Addresses {
 
 type Facts = Answers<ReturnType<typeof factsOf>>;
 
-/** The last one is the swarm's own claim of the address, for the networks of its nodes. */
+/** The last two are the swarm's own claim of the address and its pool, for the networks of its nodes. */
 function factsOf(pool: PoolRef, address: Address, { node, swarm = '' }: Self) {
   const global = { space: globalSpace(familyOf(pool.space), swarm), prefix: pool.prefix };
   return [
@@ -197,6 +198,7 @@ function factsOf(pool: PoolRef, address: Address, { node, swarm = '' }: Self) {
     { span: holdersAt(pool, address), limit: 0 },
     { one: nodeKey(node) },
     { one: claimKey(global, address) },
+    { one: poolKey(global) },
   ] as const;
 }
 

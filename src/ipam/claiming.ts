@@ -136,11 +136,16 @@ export function choices({ prefix, range }: PoolRef): Range {
 function poolAfter(ask: AddressAsk, view: View, { address, holder, token }: Plan): PoolRecord | undefined {
   const { record } = view.pool;
   const chosen = formatAddress(address);
-  if (holder?.record.role === 'gateway' && record.gateway !== chosen && mayLead(ask, view))
-    return { ...record, gateway: chosen, token };
-  // Whoever asks for more than the gateway was given that: from now on the end of this epoch is the network's end.
-  if (!holder && record.served === false) return { ...record, served: true, token };
-  return undefined;
+  const led = holder?.record.role === 'gateway' && record.gateway !== chosen && mayLead(ask, view);
+  const stage = stageAfter(record.stage, holder !== undefined);
+  if (!led && stage === record.stage) return undefined;
+  return { ...record, ...(led && { gateway: chosen }), ...(stage && { stage }), token };
+}
+
+/** Whoever asks for more than the gateway was given that: from then on the end of the epoch is the network's end. */
+function stageAfter(stage: PoolRecord['stage'], gateway: boolean): PoolRecord['stage'] {
+  if (stage === undefined || !gateway) return stage && 'served';
+  return stage === 'new' ? 'asked' : stage;
 }
 
 /** An explicit gateway does not replace the one that networks without a `--gateway` already got. */

@@ -5,7 +5,7 @@ import { formatPrefix, usable } from '../net/prefix.js';
 import { type AddressAsk, contended, exhausted, MOST_ATTEMPTS } from './claiming.js';
 import { isOfFormerEpoch, type Verdict } from './decide.js';
 import { IpamError } from './errors.js';
-import { addressOfClaim, claimKey, claimsIn, claimsOf, poolKey } from './keyspace.js';
+import { addressOfClaim, behind, claimKey, claimsIn, claimsOf, poolKey } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import type { Deadline, Store } from './store.js';
 import { type View, type Views, viewOf } from './views.js';
@@ -15,13 +15,22 @@ import { type View, type Views, viewOf } from './views.js';
  * tasks of another one have addresses, and its epoch then ends. True if so.
  */
 export async function isSecondNetwork(pool: PoolRef, store: Store, by: Deadline): Promise<boolean> {
-  const [record, { found }] = await store.read([{ one: poolKey(pool) }, { span: claimsOf(pool), limit: FEW }], by);
-  if (record?.record.leader !== pool.join || record.record.served !== false) return false;
-  return found.some((claim) => isOfFormerEpoch(claim, pool.join));
+  const [record] = await store.read([{ one: poolKey(pool) }], by);
+  return record?.record.leader === pool.join && record.record.stage === 'new' && hasFormer(pool, store, by);
 }
 
-/** Of the claims of a pool whose leader has only just begun: a gateway, and then those of former epochs. */
-const FEW = 8;
+/** Whether tasks, services or load balancers have addresses that another epoch than this one gave. */
+export async function hasFormer(pool: PoolRef, store: Store, by: Deadline): Promise<boolean> {
+  for (let rest = claimsOf(pool), more = true; more; ) {
+    const [page] = await store.read([{ span: rest, limit: PAGE }], by);
+    if (page.found.some((claim) => isOfFormerEpoch(claim, pool.join))) return true;
+    more = page.more;
+    if (more) rest = behind(rest, page.found.at(-1)!.key);
+  }
+  return false;
+}
+
+const PAGE = 1_000;
 
 /** Addresses looked at in one read. */
 const WINDOW = 256n;

@@ -27,13 +27,9 @@ const PAGE = 1_000;
 /** Removals in one transaction: each needs a compare as well, and etcd takes 128 of either. */
 const CHUNK = 100;
 
-/** A node's own release rests on nothing but the claim. */
-const ALONE: HeldChange = { when: [], write: [] };
-
 export class Releases {
   readonly #store: Store;
   readonly #self: Self;
-  readonly #around: Surroundings;
   readonly #holding: Holding;
   readonly #queue = new KeyedQueue();
   #origin: Version | undefined;
@@ -41,7 +37,6 @@ export class Releases {
   constructor(store: Store, self: Self, around: Surroundings) {
     this.#store = store;
     this.#self = self;
-    this.#around = around;
     this.#holding = new Holding(store, around);
   }
 
@@ -102,31 +97,27 @@ export class Releases {
         const mine = held.holders.find(({ key }) => joinOf(key) === pool.join);
         const own = mine ?? (claim.record.join === pool.join ? claim : undefined);
         if (!own || isNewer(own.version, known())) return undefined;
-        const ruling = isGlobal(pool.space)
-          ? await this.#ruling(pool, by)
-          : own.record.node === this.#self.node && ALONE;
-        if (!ruling) return undefined;
         const freeing = mine ? this.#holding.withoutHolder(pool, address, held) : [{ remove: claimKey(pool, address) }];
-        return { when: ruling.when, write: [...freeing, ...ruling.write], signed: true };
+        if (isGlobal(pool.space)) return this.#byLeader(pool, mine !== undefined, freeing, by);
+        return own.record.node === this.#self.node ? { when: [], write: freeing, signed: true } : undefined;
       },
       by,
     );
   }
 
   /**
-   * That the epoch rules: a former one frees nothing, for what it gave is the next one's to ask for. Whoever gives back
-   * knows what it has, its gateway included: from now on the end of this epoch is the network's end.
+   * That the epoch rules: a former one frees nothing, for what it gave is the next one's to ask for. The gateway of one that
+   * has not served stays, for the epoch before may rule again; engines give it back in a start that fails too.
    */
-  async #ruling(pool: PoolRef, by: Deadline): Promise<HeldChange | undefined> {
+  async #byLeader(pool: PoolRef, shared: boolean, freeing: Write[], by: Deadline): Promise<HeldChange | undefined> {
     const [join, record] = await this.#store.read([{ one: joinKey(pool, pool.join) }, { one: poolKey(pool) }], by);
     if (!join || record?.record.leader !== pool.join) return undefined;
-    const when = [{ key: join, version: join.version }];
-    if (record.record.served) return { when, write: [] };
-    const served: Write = {
-      put: poolKey(pool),
-      record: { ...record.record, served: true, token: this.#around.token() },
-    };
-    return { when: [...when, { key: record, version: record.version }], write: [served] };
+    const rules = { key: join, version: join.version };
+    if (!shared || record.record.stage === 'served' || !join.record.replaces)
+      return { when: [rules], write: freeing, signed: true };
+    if (join.record.left) return undefined;
+    const left: Write = { put: joinKey(pool, pool.join), record: { ...join.record, left: true } };
+    return { when: [rules, { key: record, version: record.version }], write: [left], signed: true };
   }
 
   async #removeClaims(pool: PoolRef, claims: readonly Found<ClaimRecord>[], by: Deadline): Promise<void> {

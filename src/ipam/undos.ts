@@ -68,7 +68,7 @@ export class Undos {
   /** Whatever the doubt turns out to be: a later grant may have replaced this one, and must not bring it back. */
   undoAfter(settled: Promise<unknown>, granted: Granted): void {
     const { pool, address } = granted;
-    this.#backlog.add(`undo of ${formatAddress(address)} in ${formatPrefix(pool.prefix)}`, async (by) => {
+    void this.#backlog.add(`undo of ${formatAddress(address)} in ${formatPrefix(pool.prefix)}`, async (by) => {
       await settled;
       await this.undo(granted, by);
     });

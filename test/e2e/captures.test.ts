@@ -167,7 +167,7 @@ describe('what three engines of a swarm sent for an overlay of three tasks', fun
     return {
       [`pools/${global}`]: {
         ...{ state: 'open', gateway: '10.88.0.1', epoch, leader: `join-${join}` },
-        ...{ served: true, incarnation: '*', ...written },
+        ...{ stage: 'served', incarnation: '*', ...written },
       },
       ...by.join(global, join, { epoch, ...replaces }),
       [`claims/${global}/${wide('10.88.0.1')}`]: { kind: 'shared', ...written },
@@ -223,7 +223,9 @@ describe('what three engines of a swarm sent for an overlay of three tasks', fun
     expect(captured).to.have.length(15);
     const before = await recording('swarm-overlay');
     await recorded.replay(captured);
-    const replaced = { replaces: { join: 'join-1', record: Object.values(NODES[0]!.join('', 1, { epoch: 1 }))[0] } };
+    const replaced = {
+      replaces: { join: 'join-1', stage: 'served', record: Object.values(NODES[0]!.join('', 1, { epoch: 1 }))[0] },
+    };
     expect(await recorded.view.now()).to.deep.equal(
       wholeOf(
         ...sessions(),

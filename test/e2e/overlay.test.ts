@@ -61,7 +61,7 @@ describe('an overlay network of three managers', function () {
   const epochIn = (all: Keyspace) => all[`pools/${GLOBAL}`] as Epoch | undefined;
 
   /** What the swarm's leader has in etcd once it has given these addresses. */
-  const given = (all: Keyspace, node: string, addresses: readonly string[], served = true): Keyspace => {
+  const given = (all: Keyspace, node: string, addresses: readonly string[], stage = 'served'): Keyspace => {
     const written = { since: '*', token: '*' };
     const { epoch, leader: join } = epochIn(all)!;
     const { replaces } = (all[`joins/${GLOBAL}/${join}`] ?? {}) as { replaces?: object };
@@ -70,7 +70,7 @@ describe('an overlay network of three managers', function () {
     return {
       ...guard(),
       [`pools/${GLOBAL}`]: {
-        ...{ state: 'open', gateway: GATEWAY, epoch, leader: join, served, incarnation: '*' },
+        ...{ state: 'open', gateway: GATEWAY, epoch, leader: join, stage, incarnation: '*' },
         ...written,
       },
       [`joins/${GLOBAL}/${join}`]: { node, boot: 'boot-1', epoch, ...before, ...written },
@@ -123,7 +123,7 @@ describe('an overlay network of three managers', function () {
     await eventually('the network has a gateway', async () => Object.keys(await now()).length === 5, 60_000);
     const all = await now();
     expect(epochIn(all)?.epoch).to.equal(1);
-    expect(all).to.deep.equal(given(all, 'a', [], false));
+    expect(all).to.deep.equal(given(all, 'a', [], 'asked'));
   });
 
   it('a service of 6 has 6 addresses, its own and a load balancer’s for each node; the leader gives them, the nodes claim them', async () => {

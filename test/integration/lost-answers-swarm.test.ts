@@ -19,18 +19,19 @@ const guard: Records = { 'spaces/local': {} };
 function pool(
   epoch: number,
   nth: number,
-  served: boolean,
+  stage: 'new' | 'asked' | 'served',
   at = AT,
   gateway: string | undefined = hostOf(at, 1),
 ): Records {
-  const ruled = { epoch, leader: `J${nth}`, served, ...(gateway && { gateway }) };
+  const ruled = { epoch, leader: `J${nth}`, stage, ...(gateway && { gateway }) };
   return { ...guard, [`pools/global/${at}`]: { state: 'open', ...ruled } };
 }
 
 /** An epoch. `former`: the join that it replaces, made by db. */
-function epoch(nth: number, node: string, count: number, former?: number, at = AT): Records {
-  const replaces = { join: `J${former}`, record: { node: 'db', boot: 'boot-1', epoch: 1 } };
-  return { [`joins/global/${at}/J${nth}`]: { node, boot: 'boot-1', epoch: count, ...(former && { replaces }) } };
+function epoch(nth: number, node: string, count: number, former?: number, at = AT, more: object = {}): Records {
+  const replaces = { join: `J${former}`, stage: 'served', record: { node: 'db', boot: 'boot-1', epoch: 1 } };
+  const record = { node, boot: 'boot-1', epoch: count, ...(former && { replaces }), ...more };
+  return { [`joins/global/${at}/J${nth}`]: record };
 }
 
 function gateway(nth: number, count: number, at = AT): Records {
@@ -94,21 +95,24 @@ interface Granting {
   readonly left?: readonly Records[];
 }
 
-const served = { '2, J2': [pool(2, 2, true), epoch(2, 'web', 2, 1)], J1: [pool(1, 1, true), epoch(1, 'web', 1)] };
+const served = {
+  '2, J2': [pool(2, 2, 'served'), epoch(2, 'web', 2, 1)],
+  J1: [pool(1, 1, 'served'), epoch(1, 'web', 1)],
+};
 
 const GRANTS: readonly Granting[] = [
   {
     title: 'RequestPool makes a global pool',
     prepare: async () => [],
     ask: { pool: S },
-    after: [pool(1, 1, false, AT, ''), epoch(1, 'web', 1)],
+    after: [pool(1, 1, 'new', AT, ''), epoch(1, 'web', 1)],
   },
   {
     title: 'RequestPool begins an epoch after one that has served',
     prepare: async (stage) => [await led(stage)],
     ask: { pool: S },
-    after: [pool(2, 2, false), epoch(2, 'web', 2, 1), gateway(1, 1), task(2, 1, 1)],
-    left: [pool(2, 1, true), epoch(1, 'db', 1), gateway(1, 1), task(2, 1, 1)],
+    after: [pool(2, 2, 'new'), epoch(2, 'web', 2, 1), gateway(1, 1), task(2, 1, 1)],
+    left: [pool(2, 1, 'served'), epoch(1, 'db', 1), gateway(1, 1), task(2, 1, 1)],
   },
   {
     title: 'RequestPool begins an epoch after one that has not served, and would go back to the one before that',
@@ -119,22 +123,23 @@ const GRANTS: readonly Granting[] = [
       return [former, failed];
     },
     ask: { pool: S },
-    after: [pool(3, 3, false), epoch(3, 'web', 3, 1), gateway(1, 1), task(2, 1, 1)],
-    left: [pool(3, 1, true), epoch(1, 'db', 1), gateway(1, 1), task(2, 1, 1)],
+    after: [pool(3, 3, 'new'), epoch(3, 'web', 3, 1), gateway(1, 1), task(2, 1, 1)],
+    left: [pool(3, 1, 'served'), epoch(1, 'db', 1), gateway(1, 1), task(2, 1, 1)],
   },
   {
     title: 'gateway of a new global pool',
     prepare: async ({ web }) => [await lead(web)],
     ask: { address: '', options: AS.gateway },
-    after: [pool(1, 1, false), epoch(1, 'web', 1), gateway(1, 1)],
-    left: [pool(1, 1, false), epoch(1, 'web', 1)],
+    after: [pool(1, 1, 'asked'), epoch(1, 'web', 1), gateway(1, 1)],
+    left: [pool(1, 1, 'asked'), epoch(1, 'web', 1)],
   },
   {
     title: 'gateway that replaces the part of the epoch before',
     writes: 2,
     prepare: async (stage) => [await led(stage), await lead(stage.web)],
     ask: { address: '10.80.0.1', options: AS.gateway },
-    after: [pool(2, 2, false), epoch(2, 'web', 2, 1), gateway(2, 2), task(2, 1, 1)],
+    after: [pool(2, 2, 'asked'), epoch(2, 'web', 2, 1), gateway(2, 2), task(2, 1, 1)],
+    left: [pool(2, 2, 'asked'), epoch(2, 'web', 2, 1), gateway(1, 1), task(2, 1, 1)],
   },
   {
     title: 'first task of an epoch, which says that it serves',
@@ -189,7 +194,7 @@ const GRANTS: readonly Granting[] = [
     },
     ask: { address: '' },
     after: [
-      ...[pool(2, 2, true, AT_SMALL), epoch(2, 'web', 2, 1, AT_SMALL), gateway(2, 2, AT_SMALL)],
+      ...[pool(2, 2, 'served', AT_SMALL), epoch(2, 'web', 2, 1, AT_SMALL), gateway(2, 2, AT_SMALL)],
       ...[2, 3, 4, 5, 6].map((last) => task(last, 2, 2, AT_SMALL)),
     ],
   },
@@ -204,12 +209,12 @@ const GRANTS: readonly Granting[] = [
     },
     ask: { address: '10.81.0.2' },
     after: [
-      ...[pool(2, 2, true, AT_T), epoch(2, 'web', 2, 1, AT_T), gateway(2, 2, AT_T)],
-      ...[pool(1, 3, false, AT, ''), epoch(3, 'web', 1), task(2, 2, 2, AT_T, { through: 'J3' })],
+      ...[pool(2, 2, 'served', AT_T), epoch(2, 'web', 2, 1, AT_T), gateway(2, 2, AT_T)],
+      ...[pool(1, 3, 'new', AT, ''), epoch(3, 'web', 1), task(2, 2, 2, AT_T, { through: 'J3' })],
     ],
     left: [
-      ...[pool(2, 2, true, AT_T), epoch(2, 'web', 2, 1, AT_T), gateway(2, 2, AT_T)],
-      ...[pool(1, 3, false, AT, ''), epoch(3, 'web', 1), task(2, 1, 1, AT_T)],
+      ...[pool(2, 2, 'served', AT_T), epoch(2, 'web', 2, 1, AT_T), gateway(2, 2, AT_T)],
+      ...[pool(1, 3, 'new', AT, ''), epoch(3, 'web', 1), task(2, 1, 1, AT_T)],
     ],
   },
   {
@@ -217,7 +222,7 @@ const GRANTS: readonly Granting[] = [
     prepare: (stage) => worked(stage, false),
     ask: { address: '10.80.0.2' },
     after: [
-      ...[pool(1, 1, true), epoch(1, 'db', 1), gateway(1, 1), task(2, 1, 1)],
+      ...[pool(1, 1, 'served'), epoch(1, 'db', 1), gateway(1, 1), task(2, 1, 1)],
       ...[workers, worker(2, 'db'), worker(3, 'web', 2)],
     ],
   },
@@ -226,7 +231,7 @@ const GRANTS: readonly Granting[] = [
     prepare: (stage) => worked(stage, true),
     ask: { address: '10.80.0.2' },
     after: [
-      ...[pool(1, 1, true), epoch(1, 'db', 1), gateway(1, 1), task(2, 1, 1)],
+      ...[pool(1, 1, 'served'), epoch(1, 'db', 1), gateway(1, 1), task(2, 1, 1)],
       ...[workers, worker(2, 'db'), worker(3, 'web', 2)],
     ],
   },
@@ -253,10 +258,10 @@ const RELEASES: readonly Freeing[] = [
     after: [...served['2, J2'], gateway(2, 2)],
   },
   {
-    title: 'ReleaseAddress of the gateway, which says that the epoch serves',
+    title: 'ReleaseAddress of the gateway of an epoch that has not served, which keeps it',
     prepare: (stage) => followed(stage),
     address: '10.80.0.1',
-    after: [...served['2, J2'], task(2, 1, 1)],
+    after: [pool(2, 2, 'asked'), epoch(2, 'web', 2, 1, AT, { left: true }), gateway(2, 2), task(2, 1, 1)],
   },
   {
     title: 'ReleaseAddress through a sibling pool',
@@ -268,8 +273,8 @@ const RELEASES: readonly Freeing[] = [
     },
     address: '10.81.0.2',
     after: [
-      ...[pool(2, 2, true, AT_T), epoch(2, 'web', 2, 1, AT_T), gateway(1, 1, AT_T)],
-      ...[pool(1, 3, false, AT, ''), epoch(3, 'web', 1)],
+      ...[pool(2, 2, 'served', AT_T), epoch(2, 'web', 2, 1, AT_T), gateway(1, 1, AT_T)],
+      ...[pool(1, 3, 'new', AT, ''), epoch(3, 'web', 1)],
     ],
   },
   {
@@ -281,19 +286,19 @@ const RELEASES: readonly Freeing[] = [
     },
     address: '10.80.0.2',
     after: [
-      ...[pool(1, 1, true), epoch(1, 'db', 1), gateway(1, 1), task(2, 1, 1)],
+      ...[pool(1, 1, 'served'), epoch(1, 'db', 1), gateway(1, 1), task(2, 1, 1)],
       ...[workers, worker(2, 'db'), worker(3, 'web')],
     ],
   },
   {
     title: 'ReleasePool of an epoch that has not served, which goes back to the one before',
     prepare: (stage) => followed(stage),
-    after: [pool(2, 1, true), epoch(1, 'db', 1), gateway(1, 1), task(2, 1, 1)],
+    after: [pool(2, 1, 'served'), epoch(1, 'db', 1), gateway(1, 1), task(2, 1, 1)],
   },
   {
     title: 'ReleasePool of an epoch that has not served, without a gateway',
     prepare: async (stage) => [await led(stage), await lead(stage.web)],
-    after: [pool(2, 1, true), epoch(1, 'db', 1), gateway(1, 1), task(2, 1, 1)],
+    after: [pool(2, 1, 'served'), epoch(1, 'db', 1), gateway(1, 1), task(2, 1, 1)],
   },
   {
     title: 'ReleasePool of an epoch that has served, with what it and the one before left',

@@ -217,6 +217,10 @@ class Swarm {
   #term: { readonly poolId: string; readonly gateway: string } | undefined;
   /** The leader's driver was not started anew, nor asked for its capabilities, since it was asked for the pool. */
   #termStands = false;
+  /** The leader has given something but a gateway in this term. */
+  #termServes = false;
+  /** The network was removed in a term that had given nothing: what only an earlier leader knew stays. */
+  #mayRemain = false;
   #freed: string | undefined;
   #named = 0;
   #mutations = 0;
@@ -262,6 +266,11 @@ class Swarm {
     while (this.#containers().length > 0) await this.step(stopping);
     await this.step({ do: 'remove', keep: false });
     for (const { at, release } of this.#kept.splice(0)) await this.#release(at, release, 'late');
+    if (this.#mayRemain) {
+      await this.step({ do: 'overlay' });
+      await this.step({ do: 'service' });
+      await this.step({ do: 'remove', keep: false });
+    }
     const left = Object.keys(await this.#world.keyspace()).filter((key) => !/^(nodes|sessions|tick)(\/|$)/.test(key));
     if (left.length > 0) throw new Violation(`left behind when all had ended: ${left.join(', ')}`);
   }
@@ -305,11 +314,22 @@ class Swarm {
 
   async #overlay(): Promise<void> {
     if (this.#term) return;
-    const poolId = await this.#pool(this.#leader, 'global', S, '', this.#options(), 'the overlay');
-    if (poolId === undefined) throw new Violation('the first overlay of the subnet was refused');
-    const gateway = await this.#address(this.#leader, poolId, '', { ...TYPE, ...SERIAL }, 'the gateway', true);
-    if (gateway === undefined) throw new Violation('the overlay was refused a gateway');
-    this.#term = { poolId, gateway };
+    const asked = async (address: string) => {
+      const poolId = await this.#pool(this.#leader, 'global', S, '', this.#options(), 'the overlay');
+      if (poolId === undefined) throw new Violation('the first overlay of the subnet was refused');
+      const type = { ...TYPE, ...SERIAL };
+      const sure = address !== '' || !this.#mayRemain;
+      const who = 'the gateway';
+      const gateway = await this.#address(this.#leader, poolId, address, type, who, true, who, sure);
+      if (gateway !== undefined) return { poolId, gateway };
+      await this.#release(this.#leader, { poolId }, 'the overlay');
+      return undefined;
+    };
+    // What a removed network has left is taken over with --gateway, as the refusal says.
+    const term = (await asked('')) ?? (this.#mayRemain ? await asked(membersOf(S)[1]!) : undefined);
+    if (term === undefined) throw new Violation('the overlay was refused a gateway');
+    this.#term = term;
+    this.#termServes = false;
     this.#termStands = true;
   }
 
@@ -319,6 +339,7 @@ class Swarm {
     const granted = await this.#address(this.#leader, this.#term.poolId, ip, SERIAL, who, false);
     if (granted === undefined) return undefined;
     const member: Member = { who, ip: granted, kind, at, state: 'placed' };
+    this.#termServes = true;
     this.#members.push(member);
     return member;
   }
@@ -360,6 +381,7 @@ class Swarm {
     if (again === undefined) throw new Violation('the new leader was refused the gateway');
     this.#term = { poolId, gateway };
     this.#termStands = true;
+    this.#termServes = this.#members.length > 0;
     for (const kind of ['balancer', 'vip', 'task'])
       for (const member of this.#members.filter((one) => one.kind === kind))
         if ((await this.#address(at, poolId, member.ip, SERIAL, member.who, false)) === undefined)
@@ -395,6 +417,7 @@ class Swarm {
       for (const member of [...this.#members]) await this.#dismiss(member, false);
       const { poolId, gateway } = this.#term;
       this.#term = undefined;
+      this.#mayRemain = !this.#termServes;
       await this.#release(this.#leader, { poolId, address: gateway }, '');
       await this.#release(this.#leader, { poolId }, '');
     });
