@@ -49,7 +49,8 @@ export type Single =
   | { readonly do: 'stop'; readonly which: number; readonly keep: boolean; readonly order: number }
   | { readonly do: 'restart'; readonly at: number }
   // The mutations.
-  | { readonly do: 'late'; readonly which: number | 'pool'; readonly at: number | 'right' }
+  /** `pool`: the newest of a pool; `freed`: of the address that the leader has given back already. */
+  | { readonly do: 'late'; readonly which: number | 'pool' | 'freed'; readonly at: number | 'right' }
   | { readonly do: 'again'; readonly back: number; readonly at: number | 'right' }
   | { readonly do: 'stray'; readonly which: number; readonly at: number }
   | { readonly do: 'crossed'; readonly which: number | 'pool'; readonly pool: number; readonly at: number }
@@ -89,6 +90,7 @@ const step = <D extends Single['do'], R extends object>(name: D, parts: { [P in 
 const task = step('task', { at, ip: fc.oneof(ip, fc.constant('freed' as const)) });
 const again = step('task', { at, ip: fc.constant('freed' as const) });
 const late = step('late', { which: some, at: anywhere });
+const lateFreed = step('late', { which: fc.constant('freed' as const), at: fc.constant('right' as const) });
 const latePool = step('late', { which: fc.constant('pool' as const), at: fc.constant('right' as const) });
 const run = step('run', { at, on: fc.constantFrom<On>('macvlan', 'macvlan', 'bridge'), ip, range: fc.nat(3) });
 const stop = step('stop', { which: some, keep: fc.boolean(), order });
@@ -122,11 +124,11 @@ const mutated = fc.oneof(
   { weight: 4, arbitrary: step('outdated', { pool: some, ip, at, as: fc.nat(2) }) },
   { weight: 4, arbitrary: step('twice', { back: some }) },
 );
-const single: fc.Arbitrary<Single> = fc.oneof({ weight: 3, arbitrary: lived }, { weight: 2, arbitrary: mutated });
+const single: fc.Arbitrary<Single> = fc.oneof({ weight: 4, arbitrary: lived }, { weight: 3, arbitrary: mutated });
 const together = fc.oneof(
   fc.tuple(single, single),
   // What is on its way out meets what comes in.
-  fc.tuple(late, again),
+  fc.tuple(lateFreed, again),
   fc.tuple(stop, run),
   fc.tuple(latePool, run),
 );
@@ -137,7 +139,7 @@ export function lives(least: number, most: number): fc.Arbitrary<Life> {
     { withCrossShrink: true },
     { weight: 1, arbitrary: fc.constant({ do: 'nothing' as const }) },
     { weight: 24, arbitrary: single },
-    { weight: 6, arbitrary: together.map((steps) => ({ do: 'together' as const, steps })) },
+    { weight: 9, arbitrary: together.map((steps) => ({ do: 'together' as const, steps })) },
   );
   const steps = fc.array(one, { minLength: least, maxLength: most, size: 'max' });
   const mostly = fc.oneof({ weight: 4, arbitrary: fc.constant(true) }, { weight: 1, arbitrary: fc.constant(false) });
@@ -576,10 +578,7 @@ class Swarm {
   async #mutate(step: Single): Promise<void> {
     switch (step.do) {
       case 'late': {
-        const index =
-          step.which === 'pool'
-            ? this.#kept.findLastIndex(({ release }) => release.address === undefined)
-            : step.which % Math.max(1, this.#kept.length);
+        const index = this.#due(step.which);
         const due = this.#kept[index];
         if (!due) return;
         const { at, release } = due;
@@ -636,6 +635,12 @@ class Swarm {
       case 'twice':
         return this.#twice(step.back);
     }
+  }
+
+  #due(which: number | 'pool' | 'freed'): number {
+    if (typeof which === 'number') return which % Math.max(1, this.#kept.length);
+    const address = which === 'pool' ? undefined : this.#freed;
+    return this.#kept.findLastIndex(({ release }) => release.address === address);
   }
 
   /** An engine repeats a request whose reply it lost: what is then granted once more nobody uses. */

@@ -13,7 +13,7 @@ import { MemoryStore, uneven } from '../support/memory-store.js';
 import { type Keyspace, nodeOf, Violation } from '../support/referee.js';
 import { chance, surroundings } from '../support/sequences.js';
 
-const LIVES = 1_000;
+const LIVES = 1_200;
 const MUTATIONS = 5_000;
 const LEAST = 12;
 const MOST = 30;
