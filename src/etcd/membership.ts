@@ -27,8 +27,15 @@ export interface Seen {
   };
 }
 
+export interface NameRefusal {
+  /** One sentence. */
+  readonly reason: string;
+  /** After a reboot, by the lease of the boot before: who has the time waits for it. */
+  readonly endsByItself: boolean;
+}
+
 /**
- * Why this process may not be the node it wants to be, as one sentence; undefined if it may. A name belongs to the
+ * Why this process may not be the node it wants to be; undefined if it may. A name belongs to the
  * machine in its record. A session of the same machine under another boot is a reboot that etcd has not noticed yet and
  * ends by itself, or a clone of this machine, which does not.
  */
@@ -37,22 +44,26 @@ export function refusalOf(
   record: Seen | undefined,
   others: readonly Seen[],
   goneRounds = Number.POSITIVE_INFINITY,
-): string | undefined {
+): NameRefusal | undefined {
   const foreign = others.find(({ record }) => record.machine !== self.machine);
   const owner = foreign ?? record;
   const free = foreign === undefined && record !== undefined && record.record.silence >= goneRounds;
   if (owner !== undefined && owner.record.machine !== self.machine && !free)
-    return (
-      `node name ${self.node} belongs to machine ${short(owner.record.machine)} since ${owner.record.since}: ` +
-      'set IPAM_NODE to a name no other host has, or evict the node once that machine is gone for good'
-    );
+    return {
+      reason:
+        `node name ${self.node} belongs to machine ${short(owner.record.machine)} since ${owner.record.since}: ` +
+        'set IPAM_NODE to a name no other host has, or evict the node once that machine is gone for good',
+      endsByItself: false,
+    };
   const otherBoot = others.find(({ record }) => record.boot !== self.boot);
   if (otherBoot !== undefined)
-    return (
-      `node name ${self.node} is in use by a session of another boot (${short(otherBoot.record.boot)}) since ` +
-      `${otherBoot.record.since}: it ends by itself after a reboot; if it does not, a clone of this machine runs, ` +
-      'and one of the two needs its own IPAM_NODE and IPAM_MACHINE_ID'
-    );
+    return {
+      reason:
+        `node name ${self.node} is in use by a session of another boot (${short(otherBoot.record.boot)}) since ` +
+        `${otherBoot.record.since}: it ends by itself after a reboot; if it does not, a clone of this machine runs, ` +
+        'and one of the two needs its own IPAM_NODE and IPAM_MACHINE_ID',
+      endsByItself: true,
+    };
   return undefined;
 }
 

@@ -46,32 +46,40 @@ describe('node name', () => {
     record: { machine, boot, silence, since: '2024-01-01T00:00:00Z', token: 't' },
   });
 
+  const reasonOf = (...asked: Parameters<typeof refusalOf>) => refusalOf(...asked)?.reason;
+
   it('is ours when free, ours already, or ours from an earlier boot without a session', () => {
-    expect(refusalOf(self, undefined, [])).to.equal(undefined);
-    expect(refusalOf(self, seen('m1', 'b1'), [seen('m1', 'b1')])).to.equal(undefined);
-    expect(refusalOf(self, seen('m1', 'b0', 9), [])).to.equal(undefined);
+    expect(reasonOf(self, undefined, [])).to.equal(undefined);
+    expect(reasonOf(self, seen('m1', 'b1'), [seen('m1', 'b1')])).to.equal(undefined);
+    expect(reasonOf(self, seen('m1', 'b0', 9), [])).to.equal(undefined);
   });
 
   it('is refused while another machine has the record, or a session without one', () => {
     const text = 'node name web belongs to machine m2 since 2024-01-01T00:00:00Z';
-    expect(refusalOf(self, seen('m2', 'b1'), [])).to.contain(text);
-    expect(refusalOf(self, undefined, [seen('m2', 'b1')])).to.contain(text);
-    expect(refusalOf(self, seen('m1', 'b1'), [seen('m2', 'b2')])).to.contain(text);
+    expect(reasonOf(self, seen('m2', 'b1'), [])).to.contain(text);
+    expect(reasonOf(self, undefined, [seen('m2', 'b1')])).to.contain(text);
+    expect(reasonOf(self, seen('m1', 'b1'), [seen('m2', 'b2')])).to.contain(text);
   });
 
   it('passes on after enough silence, but never past a living session', () => {
-    expect(refusalOf(self, seen('m2', 'b2', 9), [], 10)).to.contain('belongs to machine m2');
-    expect(refusalOf(self, seen('m2', 'b2', 10), [], 10)).to.equal(undefined);
-    expect(refusalOf(self, seen('m2', 'b2', 10), [seen('m2', 'b2')], 10)).to.contain('belongs to machine m2');
+    expect(reasonOf(self, seen('m2', 'b2', 9), [], 10)).to.contain('belongs to machine m2');
+    expect(reasonOf(self, seen('m2', 'b2', 10), [], 10)).to.equal(undefined);
+    expect(reasonOf(self, seen('m2', 'b2', 10), [seen('m2', 'b2')], 10)).to.contain('belongs to machine m2');
   });
 
   it('is refused while a session of another boot lives', () => {
-    expect(refusalOf(self, seen('m1', 'b1'), [seen('m1', 'b1'), seen('m1', 'b0')])).to.contain(
+    expect(reasonOf(self, seen('m1', 'b1'), [seen('m1', 'b1'), seen('m1', 'b0')])).to.contain(
       'in use by a session of another boot (b0) since 2024-01-01T00:00:00Z',
     );
   });
 
+  it('is worth waiting for only where a session of the same machine is in the way', () => {
+    expect(refusalOf(self, seen('m1', 'b0'), [seen('m1', 'b0')])?.endsByItself).to.equal(true);
+    expect(refusalOf(self, seen('m2', 'b0'), [seen('m1', 'b0')])?.endsByItself).to.equal(false);
+    expect(refusalOf(self, seen('m1', 'b0'), [seen('m1', 'b0'), seen('m2', 'b0')])?.endsByItself).to.equal(false);
+  });
+
   it('shortens long ids', () => {
-    expect(refusalOf(self, seen('0123456789abcdef0123456789abcdef', 'b'), [])).to.contain('machine 01234567… since');
+    expect(reasonOf(self, seen('0123456789abcdef0123456789abcdef', 'b'), [])).to.contain('machine 01234567… since');
   });
 });
