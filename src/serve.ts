@@ -17,6 +17,7 @@ import type { Surroundings } from './ipam/surroundings.js';
 import { type Log, logDecision } from './log.js';
 import type { Inherited } from './process/inherited.js';
 import type { Releasers } from './process/releasers.js';
+import { driverNamed, reconciliation } from './reconciliation.js';
 
 /** The name of the discovery file; the socket's file name is the setting's. */
 const PLUGIN_NAME = 'etcd-ipam';
@@ -51,7 +52,7 @@ export async function startDriver(
   releasers: Releasers,
   inherited?: Inherited,
 ): Promise<Running> {
-  const { node, prefix, hold } = settings;
+  const { node, prefix, hold, swarm } = settings;
   const self = { node, boot: bootId(), machine: machineId(settings.machineId) };
 
   const client = openClient(settings.etcd);
@@ -70,7 +71,10 @@ export async function startDriver(
   const store = new EtcdStore(client, session, prefix);
   releasers.push('store', () => store.close());
   const failedForGood = (what: string, error: unknown) => log.error({ error }, `${what} failed`);
-  const allocator = new Allocator(store, self, SURROUNDINGS, settings.pools, failedForGood);
+  const rounds = countRounds(() => session.alive);
+  releasers.push('rounds', rounds.end);
+  const around = { ...SURROUNDINGS, rounds: rounds.count };
+  const allocator = new Allocator(store, { ...self, swarm }, around, settings.pools, failedForGood);
   releasers.push('queued releases', async () => {
     if (!(await allocator.close(DRAIN_MS.queued)))
       log.warn(
@@ -79,10 +83,17 @@ export async function startDriver(
       );
   });
 
-  const driver = new Driver(allocator, settings.requireMac, (told) => logDecision(log, told));
+  const driver = new Driver(allocator, settings.requireMac, (told) => logDecision(log, told), swarm);
+  const socket = inherited?.path ?? settings.socket;
+  const names = [...(socket ? [driverNamed(socket)] : []), ...(settings.listen ? [PLUGIN_NAME] : [])];
+  const looks = reconciliation(settings, names, { allocator, driver, log });
+  releasers.push('reconciliation', () => looks?.stop());
   const server = serve(driver, {
     deadlineMs: () => Math.max(settings.deadline, START_MS + settings.sessionTtl - performance.now()),
-    onCall: (event) => logUntold(log, event),
+    onCall: (event) => {
+      logUntold(log, event);
+      if (event.call === 'GetCapabilities') looks?.soon();
+    },
     onError: (error) => log.error({ error }, 'fault of the plugin server'),
   });
   if (inherited && settings.socket && settings.socket !== inherited.path)
@@ -91,6 +102,7 @@ export async function startDriver(
   const addresses = listening.map(({ address }) => address);
   log.info({ addresses, etcd: settings.etcd.endpoints, prefix }, 'listening');
   session.start();
+  looks?.start();
   return { addresses, alive: async (by) => void (await session.current(by)) };
 }
 
@@ -127,7 +139,19 @@ function logUntold(log: Log, { call, outcome, ms, request, error }: CallEvent): 
   else if (!request) log.debug({ call, ms }, `${call} answered`);
 }
 
-const SURROUNDINGS: Surroundings = {
+/** Counts time as etcd has seen us live it: a process that was stopped, or cut off, counts nothing meanwhile. */
+function countRounds(alive: () => boolean): { count: () => number; end: () => void } {
+  let lived = 0;
+  let throughout = alive();
+  const timer = setInterval(() => {
+    if (throughout && alive()) lived++;
+    throughout = alive();
+  }, ROUND_MS);
+  timer.unref();
+  return { count: () => lived, end: () => clearInterval(timer) };
+}
+
+const SURROUNDINGS: Omit<Surroundings, 'rounds'> = {
   now: () => new Date(),
   millis: () => performance.now(),
   token: () => randomBytes(8).toString('hex'),

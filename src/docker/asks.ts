@@ -1,10 +1,11 @@
 // From the words of an engine to what the allocator understands, and strict about them. Decides nothing.
 
 import type { AddressAsk } from '../ipam/claiming.js';
-import { type Code, IpamError } from '../ipam/errors.js';
+import { type Code, IpamError, outside } from '../ipam/errors.js';
 import { type PoolRef, parsePoolId } from '../ipam/pool-id.js';
 import type { PoolAsk } from '../ipam/pools.js';
-import { type Address, BITS, formatAddress, NetError, parseAddress } from '../net/address.js';
+import { globalSpace, isGlobal, localSpace } from '../ipam/spaces.js';
+import { type Address, BITS, NetError, parseAddress } from '../net/address.js';
 import {
   contains,
   equal,
@@ -26,15 +27,29 @@ const TYPE = 'RequestAddressType';
 const GATEWAY = 'com.docker.network.gateway';
 const NAME = 'com.docker.network.endpoint.name';
 const MAC = 'com.docker.network.endpoint.macaddress';
+const SERIAL = 'com.docker.network.ipam.serial';
 
 const SPACE_NAME = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
 const MAC_ADDRESS = /^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/;
 const LONGEST_NAME = 255;
 
-/** Errors: unknown_space, unsupported, bad_pool, bad_address, bad_request. */
-export function poolAsk(request: PoolRequest): PoolAsk {
-  const space = spaceOf(request);
-  const shared = sharedOf(request.options);
+/** `swarm`: IPAM_SWARM. Errors: unknown_space, bad_pool, bad_address, bad_request. */
+export function poolAsk(request: PoolRequest, swarm: string): PoolAsk {
+  const space = spaceOf(request, swarm);
+  // Auxiliary addresses are a matter of the nodes: a leader is not told them.
+  const shared = isGlobal(space) ? [] : sharedOf(request.options);
+  return {
+    ...subnetOf(request, space, shared),
+    ...(!isGlobal(space) && isManaged(request.options) && { managed: true }),
+  };
+}
+
+/** The swarm's agent sends no options where there are none, or those of the leader; an engine's own network always some. */
+function isManaged(options: Options): boolean {
+  return options === null || options.has(SERIAL);
+}
+
+function subnetOf(request: PoolRequest, space: string, shared: Address[]): PoolAsk {
   if (request.pool === '') {
     if (request.subPool !== '')
       throw new IpamError('bad_pool', `range ${request.subPool} needs a pool: pass --subnet with --ip-range`);
@@ -65,19 +80,26 @@ export function poolAsk(request: PoolRequest): PoolAsk {
   return { space, pool, ...(range && { range }), shared };
 }
 
-/** Errors: unknown_pool, outside_pool, bad_address, bad_request. */
-export function addressAsk(request: AddressRequest, requireMac: boolean): AddressAsk {
+/** `named`: its engine names whatever is for a container. Errors: unknown_pool, outside_pool, bad_address, bad_request. */
+export function addressAsk(request: AddressRequest, named: boolean): AddressAsk {
   const pool = knownPool(request.poolId);
   const address =
     request.address === '' ? undefined : door('bad_address', 'address', () => parseAddress(request.address));
+  const place = { pool, ...(address && { address }) };
+  const gateway = request.options?.get(TYPE) === GATEWAY;
+  // Only a leader may ask one pool for an address of another.
+  if (isGlobal(pool.space) && !gateway) return { ...place, purpose: 'swarm' };
   if (address && !contains(pool.prefix, address)) throw outside(address, pool.prefix);
+  if (gateway) return { ...place, purpose: 'gateway' };
   const name = nameOf(request.options);
   const mac = macOf(request.options);
-  const named = { ...(name && { name }), ...(mac && { mac }) };
-  const place = { pool, ...(address && { address }) };
-  if (request.options?.get(TYPE) === GATEWAY) return { ...place, purpose: 'gateway' };
-  if (name || mac || !address) return { ...place, purpose: 'endpoint', ...named };
-  return { ...place, purpose: requireMac ? 'aux' : 'unsure' };
+  if (name || mac || !address) return { ...place, purpose: 'endpoint', ...(name && { name }), ...(mac && { mac }) };
+  return { ...place, purpose: named ? 'aux' : 'unsure' };
+}
+
+/** Engines from 29 on name every endpoint, whatever else they say of it. */
+export function namesEndpoint({ options }: AddressRequest): boolean {
+  return Boolean(options?.get(NAME));
 }
 
 /** Undefined where there cannot be anything to release. */
@@ -88,13 +110,13 @@ export function releaseAsk(request: {
   const pool = parsePoolId(request.poolId);
   try {
     const address = parseAddress(request.address);
-    return pool && contains(pool.prefix, address) ? { pool, address } : undefined;
+    return pool && (isGlobal(pool.space) || contains(pool.prefix, address)) ? { pool, address } : undefined;
   } catch {
     return undefined;
   }
 }
 
-function spaceOf({ addressSpace, options }: PoolRequest): string {
+function spaceOf({ addressSpace, options }: PoolRequest, swarm: string): string {
   const known = [SPACES.local, SPACES.global];
   if (!known.includes(addressSpace)) {
     throw new IpamError(
@@ -102,21 +124,14 @@ function spaceOf({ addressSpace, options }: PoolRequest): string {
       `address space "${addressSpace}" is not known: this driver serves ${known.join(' and ')}`,
     );
   }
-  if (addressSpace === SPACES.global) {
-    throw new IpamError(
-      'unsupported',
-      'swarm-scoped networks (address space global) are not supported by this version; use networks of the nodes themselves',
-    );
-  }
-  const name = options?.get('space');
-  if (name === undefined) return addressSpace;
-  if (!SPACE_NAME.test(name) || known.includes(name)) {
+  const name = options?.get('space') ?? '';
+  if (options?.has('space') && (!SPACE_NAME.test(name) || known.includes(name))) {
     throw new IpamError(
       'bad_request',
       `--ipam-opt space=${name} is not a name of 1 to 32 characters of a-z, 0-9 and -, other than local and global`,
     );
   }
-  return `${addressSpace}.${name}`;
+  return addressSpace === SPACES.global ? globalSpace(name, swarm) : localSpace(name);
 }
 
 function sharedOf(options: Options): Address[] {
@@ -166,13 +181,6 @@ function macOf(options: Options): string | undefined {
     throw new IpamError('bad_request', `"${mac.slice(0, 60)}" is not a MAC address such as 02:42:0a:42:00:02`);
   }
   return mac === '' ? undefined : mac;
-}
-
-function outside(address: Address, pool: Prefix): IpamError {
-  return new IpamError(
-    'outside_pool',
-    `${address.family === pool.family ? '' : `IPv${address.family} address `}${formatAddress(address)} is outside pool ${formatPrefix(pool)}`,
-  );
 }
 
 function door<T>(code: Code, what: string, parse: () => T): T {

@@ -5,7 +5,7 @@ import type { Grant } from '../ipam/grant.js';
 import { formatPoolId, parsePoolId } from '../ipam/pool-id.js';
 import { formatAddress } from '../net/address.js';
 import { formatPrefix } from '../net/prefix.js';
-import { addressAsk, poolAsk, releaseAsk, SPACES } from './asks.js';
+import { addressAsk, namesEndpoint, poolAsk, releaseAsk, SPACES } from './asks.js';
 import type {
   AddressReply,
   AddressRequest,
@@ -43,16 +43,28 @@ export class Driver implements Ipam {
   readonly #allocator: Allocator;
   readonly #requireMac: boolean;
   readonly #tell: (told: Told) => void;
+  readonly #swarm: string;
+  /** The engine was seen to name an endpoint: so it names them all. */
+  #names = false;
 
-  /** `requireMac`: IPAM_REQUIRE_MAC. */
-  constructor(allocator: Allocator, requireMac: boolean, tell: (told: Told) => void) {
+  /** `requireMac`: IPAM_REQUIRE_MAC. `swarm`: IPAM_SWARM. */
+  constructor(allocator: Allocator, requireMac: boolean, tell: (told: Told) => void, swarm = '') {
     this.#allocator = allocator;
     this.#requireMac = requireMac;
     this.#tell = tell;
+    this.#swarm = swarm;
   }
 
+  /** An engine asks when it starts, when it begins to lead a swarm, or when it finds the driver anew. */
   getCapabilities(): Capabilities {
+    this.#names = false;
+    this.#allocator.beginTerm();
     return { requiresMacAddress: this.#requireMac, requiresRequestReplay: false };
+  }
+
+  /** Told where the engine's version says so: from 29 on it names every endpoint. */
+  engineNamesEndpoints(): void {
+    this.#names = true;
   }
 
   getDefaultAddressSpaces(): AddressSpaces {
@@ -62,7 +74,7 @@ export class Driver implements Ipam {
   requestPool(request: PoolRequest, call: Call): Promise<PoolReply> {
     const subject: Subject = { call: 'RequestPool', space: request.addressSpace, pool: request.pool };
     return this.#granting(subject, call, async () => {
-      const grant = await this.#allocator.requestPool(poolAsk(request), storeDeadline(call));
+      const grant = await this.#allocator.requestPool(poolAsk(request, this.#swarm), storeDeadline(call));
       const { space, prefix } = grant.reply;
       const pool = formatPrefix(prefix);
       return { grant, told: { space, pool }, reply: { poolId: formatPoolId(grant.reply), pool } };
@@ -72,10 +84,12 @@ export class Driver implements Ipam {
   requestAddress(request: AddressRequest, call: Call): Promise<AddressReply> {
     const subject: Subject = { call: 'RequestAddress', ...poolOf(request.poolId), address: request.address };
     return this.#granting(subject, call, async () => {
-      const ask = addressAsk(request, this.#requireMac);
+      this.#names ||= namesEndpoint(request);
+      const ask = addressAsk(request, this.#requireMac || this.#names);
       const grant = await this.#allocator.requestAddress(ask, storeDeadline(call));
       const address = formatAddress(grant.reply);
-      return { grant, told: { address }, reply: { address: `${address}/${ask.pool.prefix.length}` } };
+      const { length } = grant.within ?? ask.pool.prefix;
+      return { grant, told: { address }, reply: { address: `${address}/${length}` } };
     });
   }
 

@@ -83,6 +83,11 @@ export class SessionKeeper {
     this.#running ??= this.#tend();
   }
 
+  /** Whether the session is believed in. */
+  get alive(): boolean {
+    return this.#live() !== undefined;
+  }
+
   /**
    * The proof of this moment; waits for a session while there is none. Rejects with `node_name_taken` as soon as etcd
    * shows the name in use, or at `by` if that ends by itself, and with `unavailable` or `denied` at `by`.

@@ -63,7 +63,7 @@ export class EtcdStore implements Store {
   async commit<const Q extends readonly Query[]>(change: Change<Q>, by: Deadline): Promise<Outcome<Q>> {
     for (let pause = RETRY; ; ) {
       this.#inTime(by);
-      const proof = change.witness && (await this.#session.current(by));
+      const proof = change.witness || change.signed ? await this.#session.current(by) : undefined;
       let reply: TxnResponse;
       try {
         reply = await this.#client.txn(this.#txn(change, proof), by);

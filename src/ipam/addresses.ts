@@ -1,19 +1,30 @@
 // RequestAddress: from what is asked to a guarded claim. Knows pools, joins and claims; not the wire that asked.
 import { type Address, formatAddress } from '../net/address.js';
-import { formatPrefix, reservedAs } from '../net/prefix.js';
-import { Chooser } from './chooser.js';
+import { contains, formatPrefix, reservedAs } from '../net/prefix.js';
+import { Chooser, type Takeable } from './chooser.js';
 import { type AddressAsk, Claiming, choices, contended, exhausted, MOST_ATTEMPTS, named } from './claiming.js';
-import { judge, type Verdict } from './decide.js';
-import { IpamError } from './errors.js';
-import { chooseGateway, isStillMeant, superseded } from './gateways.js';
+import { isOfFormerEpoch, judge, type Purpose, type Verdict } from './decide.js';
+import { IpamError, outside } from './errors.js';
+import { chooseGateway, isStillMeant, overtaken } from './gateways.js';
 import type { Grant } from './grant.js';
-import { addressOfClaim, claimKey, claimsIn, holderKey, holdersAt, nodeKey } from './keyspace.js';
+import { addressOfClaim, claimKey, claimsIn, holderKey, holdersAt, joinsOf, nodeKey, poolKey } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import type { HolderRecord } from './records.js';
-import type { Releases } from './releases.js';
-import type { Deadline, Found, Store } from './store.js';
+import { poolAround, type Releases } from './releases.js';
+import { familyOf, globalSpace, isGlobal } from './spaces.js';
+import type { Answers, Deadline, Found, Store } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
+import type { Undos } from './undos.js';
 import { type View, type Views, viewOf } from './views.js';
+
+/** A new leader asks for all it knows at its start, and for what failed then every 5 minutes: three times that. */
+const FORMER_EPOCH_ROUNDS = 30;
+
+interface Looked {
+  readonly verdict: Verdict;
+  /** Our own part in the address, should it be shared already. */
+  readonly prior?: Found<HolderRecord> | undefined;
+}
 
 export class Addresses {
   readonly #store: Store;
@@ -22,32 +33,33 @@ export class Addresses {
   readonly #views: Views;
   readonly #releases: Releases;
   readonly #claiming: Claiming;
+  /** The round in which this process first gave an address through the join. */
+  readonly #served = new Map<string, number>();
   readonly #choosers = new Map<string, { readonly chooser: Chooser; readonly joins: Set<string> }>();
 
-  constructor(store: Store, self: Self, around: Surroundings, views: Views, releases: Releases) {
+  constructor(store: Store, self: Self, around: Surroundings, views: Views, releases: Releases, undos: Undos) {
     this.#store = store;
     this.#self = self;
     this.#around = around;
     this.#views = views;
     this.#releases = releases;
-    this.#claiming = new Claiming(store, self, around, views, releases);
+    this.#claiming = new Claiming(store, self, around, views, releases, undos);
   }
 
   async request(ask: AddressAsk, by: Deadline): Promise<Grant<Address>> {
-    const { address } = ask;
+    const { address, pool } = ask;
     if (!address && ask.purpose === 'gateway') return this.#gateway(ask, by);
-    const view = await this.#views.of(ask.pool, by);
-    if (address) {
-      const reserved = reservedAs(ask.pool.prefix, address);
-      if (reserved) {
-        throw new IpamError(
-          'not_assignable',
-          `${formatAddress(address)} is the ${reserved} of pool ${formatPrefix(ask.pool.prefix)}`,
-        );
-      }
-      return this.#releases.queued(ask.pool, address, () => this.#byNumber(ask, address, view, by));
+    const view = await this.#views.of(pool, by);
+    if (!address) return this.#dynamic(ask, view, by);
+    if (!contains(pool.prefix, address)) return this.#inSibling(ask, address, by);
+    const reserved = reservedAs(pool.prefix, address);
+    if (reserved) {
+      throw new IpamError(
+        'not_assignable',
+        `${formatAddress(address)} is the ${reserved} of pool ${formatPrefix(pool.prefix)}`,
+      );
     }
-    return this.#dynamic(ask, view, by);
+    return this.#releases.queued(pool, address, () => this.#byNumber(ask, address, view, by));
   }
 
   /** An address of the range may be free again. */
@@ -56,35 +68,68 @@ export class Addresses {
   }
 
   forget(pool: PoolRef): void {
+    this.#served.delete(pool.join);
     for (const [key, { joins }] of this.#choosers)
       if (joins.delete(pool.join) && joins.size === 0) this.#choosers.delete(key);
   }
 
   async #byNumber(ask: AddressAsk, address: Address, first: View, by: Deadline): Promise<Grant<Address>> {
-    const { purpose } = ask;
-    const declared = first.join.record.shared?.includes(formatAddress(address)) ?? false;
-    const wanted = { address, purpose, declared, join: ask.pool.join, ...named(ask) };
     let view = first;
-    let verdict: Verdict = { kind: 'free' };
-    let prior: Found<HolderRecord> | undefined;
+    // Usually the address is free, and the claim itself is the first look. Where the swarm is the authority it is asked first.
+    let looked: Looked = { verdict: { kind: 'free' } };
+    if (onSwarm(ask, view))
+      looked = this.#look(ask, address, view, await this.#store.read(factsOf(ask.pool, address, this.#self), by));
     for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
-      if (verdict.kind === 'refuse') throw verdict.error;
+      if (looked.verdict.kind === 'refuse') throw looked.verdict.error;
       const plan = this.#claiming.plan(
         ask,
-        purpose === 'unsure' && declared ? 'aux' : purpose,
+        purposeOf(ask, address, view, looked.verdict),
         address,
-        verdict,
-        prior,
+        looked.verdict,
+        looked.prior,
       );
-      const outcome = await this.#claiming.commit(ask, view, plan, this.#facts(ask.pool, address), by);
-      if (outcome.done) return this.#claiming.granted(ask, plan, attempt);
-      const [pool, join, claim, holders, node] = outcome.seen;
-      view = this.#views.set(ask.pool, pool, join);
-      verdict = judge(wanted, { claim, holders: holders.found, node }, this.#self);
-      if (!ask.address && !isStillMeant(address, verdict, view, first)) throw superseded(ask.pool, address);
-      prior = holders.found.find(({ key }) => key === holderKey(ask.pool, address, ask.pool.join).key);
+      const outcome = await this.#claiming.commit(ask, view, plan, factsOf(ask.pool, address, this.#self), by);
+      if (outcome.done) return this.#claiming.granted(ask, view, plan, attempt);
+      view = this.#views.set(ask.pool, outcome.seen[0], outcome.seen[1]);
+      looked = this.#look(ask, address, view, outcome.seen);
+      if (!ask.address && !isStillMeant(address, looked.verdict, view, first)) throw overtaken(ask.pool, address);
     }
     throw contended(ask.pool);
+  }
+
+  /** What is to be done about the address, by what one revision says of it. */
+  #look(ask: AddressAsk, address: Address, view: View, facts: Facts): Looked {
+    const [, , claim, { found: holders }, node, swarm] = facts;
+    const declared = isDeclared(address, view);
+    const wanted = { address, purpose: ask.purpose, declared, join: ask.pool.join, ...named(ask) };
+    const verdict = judge(wanted, { claim, holders, node, swarm: onSwarm(ask, view) ? swarm : undefined }, this.#self);
+    return { verdict, prior: holders.find(({ key }) => key === holderKey(ask.pool, address, ask.pool.join).key) };
+  }
+
+  /**
+   * A leader asks the pools of a network in any order for what it gave before, and takes a refusal of the wrong one for the
+   * last word. So what a former epoch gave in another pool of this leader is claimed there.
+   */
+  async #inSibling(ask: AddressAsk, address: Address, by: Deadline): Promise<Grant<Address>> {
+    const pool = await this.#siblingOf(ask, address, by);
+    if (!pool) throw outside(address, ask.pool.prefix);
+    const sibling: AddressAsk = { ...ask, pool, through: ask.pool.join };
+    const view = await this.#views.of(pool, by);
+    return this.#releases.queued(pool, address, () => this.#byNumber(sibling, address, view, by));
+  }
+
+  async #siblingOf({ pool }: AddressAsk, address: Address, by: Deadline): Promise<PoolRef | undefined> {
+    const around = isGlobal(pool.space) ? await poolAround(this.#store, pool.space, address, by) : undefined;
+    if (!around) return undefined;
+    const [record, joins, claim] = await this.#store.read(
+      [{ one: poolKey(around) }, { span: joinsOf(around), limit: 1 }, { one: claimKey(around, address) }],
+      by,
+    );
+    const leader = joins.found[0]?.record;
+    const { node, boot } = this.#self;
+    if (record?.record.leader === undefined || leader?.node !== node || leader.boot !== boot) return undefined;
+    if (!claim || !isOfFormerEpoch(claim, record.record.leader)) return undefined;
+    return { ...around, epoch: leader.epoch ?? 0, join: record.record.leader };
   }
 
   #gateway(ask: AddressAsk, by: Deadline): Promise<Grant<Address>> {
@@ -99,7 +144,7 @@ export class Addresses {
     let view = first;
     for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
       const value = await chooser.next(by);
-      const last = value === undefined ? await chooser.takeable(by) : undefined;
+      const last = value === undefined ? await this.#takeable(ask.pool, chooser, by) : undefined;
       if (value === undefined && !last) throw exhausted(ask.pool);
       const address = last ? addressOfClaim(last.claim.key) : { family, value: value! };
       const verdict: Verdict = last ? { kind: 'take', ...last } : { kind: 'free' };
@@ -109,21 +154,23 @@ export class Addresses {
       const outcome = await this.#claiming.commit(ask, view, plan, [...viewOf(ask.pool), window, node], by);
       if (outcome.done) {
         chooser.won();
-        return this.#claiming.granted(ask, plan, attempt);
+        return this.#claiming.granted(ask, view, plan, attempt);
       }
       const [pool, join, { keys }, own] = outcome.seen;
       view = this.#views.set(ask.pool, pool, join);
       const taken = keys.map((key) => addressOfClaim(key).value);
       if (last) chooser.lostTakeable(own);
-      else chooser.lost(address.value, taken);
+      else if (taken.includes(address.value)) chooser.lost(address.value, taken);
+      else chooser.back(address.value);
     }
     throw contended(ask.pool);
   }
 
-  #facts(pool: PoolRef, address: Address) {
-    const claim = { one: claimKey(pool, address) };
-    const holders = { span: holdersAt(pool, address), limit: 0 };
-    return [...viewOf(pool), claim, holders, { one: nodeKey(this.#self.node) }] as const;
+  /** What the present leader has not asked for again, once it has had the time. */
+  async #takeable(pool: PoolRef, chooser: Chooser, by: Deadline): Promise<Takeable | undefined> {
+    if (!isGlobal(pool.space)) return chooser.takeable(by);
+    const served = this.#around.rounds() - (this.#served.get(pool.join) ?? Number.POSITIVE_INFINITY);
+    return served >= FORMER_EPOCH_ROUNDS ? chooser.takeable(by, pool.join) : undefined;
   }
 
   #chooser(pool: PoolRef): Chooser {
@@ -134,6 +181,36 @@ export class Addresses {
       this.#choosers.set(key, entry);
     }
     entry.joins.add(pool.join);
+    if (!this.#served.has(pool.join)) this.#served.set(pool.join, this.#around.rounds());
     return entry.chooser;
   }
+}
+
+type Facts = Answers<ReturnType<typeof factsOf>>;
+
+/** The last one is the swarm's own claim of the address, for the networks of its nodes. */
+function factsOf(pool: PoolRef, address: Address, { node, swarm = '' }: Self) {
+  const global = { space: globalSpace(familyOf(pool.space), swarm), prefix: pool.prefix };
+  return [
+    ...viewOf(pool),
+    { one: claimKey(pool, address) },
+    { span: holdersAt(pool, address), limit: 0 },
+    { one: nodeKey(node) },
+    { one: claimKey(global, address) },
+  ] as const;
+}
+
+/** The network is the swarm's, so its leader may have given the address that a container is to have. */
+function onSwarm({ pool, purpose }: AddressAsk, { join }: View): boolean {
+  return join.record.managed === true && !isGlobal(pool.space) && (purpose === 'endpoint' || purpose === 'unsure');
+}
+
+/** What the network declared as auxiliary is that, unless the swarm's leader says otherwise. */
+function purposeOf({ purpose }: AddressAsk, address: Address, view: View, verdict: Verdict): Purpose {
+  const given = 'onSwarm' in verdict && verdict.onSwarm;
+  return purpose === 'unsure' && !given && isDeclared(address, view) ? 'aux' : purpose;
+}
+
+function isDeclared(address: Address, { join }: View): boolean {
+  return join.record.shared?.includes(formatAddress(address)) ?? false;
 }

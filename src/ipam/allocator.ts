@@ -6,14 +6,19 @@ import { Addresses } from './addresses.js';
 import { Backlog } from './backlog.js';
 import type { AddressAsk } from './claiming.js';
 import { IpamError } from './errors.js';
+import { isSecondNetwork } from './gateways.js';
 import type { Grant } from './grant.js';
 import type { PoolRef } from './pool-id.js';
 import { PoolRemoval } from './pool-removal.js';
-import { type PoolAsk, Pools } from './pools.js';
+import { inUse, type PoolAsk, Pools } from './pools.js';
 import type { Predefined } from './predefined.js';
+import { Reconciler, type ReconcilerOptions } from './reconciler.js';
 import { Releases } from './releases.js';
+import { isGlobal } from './spaces.js';
 import type { Deadline, Store, Version } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
+import { Terms } from './terms.js';
+import { Undos } from './undos.js';
 import { Views } from './views.js';
 
 /** What became of a release: an engine gets the same answer for each, for it never repeats one. */
@@ -21,11 +26,14 @@ export type Released = 'released' | 'nothing to release' | 'queued';
 
 export class Allocator {
   readonly #store: Store;
+  readonly #self: Self;
+  readonly #around: Surroundings;
   readonly #backlog: Backlog;
   readonly #releases: Releases;
   readonly #addresses: Addresses;
   readonly #pools: Pools;
   readonly #removal: PoolRemoval;
+  readonly #terms = new Terms();
 
   /** `report` hears of queued work that failed for good. */
   constructor(
@@ -37,11 +45,19 @@ export class Allocator {
   ) {
     const views = new Views(store, self);
     this.#store = store;
+    this.#self = self;
+    this.#around = around;
     this.#backlog = new Backlog(around, report);
-    this.#releases = new Releases(store, self, around, this.#backlog);
-    this.#addresses = new Addresses(store, self, around, views, this.#releases);
-    this.#removal = new PoolRemoval(store, self, around, views, this.#releases);
-    this.#pools = new Pools(store, self, around, views, this.#removal, predefined);
+    this.#releases = new Releases(store, self, around);
+    const undos = new Undos(store, around, this.#backlog, this.#releases);
+    this.#addresses = new Addresses(store, self, around, views, this.#releases, undos);
+    this.#removal = new PoolRemoval(store, self, around, views, this.#releases, this.#terms);
+    this.#pools = new Pools(store, self, around, views, this.#removal, this.#terms, predefined);
+  }
+
+  /** The engine begins anew, or begins to lead its swarm: it asks again for what it had asked for. */
+  beginTerm(): void {
+    this.#terms.begin();
   }
 
   /** Releases and undos that wait for the store. */
@@ -49,7 +65,7 @@ export class Allocator {
     return this.#backlog.pending;
   }
 
-  /** Errors: overlap, no_pool_left, contended, and those of the store. */
+  /** Errors: overlap, superseded, no_pool_left, contended, and those of the store. */
   requestPool(ask: PoolAsk, by: Deadline): Promise<Grant<PoolRef>> {
     const undoIf = (settled: Promise<boolean>, pool: PoolRef) =>
       this.#backlog.addIf(settled, `undo of pool ${formatPrefix(pool.prefix)}`, async (until) => {
@@ -58,8 +74,16 @@ export class Allocator {
     return this.#pools.request(ask, undoIf, by);
   }
 
-  /** Errors: unknown_pool, not_assignable, taken, pool_exhausted, contended, and those of the store. */
-  requestAddress(ask: AddressAsk, by: Deadline): Promise<Grant<Address>> {
+  /**
+   * Errors: unknown_pool, superseded, overlap (a second network of a swarm's subnet), outside_pool, not_assignable, taken,
+   * pool_exhausted, contended, and those of the store.
+   */
+  async requestAddress(ask: AddressAsk, by: Deadline): Promise<Grant<Address>> {
+    const { pool, purpose, address } = ask;
+    if (isGlobal(pool.space) && purpose === 'gateway' && !address && (await isSecondNetwork(pool, this.#store, by))) {
+      await this.#removal.release(pool, by);
+      throw inUse(pool);
+    }
     return this.#addresses.request(ask, by);
   }
 
@@ -85,6 +109,12 @@ export class Allocator {
     this.#addresses.forget(pool);
     const release = (until: Deadline) => this.#removal.release(pool, until);
     return this.#orQueue(`release of pool ${formatPrefix(pool.prefix)}`, () => release(by), release);
+  }
+
+  /** What puts this node's claims right by what its engine shows. */
+  reconciler(options: ReconcilerOptions): Reconciler {
+    const freed = (pool: PoolRef) => this.#addresses.freed(pool);
+    return new Reconciler(this.#store, this.#self, this.#around, this.#releases, freed, options);
   }
 
   /** Runs an undo now, and again later should the store be away. */

@@ -2,9 +2,10 @@
 // store count when little is left. Remembers candidates, never claims; every one of them may be lost to another host.
 import { freeIn, split } from '../net/gaps.js';
 import type { Range } from '../net/prefix.js';
-import { findTakeable } from './decide.js';
-import { addressOfClaim, behind, claimsIn, nodeKey, type Subnet } from './keyspace.js';
+import { type Evidence, findTakeable, isOfFormerEpoch } from './decide.js';
+import { addressOfClaim, behind, claimKey, claimsIn, nodeKey, type Subnet } from './keyspace.js';
 import type { ClaimRecord, NodeRecord } from './records.js';
+import { familyOf, localSpace } from './spaces.js';
 import type { Deadline, Found, Store } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 
@@ -22,7 +23,7 @@ const TAKEABLES = 64;
 
 export interface Takeable {
   readonly claim: Found<ClaimRecord>;
-  readonly evidence: Found<NodeRecord>;
+  readonly evidence: Evidence;
 }
 
 export class Chooser {
@@ -74,6 +75,11 @@ export class Chooser {
     return { family: this.#range.family, from: candidate, to: end < this.#range.to ? end : this.#range.to };
   }
 
+  /** The candidate was not to blame that its claim was lost: it comes next. */
+  back(candidate: bigint): void {
+    this.#free.unshift(candidate);
+  }
+
   /** `taken`: what the store holds of the window, ascending. Two losses in a row are a race: leap to elsewhere. */
   lost(candidate: bigint, taken: readonly bigint[]): void {
     const window = this.windowAt(candidate);
@@ -96,10 +102,13 @@ export class Chooser {
     this.#nothingUntil = Number.NEGATIVE_INFINITY;
   }
 
-  /** A claim of the range that nobody stands behind, for when there is no room; at most one search at a time. */
-  async takeable(by: Deadline): Promise<Takeable | undefined> {
+  /**
+   * A claim of the range that nobody stands behind, for when there is no room; at most one search at a time. `leader`: in a
+   * global space, the join that rules and has done so for long enough.
+   */
+  async takeable(by: Deadline, leader?: string): Promise<Takeable | undefined> {
     if (this.#takeable.length === 0 && this.#around.millis() >= this.#nothingUntil) {
-      this.#scanning ??= this.#scan(by).finally(() => {
+      this.#scanning ??= this.#scan(leader, by).finally(() => {
         this.#scanning = undefined;
       });
       await this.#scanning;
@@ -109,7 +118,9 @@ export class Chooser {
 
   /** A takeable claim was lost, the node record being this one: what rests on an older one is lost as well. */
   lostTakeable(node: Found<NodeRecord> | undefined): void {
-    this.#takeable = this.#takeable.filter(({ evidence }) => evidence.version === node?.version);
+    this.#takeable = this.#takeable.filter(
+      ({ evidence }) => evidence.version === null || evidence.version === node?.version,
+    );
   }
 
   #advance(): bigint {
@@ -143,19 +154,42 @@ export class Chooser {
     if (this.#free.length === 0 && range === this.#range) this.#full();
   }
 
+  #ofEarlierBoots(claims: readonly Found<ClaimRecord>[], node: Found<NodeRecord> | undefined): Takeable[] {
+    return claims.flatMap((claim) => {
+      const evidence = findTakeable({ join: '' }, claim, node, this.#self)?.evidence;
+      return evidence ? [{ claim, evidence }] : [];
+    });
+  }
+
+  /**
+   * What former epochs gave and no node has asked for: a task that the present leader does not know of may run, and its node
+   * has asked for the address as well.
+   */
+  async #former(claims: readonly Found<ClaimRecord>[], leader: string, by: Deadline): Promise<Takeable[]> {
+    const { space, prefix } = this.#subnet;
+    const local = { space: localSpace(familyOf(space)), prefix };
+    const former = claims.filter((claim) => isOfFormerEpoch(claim, leader)).slice(0, TAKEABLES);
+    if (former.length === 0) return [];
+    const keys = former.map(({ key }) => claimKey(local, addressOfClaim(key)));
+    const ofNodes = await this.#store.read(
+      keys.map((one) => ({ one })),
+      by,
+    );
+    return former.flatMap((claim, i) => (ofNodes[i] ? [] : [{ claim, evidence: { key: keys[i]!, version: null } }]));
+  }
+
   #full(): void {
     this.#fullUntil = this.#around.millis() + FULL_MS;
   }
 
-  async #scan(by: Deadline): Promise<void> {
+  async #scan(leader: string | undefined, by: Deadline): Promise<void> {
     const found: Takeable[] = [];
     let rest = claimsIn(this.#subnet, this.#range);
     for (let more = true; more && found.length < TAKEABLES; ) {
       const [page, node] = await this.#store.read([{ span: rest, limit: PAGE }, { one: nodeKey(this.#self.node) }], by);
-      for (const claim of page.found) {
-        const evidence = findTakeable({ join: '' }, claim, node, this.#self)?.evidence;
-        if (evidence) found.push({ claim, evidence });
-      }
+      found.push(
+        ...(leader === undefined ? this.#ofEarlierBoots(page.found, node) : await this.#former(page.found, leader, by)),
+      );
       more = page.more;
       if (more) rest = behind(rest, page.found.at(-1)!.key);
     }

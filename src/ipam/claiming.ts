@@ -1,15 +1,16 @@
 // One claim as one transaction: what it writes, what it compares, and how it is taken back. Knows no way to choose.
 import { type Address, formatAddress } from '../net/address.js';
 import { formatPrefix, intersect, type Range, rangeOf, usable } from '../net/prefix.js';
-import type { Purpose, Verdict } from './decide.js';
+import type { Evidence, Purpose, Verdict } from './decide.js';
 import { InDoubtError, IpamError } from './errors.js';
 import type { Grant } from './grant.js';
-import { claimKey, holderKey, nodeKey, poolKey } from './keyspace.js';
+import { claimKey, holderKey, joinOf, poolKey } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import type { ClaimRecord, HolderRecord, PoolRecord } from './records.js';
 import type { Releases } from './releases.js';
-import type { Change, Condition, Deadline, Found, Query, Store, Write } from './store.js';
+import type { Change, Deadline, Found, Query, Store, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
+import type { Granted, Sharing, Undos } from './undos.js';
 import { standing, type View, type Views } from './views.js';
 
 /** More lost races in one call than this, and the caller is told rather than kept waiting. */
@@ -21,6 +22,8 @@ export interface AddressAsk {
   readonly purpose: Purpose;
   readonly name?: string;
   readonly mac?: string;
+  /** The join of the sibling pool that the leader named. */
+  readonly through?: string;
 }
 
 /** What one transaction would write for a claim, and what it replaces. */
@@ -28,8 +31,8 @@ export interface Plan {
   readonly address: Address;
   readonly claim: ClaimRecord;
   readonly prior?: Found<ClaimRecord>;
-  readonly evidence?: Condition;
-  readonly holder?: { readonly record: HolderRecord; readonly prior?: Found<HolderRecord> };
+  readonly evidence?: Evidence;
+  readonly holder?: Sharing;
   readonly token: string;
 }
 
@@ -39,8 +42,10 @@ export class Claiming {
   readonly #around: Surroundings;
   readonly #views: Views;
   readonly #releases: Releases;
+  readonly #undos: Undos;
 
-  constructor(store: Store, self: Self, around: Surroundings, views: Views, releases: Releases) {
+  constructor(store: Store, self: Self, around: Surroundings, views: Views, releases: Releases, undos: Undos) {
+    this.#undos = undos;
     this.#store = store;
     this.#self = self;
     this.#around = around;
@@ -56,23 +61,26 @@ export class Claiming {
     verdict: Verdict,
     prior: Found<HolderRecord> | undefined,
   ): Plan {
-    const { node, boot } = this.#self;
     const token = this.#around.token();
     const since = this.#around.now().toISOString();
+    const { epoch } = ask.pool;
+    const node = epoch === undefined ? { node: this.#self.node, boot: this.#self.boot } : {};
+    const term = epoch === undefined ? {} : { epoch };
     const role =
       verdict.kind === 'share' ? verdict.role : purpose === 'gateway' || purpose === 'aux' ? purpose : undefined;
     const replaced = verdict.kind === 'share' || verdict.kind === 'take' ? { prior: verdict.claim } : {};
-    const evidence =
-      verdict.kind === 'take' && verdict.evidence
-        ? { evidence: { key: nodeKey(node), version: verdict.evidence.version } satisfies Condition }
-        : {};
+    const evidence = 'evidence' in verdict && verdict.evidence ? { evidence: verdict.evidence } : {};
     if (role) {
       const kept = verdict.kind === 'share' ? verdict.claim.record.since : since;
-      const holder = { record: { role, node, boot, since, token }, ...(prior && { prior }) };
+      const former = verdict.kind === 'share' && verdict.former ? { former: verdict.former } : {};
+      const holder = { record: { role, ...node, ...term, since, token }, ...(prior && { prior }), ...former };
       return { address, claim: { kind: 'shared', since: kept, token }, holder, token, ...replaced, ...evidence };
     }
-    const kind = purpose === 'unsure' ? 'unsure' : 'endpoint';
-    const claim: ClaimRecord = { kind, node, boot, join: ask.pool.join, ...named(ask), since, token };
+    const onSwarm = purpose === 'swarm' || ('onSwarm' in verdict && verdict.onSwarm);
+    const kind = onSwarm ? 'swarm' : purpose === 'unsure' ? 'unsure' : 'endpoint';
+    const through = ask.through === undefined ? {} : { through: ask.through };
+    const place = { join: ask.pool.join, ...term, ...through };
+    const claim: ClaimRecord = { kind, ...node, ...place, ...named(ask), since, token };
     return { address, claim, token, ...replaced, ...evidence };
   }
 
@@ -81,10 +89,9 @@ export class Claiming {
     const key = claimKey(pool, plan.address);
     const write: Write[] = [{ put: key, record: plan.claim }];
     if (plan.holder) write.push({ put: holderKey(pool, plan.address, pool.join), record: plan.holder.record });
-    const chosen = formatAddress(plan.address);
-    if (plan.holder?.record.role === 'gateway' && view.pool.record.gateway !== chosen && mayLead(ask, view)) {
-      write.push({ put: poolKey(pool), record: { ...view.pool.record, gateway: chosen, token: plan.token } });
-    }
+    for (const { key } of plan.holder?.former ?? []) write.push({ remove: holderKey(pool, plan.address, joinOf(key)) });
+    const changed = poolAfter(ask, view, plan);
+    if (changed) write.push({ put: poolKey(pool), record: changed });
     const change: Change<Q> = {
       when: [
         ...standing(view, pool),
@@ -99,26 +106,41 @@ export class Claiming {
     this.#releases.begin();
     try {
       const outcome = await this.#store.commit(change, by);
-      const put = write.find((one) => 'put' in one && one.put.key === poolKey(pool).key);
-      if (outcome.done && put && 'record' in put) {
-        this.#views.set(pool, { ...view.pool, record: put.record as PoolRecord, version: outcome.version }, view.join);
-      }
+      if (outcome.done && changed)
+        this.#views.set(pool, { ...view.pool, record: changed, version: outcome.version }, view.join);
       return outcome;
     } catch (error) {
-      if (error instanceof InDoubtError) this.#releases.undoAfter(error.settled, { ...plan, pool });
+      if (error instanceof InDoubtError) this.#undos.undoAfter(error.settled, this.#grantedBy(ask, view, plan));
       throw error;
     }
   }
 
-  granted(ask: AddressAsk, plan: Plan, attempts: number): Grant<Address> {
-    const undo = (by: Deadline) => this.#releases.undo({ ...plan, pool: ask.pool }, by);
-    return { reply: plan.address, token: plan.token, attempts, undo };
+  granted(ask: AddressAsk, view: View, plan: Plan, attempts: number): Grant<Address> {
+    const undo = (by: Deadline) => this.#undos.undo(this.#grantedBy(ask, view, plan), by);
+    const within = ask.through === undefined ? {} : { within: ask.pool.prefix };
+    return { reply: plan.address, ...within, token: plan.token, attempts, undo };
+  }
+
+  #grantedBy({ pool }: AddressAsk, view: View, plan: Plan): Granted {
+    const { incarnation } = view.pool.record;
+    return { ...plan, pool, ...(incarnation !== undefined && { incarnation }) };
   }
 }
 
 /** What the dynamic choice of a join is limited to. */
 export function choices({ prefix, range }: PoolRef): Range {
   return range ? intersect(rangeOf(range), usable(prefix)) : usable(prefix);
+}
+
+/** The pool's record, if the claim changes it. */
+function poolAfter(ask: AddressAsk, view: View, { address, holder, token }: Plan): PoolRecord | undefined {
+  const { record } = view.pool;
+  const chosen = formatAddress(address);
+  if (holder?.record.role === 'gateway' && record.gateway !== chosen && mayLead(ask, view))
+    return { ...record, gateway: chosen, token };
+  // Whoever asks for more than the gateway was given that: from now on the end of this epoch is the network's end.
+  if (!holder && record.served === false) return { ...record, served: true, token };
+  return undefined;
 }
 
 /** An explicit gateway does not replace the one that networks without a `--gateway` already got. */

@@ -3,14 +3,15 @@ import type { Address } from '../net/address.js';
 import { formatAddress } from '../net/address.js';
 import { type Code, IpamError } from './errors.js';
 import type { ClaimRecord, HolderRecord, NodeRecord } from './records.js';
-import type { Found } from './store.js';
+import type { Condition, Found } from './store.js';
 import type { Self } from './surroundings.js';
 
 /**
  * What an address is wanted for. `unsure` is an address named without a name or MAC: an auxiliary address of a network
- * or a container's `--ip`, which engines up to 28 do not tell apart.
+ * or a container's `--ip`, which engines up to 28 do not tell apart. `swarm` is what a leader asks for, be it for a task,
+ * a service or a load balancer.
  */
-export type Purpose = 'endpoint' | 'unsure' | 'gateway' | 'aux';
+export type Purpose = 'endpoint' | 'unsure' | 'gateway' | 'aux' | 'swarm';
 
 export interface Wanted {
   readonly address: Address;
@@ -22,24 +23,48 @@ export interface Wanted {
   readonly mac?: string;
 }
 
-/** What one revision says of the address. `node` is the record of our own node. */
+/**
+ * What one revision says of the address. `node` is the record of our own node; `swarm`, the claim by which a leader gave
+ * the address, where the asking network is the swarm's.
+ */
 export interface Seen {
   readonly claim: Found<ClaimRecord> | undefined;
   readonly holders: readonly Found<HolderRecord>[];
   readonly node: Found<NodeRecord> | undefined;
+  readonly swarm?: Found<ClaimRecord> | undefined;
 }
 
-/** `take`: the claim and, if given, the node record must still be as seen. */
+/**
+ * `take` and `share`: the claim must still be as seen. `evidence`: these too, or be absent still, where they are what the
+ * verdict rests on. `onSwarm`: it rests on the leader's word. `former`: holders of epochs that have ended.
+ */
 export type Verdict =
-  | { readonly kind: 'free' }
-  | { readonly kind: 'share'; readonly claim: Found<ClaimRecord>; readonly role: HolderRecord['role'] }
-  | { readonly kind: 'take'; readonly claim: Found<ClaimRecord>; readonly evidence?: Found<NodeRecord> }
+  | { readonly kind: 'free'; readonly evidence?: Evidence; readonly onSwarm?: boolean }
+  | {
+      readonly kind: 'share';
+      readonly claim: Found<ClaimRecord>;
+      readonly role: HolderRecord['role'];
+      readonly former?: readonly Found<HolderRecord>[];
+    }
+  | {
+      readonly kind: 'take';
+      readonly claim: Found<ClaimRecord>;
+      readonly evidence?: Evidence;
+      readonly onSwarm?: boolean;
+    }
   | { readonly kind: 'refuse'; readonly error: IpamError };
 
+export type Evidence = Extract<Condition, { version: unknown }>;
+
 export function judge(wanted: Wanted, seen: Seen, self: Self): Verdict {
-  const { claim } = seen;
-  if (!claim) return { kind: 'free' };
+  const { claim, swarm } = seen;
+  if (wanted.purpose === 'swarm') return judgeEpoch(wanted, claim);
+  const worker = swarm?.record.kind === 'swarm' && (wanted.purpose === 'endpoint' || wanted.purpose === 'unsure');
+  const onSwarm = worker && { onSwarm: true, evidence: { key: swarm, version: swarm.version } };
+  if (!claim) return { kind: 'free', ...onSwarm };
   if (claim.record.kind === 'shared') return judgeShared(wanted, claim, seen.holders);
+  // The leader is the authority: releases of its workers come in no order.
+  if (onSwarm && claim.record.kind === 'swarm') return { kind: 'take', claim, ...onSwarm };
   const takeable = findTakeable(wanted, claim, seen.node, self);
   if (takeable) return takeable;
   return refuse(
@@ -48,9 +73,27 @@ export function judge(wanted: Wanted, seen: Seen, self: Self): Verdict {
   );
 }
 
+/** In a global space: what a former epoch gave is asked for again by number, once, by the leader that follows. */
+function judgeEpoch({ address, join }: Wanted, claim: Found<ClaimRecord> | undefined): Verdict {
+  if (!claim) return { kind: 'free' };
+  if (isOfFormerEpoch(claim, join)) return { kind: 'take', claim };
+  const shared = claim.record.kind === 'shared';
+  const why = shared ? 'is the gateway of the network and never given to a container' : describe(claim.record);
+  return refuse('taken', `address ${formatAddress(address)} ${why}`);
+}
+
+/** `leader`: the join that rules now. */
+export function isOfFormerEpoch({ record }: Found<ClaimRecord>, leader: string): boolean {
+  return record.kind === 'swarm' && record.join !== leader;
+}
+
 function judgeShared(wanted: Wanted, claim: Found<ClaimRecord>, holders: readonly Found<HolderRecord>[]): Verdict {
   const { purpose, declared, join } = wanted;
-  if (purpose === 'gateway' || purpose === 'aux') return { kind: 'share', claim, role: purpose };
+  if (purpose === 'gateway' || purpose === 'aux') {
+    // Shared with what a former epoch left: one of a global space is told by its number, and there is one join at a time.
+    const former = holders.filter(({ key, record }) => record.epoch !== undefined && !key.endsWith(`/${join}`));
+    return { kind: 'share', claim, role: purpose, ...(former.length > 0 && { former }) };
+  }
   const held = holders.some(({ key }) => key.endsWith(`/${join}`));
   const gateway = holders.some(({ record }) => record.role === 'gateway');
   // A network asks for an auxiliary address once; asked again through the same join it is for a container.
@@ -70,12 +113,12 @@ export function findTakeable(
   self: Self,
 ): Extract<Verdict, { kind: 'take' }> | undefined {
   const { record } = claim;
-  if (record.node !== self.node || (record.kind !== 'endpoint' && record.kind !== 'unsure')) return undefined;
+  if (record.node !== self.node || !['endpoint', 'unsure', 'swarm'].includes(record.kind)) return undefined;
   const sameName = wanted.name !== undefined && wanted.name === record.name;
   const sameMac = wanted.mac !== undefined && wanted.mac === record.mac;
   if (record.join === wanted.join && (sameName || sameMac)) return { kind: 'take', claim };
-  if (record.kind === 'endpoint' && record.boot !== self.boot && node?.record.boot === self.boot) {
-    return { kind: 'take', claim, evidence: node };
+  if (record.kind !== 'unsure' && record.boot !== self.boot && node?.record.boot === self.boot) {
+    return { kind: 'take', claim, evidence: { key: node, version: node.version } };
   }
   return undefined;
 }
@@ -88,8 +131,11 @@ function refuse(code: Code, message: string): Verdict {
 export function describe(claim: ClaimRecord): string {
   switch (claim.kind) {
     case 'endpoint':
+      return `is held by ${claim.name ?? 'a container'} on ${claim.node} since ${claim.since}`;
     case 'swarm':
-      return `is held by ${claim.name ?? 'a container'} on ${claim.node ?? 'the swarm'} since ${claim.since}`;
+      if (claim.node === undefined)
+        return `is held by a task, service or load balancer of the swarm since ${claim.since}`;
+      return `is held by ${claim.name ?? 'a task'} of the swarm on ${claim.node} since ${claim.since}`;
     case 'unsure':
       return `is held on ${claim.node} since ${claim.since} (by a container's --ip, or as an auxiliary address)`;
     case 'shared':
@@ -105,7 +151,7 @@ export function describe(claim: ClaimRecord): string {
 
 /** A network asks for an auxiliary address once: what its own join asks for again is a container's. */
 function wayOut({ purpose, address, join }: Wanted, claim: ClaimRecord): string {
-  const ambiguous = purpose === 'unsure' && claim.kind === 'unsure' && claim.join !== join;
+  const ambiguous = (purpose === 'unsure' || purpose === 'aux') && claim.kind === 'unsure' && claim.join !== join;
   return ambiguous
     ? `; if it is an auxiliary address of both networks, create them with --ipam-opt aux=${formatAddress(address)}`
     : '';

@@ -1,4 +1,6 @@
 // The closed set of what can go wrong. Knows no wire and no store; docker/ turns a kind into a status.
+import { type Address, formatAddress } from '../net/address.js';
+import { formatPrefix, type Prefix } from '../net/prefix.js';
 
 /** Kinds after moby's errdefs: what the caller can do about it. */
 export type Kind = 'invalid' | 'conflict' | 'exhausted' | 'unavailable' | 'broken';
@@ -12,10 +14,10 @@ export const KINDS = {
   unknown_pool: 'invalid',
   outside_pool: 'invalid',
   not_assignable: 'invalid',
-  unsupported: 'invalid',
   overlap: 'conflict',
   taken: 'conflict',
   contended: 'conflict',
+  superseded: 'conflict',
   node_name_taken: 'conflict',
   pool_exhausted: 'exhausted',
   no_pool_left: 'exhausted',
@@ -61,4 +63,9 @@ export class InDoubtError extends IpamError {
   ) {
     super('unavailable', message, options);
   }
+}
+
+export function outside(address: Address, pool: Prefix): IpamError {
+  const family = address.family === pool.family ? '' : `IPv${address.family} address `;
+  return new IpamError('outside_pool', `${family}${formatAddress(address)} is outside pool ${formatPrefix(pool)}`);
 }

@@ -3,12 +3,25 @@ import { type Address, formatAddress, parseAddress } from '../net/address.js';
 import { freeIn } from '../net/gaps.js';
 import { formatPrefix, usable } from '../net/prefix.js';
 import { type AddressAsk, contended, exhausted, MOST_ATTEMPTS } from './claiming.js';
-import type { Verdict } from './decide.js';
+import { isOfFormerEpoch, type Verdict } from './decide.js';
 import { IpamError } from './errors.js';
-import { addressOfClaim, claimKey, claimsIn } from './keyspace.js';
+import { addressOfClaim, claimKey, claimsIn, claimsOf, poolKey } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import type { Deadline, Store } from './store.js';
 import { type View, type Views, viewOf } from './views.js';
+
+/**
+ * A new leader names the gateway of a network that it takes over. One that names none makes a network: it is refused where
+ * tasks of another one have addresses, and its epoch then ends. True if so.
+ */
+export async function isSecondNetwork(pool: PoolRef, store: Store, by: Deadline): Promise<boolean> {
+  const [record, { found }] = await store.read([{ one: poolKey(pool) }, { span: claimsOf(pool), limit: FEW }], by);
+  if (record?.record.leader !== pool.join || record.record.served !== false) return false;
+  return found.some((claim) => isOfFormerEpoch(claim, pool.join));
+}
+
+/** Of the claims of a pool whose leader has only just begun: a gateway, and then those of former epochs. */
+const FEW = 8;
 
 /** Addresses looked at in one read. */
 const WINDOW = 256n;
@@ -71,6 +84,6 @@ export function isStillMeant(address: Address, { kind }: Verdict, { pool }: View
 }
 
 /** Caught by the choice of a gateway, which goes on to another address. */
-export function superseded({ prefix }: PoolRef, address: Address): IpamError {
+export function overtaken({ prefix }: PoolRef, address: Address): IpamError {
   return new IpamError('taken', `${formatAddress(address)} was picked as gateway of ${formatPrefix(prefix)} too late`);
 }

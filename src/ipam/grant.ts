@@ -1,8 +1,11 @@
 // What a granted request brings back: the thing, and how to give it back should nobody have received it.
+import type { Prefix } from '../net/prefix.js';
 import type { Deadline } from './store.js';
 
 export interface Grant<R> {
   readonly reply: R;
+  /** The pool that the address is of, where that is a sibling of the one that was asked. */
+  readonly within?: Prefix;
   /** Written by this grant and by no other; what an undo looks for. */
   readonly token: string;
   /** Transactions it took, the winning one included. */

@@ -16,6 +16,7 @@ import {
   type NodeRecord,
   type PoolRecord,
 } from './records.js';
+import { familyOf, globalSpace, localSpace } from './spaces.js';
 import type { Key, Span } from './store.js';
 
 /** A subnet in an address space: the unit that pools, joins, claims and holders belong to. */
@@ -34,8 +35,9 @@ function after(text: string): string {
   return `${text}0`;
 }
 
+/** One for the whole family of the space, called as its local space is. */
 export function guardKey(space: string): Key<GuardRecord> {
-  return { key: `spaces/${space}`, decode: decodeGuard };
+  return { key: `spaces/${localSpace(familyOf(space))}`, decode: decodeGuard };
 }
 
 export function poolKey(subnet: Subnet): Key<PoolRecord> {
@@ -73,7 +75,18 @@ export function poolsUpTo(space: string, prefix: Prefix): Span<PoolRecord> {
   return poolsIn(space, { family: prefix.family, from: 0n, to: lastOf(prefix) });
 }
 
-export function poolsOf(space: string): Span<PoolRecord> {
+/** All pools of the space's family, those of swarms with a name in the last span. */
+export function poolsOfFamily(space: string): readonly [Span<PoolRecord>, Span<PoolRecord>, Span<PoolRecord>] {
+  const name = familyOf(space);
+  const global = `pools/${globalSpace(name, '')}`;
+  return [
+    poolsOf(localSpace(name)),
+    poolsOf(globalSpace(name, '')),
+    { from: `${global}@`, to: `${global}A`, decode: decodePool },
+  ];
+}
+
+function poolsOf(space: string): Span<PoolRecord> {
   return { from: `pools/${space}/`, to: after(`pools/${space}`), decode: decodePool };
 }
 
@@ -125,6 +138,11 @@ export function prefixOfPool(key: string): Prefix {
   const [network, length] = key.slice(key.lastIndexOf('/') + 1).split('-') as [string, string];
   const { family, value } = parseWide(network);
   return { family, first: value, length: Number(length) };
+}
+
+/** The pool that the key is of. */
+export function subnetOfPool(key: string): Subnet {
+  return { space: key.split('/')[1]!, prefix: prefixOfPool(key) };
 }
 
 export function joinOf(key: string): string {

@@ -1,19 +1,25 @@
 // The PoolID: all that a later process, of any version, must know of a join. Engines store it for years.
 import { equal, formatPrefix, isInside, type Prefix, parsePrefix } from '../net/prefix.js';
 import type { Subnet } from './keyspace.js';
+import { isGlobal } from './spaces.js';
 
-/** One join of a subnet, with the range its dynamic choice is limited to. */
+/** One join of a subnet, with the range its dynamic choice is limited to. `epoch`: in a global space, and only there. */
 export interface PoolRef extends Subnet {
   readonly range?: Prefix;
+  readonly epoch?: number;
   readonly join: string;
 }
 
-const SHAPE =
-  /^([a-z0-9][a-z0-9.-]{0,63})\/([0-9a-f.:]+\/[0-9]{1,3})\?(?:range=([0-9a-f.:]+\/[0-9]{1,3})&)?join=([0-9a-f]{16})$/;
+const NAME = '(?:\\.[a-z0-9-]{1,32})?';
+const SHAPE = new RegExp(
+  `^(local${NAME}|global${NAME}(?:@[A-Za-z0-9_-]{1,63})?)/([0-9a-f.:]+/[0-9]{1,3})\\?` +
+    '(?:range=([0-9a-f.:]+/[0-9]{1,3})&)?(?:epoch=([1-9][0-9]{0,14})&)?join=([0-9a-f]{16})$',
+);
 
-/** `local/10.66.0.0/24?range=10.66.0.128/25&join=9f3c5a7e11d00b42` */
-export function formatPoolId({ space, prefix, range, join }: PoolRef): string {
-  return `${space}/${formatPrefix(prefix)}?${range ? `range=${formatPrefix(range)}&` : ''}join=${join}`;
+/** `local/10.66.0.0/24?range=10.66.0.128/25&join=9f3c5a7e11d00b42`, `global/10.80.0.0/24?epoch=3&join=…` */
+export function formatPoolId({ space, prefix, range, epoch, join }: PoolRef): string {
+  const limits = `${range ? `range=${formatPrefix(range)}&` : ''}${epoch === undefined ? '' : `epoch=${epoch}&`}`;
+  return `${space}/${formatPrefix(prefix)}?${limits}join=${join}`;
 }
 
 /** Undefined for text that this driver never wrote. */
@@ -21,8 +27,15 @@ export function parsePoolId(text: string): PoolRef | undefined {
   const match = SHAPE.exec(text);
   if (!match) return undefined;
   try {
-    const [, space, pool, range, join] = match as unknown as [string, string, string, string | undefined, string];
-    const ref: PoolRef = { space, prefix: parsePrefix(pool), ...(range && { range: parsePrefix(range) }), join };
+    const [, space, pool, range, epoch, join] = match as unknown as [string, string, string, string?, string?, string?];
+    const ref: PoolRef = {
+      space,
+      prefix: parsePrefix(pool),
+      ...(range && { range: parsePrefix(range) }),
+      ...(epoch && { epoch: Number(epoch) }),
+      join: join!,
+    };
+    if (isGlobal(space) !== (ref.epoch !== undefined)) return undefined;
     if (ref.range && (!isInside(ref.range, ref.prefix) || equal(ref.range, ref.prefix))) return undefined;
     return formatPoolId(ref) === text ? ref : undefined;
   } catch {

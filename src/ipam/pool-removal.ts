@@ -1,23 +1,28 @@
-// ReleasePool: a join ends, and with the last one its pool. Every step compares what it was decided on, so that any
-// process may finish what another began.
+// ReleasePool: a join ends, and with the last one its pool; an epoch that has not served goes back to the one before. Every
+// step compares what it was decided on, so that any process may finish what another began.
 import { formatPrefix } from '../net/prefix.js';
 import { IpamError } from './errors.js';
 import {
+  addressOfHolder,
   claimsOf,
   guardKey,
+  holderKey,
   holdersOf,
   joinKey,
+  joinOf,
   joinsOf,
   otherJoins,
   poolKey,
-  poolsOf,
+  poolsOfFamily,
   type Subnet,
 } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
-import type { GuardRecord, PoolRecord } from './records.js';
+import type { GuardRecord, JoinRecord, PoolRecord } from './records.js';
 import type { Releases } from './releases.js';
+import { isGlobal } from './spaces.js';
 import type { Condition, Deadline, Found, Store, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
+import type { Terms } from './terms.js';
 import type { Views } from './views.js';
 
 const MOST_ATTEMPTS = 64;
@@ -30,8 +35,10 @@ export class PoolRemoval {
   readonly #around: Surroundings;
   readonly #views: Views;
   readonly #releases: Releases;
+  readonly #terms: Terms;
 
-  constructor(store: Store, self: Self, around: Surroundings, views: Views, releases: Releases) {
+  constructor(store: Store, self: Self, around: Surroundings, views: Views, releases: Releases, terms: Terms) {
+    this.#terms = terms;
     this.#store = store;
     this.#self = self;
     this.#around = around;
@@ -42,9 +49,10 @@ export class PoolRemoval {
   /** Ends the join first, then what it holds, then the pool if it was the last one. False for unknown joins. */
   async release(ref: PoolRef, by: Deadline): Promise<boolean> {
     this.#views.drop(ref);
+    this.#terms.ended(ref);
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
       const others = otherJoins(ref, ref.join);
-      const [join, pool, before, behind, claims, holders, guard, pools] = await this.#store.read(
+      const [join, pool, before, behind, claims, holders, guard, ...pools] = await this.#store.read(
         [
           { one: joinKey(ref, ref.join) },
           { one: poolKey(ref) },
@@ -53,7 +61,7 @@ export class PoolRemoval {
           { keys: claimsOf(ref), limit: 1 },
           { keys: holdersOf(ref), limit: 1 },
           { one: guardKey(ref.space) },
-          { keys: poolsOf(ref.space), limit: 2 },
+          ...inFamily(ref),
         ],
         by,
       );
@@ -62,10 +70,14 @@ export class PoolRemoval {
         return false;
       }
       if (join.record.node !== this.#self.node) return false;
+      if (pool && pool.record.served === false && join.record.replaces) {
+        if (await this.#goBack(ref, pool, join, by)) return true;
+        continue;
+      }
       const mine: Condition = { key: joinKey(ref, ref.join), version: join.version };
       const gone: Write = { remove: joinKey(ref, ref.join) };
       if (!pool || before.keys.length + behind.keys.length > 0) {
-        const { done } = await this.#store.commit({ when: [mine], write: [gone], otherwise: [] }, by);
+        const { done } = await this.#store.commit({ when: [mine], write: [gone], otherwise: [], signed: true }, by);
         if (!done) continue;
         await this.#tidy(ref, by);
         return true;
@@ -78,12 +90,13 @@ export class PoolRemoval {
       ];
       if (claims.keys.length + holders.keys.length === 0) {
         const when = [...alone, { none: claimsOf(ref) }, { none: holdersOf(ref) }, ...guarded(ref, guard)];
-        const write = [gone, { remove: poolKey(ref) }, this.#unguarding(ref, pools.keys.length === 1)];
-        if ((await this.#store.commit({ when, write, otherwise: [] }, by)).done) return true;
+        const write = [gone, { remove: poolKey(ref) }, this.#unguarding(ref, isLast(pools))];
+        if ((await this.#store.commit({ when, write, otherwise: [], signed: true }, by)).done) return true;
         continue;
       }
       const closing = { put: poolKey(ref), record: { ...pool.record, state: 'closing', token: this.#around.token() } };
-      const outcome = await this.#store.commit({ when: alone, write: [gone, closing], otherwise: [] }, by);
+      const change = { when: alone, write: [gone, closing], otherwise: [], signed: true } as const;
+      const outcome = await this.#store.commit(change, by);
       if (!outcome.done) continue;
       await this.closeIfLeft(ref, by);
       return true;
@@ -95,19 +108,57 @@ export class PoolRemoval {
   }
 
   /**
+   * The epoch before rules again, and has what this one shared. The count of epochs stays: none comes twice. A leader that
+   * fails to start, or a request that nobody received, thus takes nothing from the tasks that run.
+   */
+  async #goBack(ref: PoolRef, pool: Found<PoolRecord>, join: Found<JoinRecord>, by: Deadline): Promise<boolean> {
+    const before = join.record.replaces!;
+    const [{ found }] = await this.#store.read([{ span: holdersOf(ref), limit: 0 }], by);
+    const own = found.filter(({ key }) => joinOf(key) === ref.join);
+    const record: PoolRecord = { ...pool.record, leader: before.join, served: true, token: this.#around.token() };
+    const { epoch } = before.record as JoinRecord;
+    const outcome = await this.#store.commit(
+      {
+        when: [
+          { key: joinKey(ref, ref.join), version: join.version },
+          { key: poolKey(ref), version: pool.version },
+          ...own.map(({ key, version }) => ({ key: holderKey(ref, addressOfHolder(key), ref.join), version })),
+        ],
+        write: [
+          { remove: joinKey(ref, ref.join) },
+          { put: joinKey(ref, before.join), record: before.record },
+          { put: poolKey(ref), record },
+          ...own.flatMap(({ key, record }): Write[] => [
+            { remove: holderKey(ref, addressOfHolder(key), ref.join) },
+            { put: holderKey(ref, addressOfHolder(key), before.join), record: { ...record, epoch } },
+          ]),
+        ],
+        otherwise: [],
+        signed: true,
+      },
+      by,
+    );
+    return outcome.done;
+  }
+
+  /**
    * What an ended join leaves, also one that a process ended just before it died. The pool may have lost its last two
-   * joins at the same instant, each taking the other for the one that stays.
+   * joins at the same instant, each taking the other for the one that stays. A former epoch leaves nothing: what it gave
+   * is the swarm's.
    */
   async #tidy(ref: PoolRef, by: Deadline): Promise<void> {
-    await this.#releases.purge(ref, by);
+    if (!isGlobal(ref.space)) await this.#releases.purge(ref, by);
     await this.closeIfLeft(ref, by);
   }
 
-  /** Removes a pool that has no join, or that is being removed already. True if it had to go. */
+  /**
+   * Removes a pool that has no join, or that is being removed already. True if it had to go. An open pool of a global space
+   * has one; should somebody have removed that by hand, what it gave is the swarm's all the same.
+   */
   async closeIfLeft(subnet: Subnet, by: Deadline): Promise<boolean> {
     const [pool, joins] = await this.#store.read([{ one: poolKey(subnet) }, { keys: joinsOf(subnet), limit: 1 }], by);
     if (!pool) return true;
-    if (joins.keys.length > 0) return false;
+    if (joins.keys.length > 0 || (pool.record.state === 'open' && isGlobal(subnet.space))) return false;
     let closing = pool;
     if (pool.record.state === 'open') {
       const record: PoolRecord = { ...pool.record, state: 'closing', token: this.#around.token() };
@@ -133,8 +184,8 @@ export class PoolRemoval {
       }
     }
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-      const [now, guard, pools] = await this.#store.read(
-        [{ one: poolKey(ref) }, { one: guardKey(ref.space) }, { keys: poolsOf(ref.space), limit: 2 }],
+      const [now, guard, ...pools] = await this.#store.read(
+        [{ one: poolKey(ref) }, { one: guardKey(ref.space) }, ...inFamily(ref)],
         by,
       );
       if (now?.version !== pool.version) return;
@@ -145,7 +196,7 @@ export class PoolRemoval {
         { none: holdersOf(ref) },
         { none: joinsOf(ref) },
       ];
-      const write = [{ remove: poolKey(ref) }, this.#unguarding(ref, pools.keys.length === 1)];
+      const write = [{ remove: poolKey(ref) }, this.#unguarding(ref, isLast(pools))];
       if ((await this.#store.commit({ when, write, otherwise: [] }, by)).done) return;
     }
     throw new IpamError(
@@ -154,18 +205,32 @@ export class PoolRemoval {
     );
   }
 
-  /** The guard goes with the last pool of its space: no guard and no pool are one state. */
+  /** The guard goes with the last pool of its family: no guard and no pool are one state. */
   #unguarding(subnet: Subnet, last: boolean): Write {
     return last ? { remove: guardKey(subnet.space) } : guarding(subnet, this.#around.token());
   }
 }
 
-/** That the set of the space's pools is as it was. */
+/** Two pools of each kind of the family's spaces, at most. */
+function inFamily({ space }: Subnet) {
+  const [local, global, swarms] = poolsOfFamily(space);
+  return [
+    { keys: local, limit: 2 },
+    { keys: global, limit: 2 },
+    { keys: swarms, limit: 2 },
+  ] as const;
+}
+
+function isLast(pools: readonly { readonly keys: readonly string[] }[]): boolean {
+  return pools.reduce((sum, { keys }) => sum + keys.length, 0) === 1;
+}
+
+/** That the set of the family's pools is as it was. */
 export function guarded({ space }: Subnet, guard: Found<GuardRecord> | undefined): Condition[] {
   return [{ key: guardKey(space), version: guard?.version ?? null }];
 }
 
-/** That the set of the space's pools changes. */
+/** That the set of the family's pools changes. */
 export function guarding({ space }: Subnet, token: string): Write {
   return { put: guardKey(space), record: { token } };
 }

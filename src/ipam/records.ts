@@ -3,34 +3,56 @@ import { z } from 'zod';
 import { IpamError } from './errors.js';
 
 const text = z.string();
+const count = z.int();
 
 /** The guard of a space: every change of its set of pools compares and rewrites it. Absent when there is no pool. */
 const guard = z.looseObject({ token: text });
 
-/** One subnet. `gateway` remembers the address last chosen for it, so that every network of the subnet gets the same. */
+/**
+ * One subnet. `gateway` remembers the address last chosen for it, so that every network of the subnet gets the same.
+ * In a global space: `epoch` counts the leaders' RequestPools and never falls; `leader` is the join that rules now;
+ * `served`, that its engine has been seen to know its gateway; `incarnation` is drawn when the pool is made.
+ */
 const pool = z.looseObject({
   state: z.enum(['open', 'closing']),
   gateway: text.optional(),
+  epoch: count.optional(),
+  leader: text.optional(),
+  served: z.boolean().optional(),
+  incarnation: text.optional(),
   since: text,
   token: text,
 });
 
-/** One RequestPool's membership: `shared` lists what `--ipam-opt aux=` declared. */
+/**
+ * One RequestPool's membership: `shared` lists what `--ipam-opt aux=` declared; `managed`: the network is the swarm's, so
+ * that its leader may have given the address that is asked for. In a global space a join is an epoch, and `replaces`
+ * says which one it goes back to if it ends before it has served.
+ */
 const join = z.looseObject({
   node: text,
   boot: text,
   range: text.optional(),
   shared: z.array(text).optional(),
+  managed: z.boolean().optional(),
+  epoch: count.optional(),
+  replaces: z.looseObject({ join: text, record: z.looseObject({}) }).optional(),
   since: text,
   token: text,
 });
 
-/** Somebody holds the address. A shared one belongs to its holders, whose records say who they are. */
+/**
+ * Somebody holds the address. A shared one belongs to its holders, whose records say who they are. Of kind `swarm` is
+ * what a leader gave (with `epoch`, and no node), and on a node what it was asked for on the leader's word. `through`: the
+ * join of a sibling pool that the leader named when it claimed the address, and may name again when it releases it.
+ */
 const claim = z.looseObject({
   kind: z.enum(['endpoint', 'unsure', 'shared', 'cooling', 'reserved', 'swarm', 'foreign']),
   node: text.optional(),
   boot: text.optional(),
   join: text.optional(),
+  epoch: count.optional(),
+  through: text.optional(),
   name: text.optional(),
   mac: text.optional(),
   since: text,
@@ -40,8 +62,9 @@ const claim = z.looseObject({
 /** One join's part in a shared address. */
 const holder = z.looseObject({
   role: z.enum(['gateway', 'aux']),
-  node: text,
-  boot: text,
+  node: text.optional(),
+  boot: text.optional(),
+  epoch: count.optional(),
   since: text,
   token: text,
 });

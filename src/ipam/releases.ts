@@ -1,63 +1,48 @@
-// Giving addresses back: ReleaseAddress, the undo of a grant that nobody received, and what a join leaves behind.
-// Every removal compares the very record it was decided on, so that it is harmless however late it lands.
-import { type Address, formatAddress } from '../net/address.js';
-import { formatPrefix } from '../net/prefix.js';
-import type { Backlog } from './backlog.js';
-import { IpamError } from './errors.js';
+// Giving addresses back: ReleaseAddress, and what a join leaves behind.
+import { type Address, BITS } from '../net/address.js';
+import { contains, overlaps } from '../net/prefix.js';
+import { type HeldChange, Holding } from './holding.js';
 import {
   addressOfClaim,
   addressOfHolder,
   behind,
   claimKey,
   claimsOf,
-  holderKey,
-  holdersAt,
   holdersOf,
   joinKey,
   joinOf,
+  poolKey,
+  poolsUpTo,
   type Subnet,
+  subnetOfPool,
 } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import { KeyedQueue } from './queue.js';
-import type { ClaimRecord, HolderRecord } from './records.js';
-import type { Condition, Deadline, Found, Span, Store, Version, Write } from './store.js';
+import type { ClaimRecord } from './records.js';
+import { isGlobal } from './spaces.js';
+import type { Deadline, Found, Span, Store, Version, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 
-const MOST_ATTEMPTS = 64;
 const PAGE = 1_000;
 /** Removals in one transaction: each needs a compare as well, and etcd takes 128 of either. */
 const CHUNK = 100;
-const MOST_UNDONE = 10_000;
 
-/** A grant as its undo needs to know it. */
-export interface Granted {
-  readonly pool: PoolRef;
-  readonly address: Address;
-  readonly token: string;
-  readonly prior?: Found<ClaimRecord>;
-  readonly holder?: { readonly record: HolderRecord; readonly prior?: Found<HolderRecord> };
-}
-
-interface Standing {
-  readonly claim: Found<ClaimRecord> | undefined;
-  readonly holders: readonly Found<HolderRecord>[];
-}
+/** A node's own release rests on nothing but the claim. */
+const ALONE: HeldChange = { when: [], write: [] };
 
 export class Releases {
   readonly #store: Store;
   readonly #self: Self;
   readonly #around: Surroundings;
-  readonly #backlog: Backlog;
+  readonly #holding: Holding;
   readonly #queue = new KeyedQueue();
   #origin: Version | undefined;
-  /** Tokens of grants taken back after a later grant had replaced them: nobody holds these, so nothing restores them. */
-  readonly #undone = new Set<string>();
 
-  constructor(store: Store, self: Self, around: Surroundings, backlog: Backlog) {
+  constructor(store: Store, self: Self, around: Surroundings) {
     this.#store = store;
     this.#self = self;
     this.#around = around;
-    this.#backlog = backlog;
+    this.#holding = new Holding(store, around);
   }
 
   /** A revision older than all that this process wrote of addresses; undefined while it has written nothing. */
@@ -79,22 +64,17 @@ export class Releases {
    * Frees what the join holds of the address, if anything, and only if written no later than `known`: what came after
    * the release was asked for is somebody else's. True if something was freed.
    */
-  release(pool: PoolRef, address: Address, known: () => Version | undefined, by: Deadline): Promise<boolean> {
-    return this.queued(pool, address, () => this.#release(pool, address, known, by));
+  async release(pool: PoolRef, address: Address, known: () => Version | undefined, by: Deadline): Promise<boolean> {
+    const owner = contains(pool.prefix, address) ? pool : await this.#sibling(pool, address, by);
+    return owner ? this.queued(owner, address, () => this.#release(owner, address, known, by)) : false;
   }
 
-  /** Takes the grant back unless another has replaced it. Waits its turn. */
-  undo(granted: Granted, by: Deadline): Promise<void> {
-    return this.queued(granted.pool, granted.address, () => this.#undo(granted, by));
-  }
-
-  /** Whatever the doubt turns out to be: a later grant may have replaced this one, and must not bring it back. */
-  undoAfter(settled: Promise<unknown>, granted: Granted): void {
-    const { pool, address } = granted;
-    this.#backlog.add(`undo of ${formatAddress(address)} in ${formatPrefix(pool.prefix)}`, async (by) => {
-      await settled;
-      await this.undo(granted, by);
-    });
+  /** A leader gives an address back by the pool through which it had asked for it. */
+  async #sibling({ space, join }: PoolRef, address: Address, by: Deadline): Promise<PoolRef | undefined> {
+    const pool = await poolAround(this.#store, space, address, by);
+    const [claim] = pool ? await this.#store.read([{ one: claimKey(pool, address) }], by) : [];
+    if (!pool || claim?.record.through !== join || claim.record.join === undefined) return undefined;
+    return { ...pool, epoch: claim.record.epoch ?? 0, join: claim.record.join };
   }
 
   /** Frees all that an ended join still holds. The engine does not release gateway and aux after a failed create. */
@@ -114,89 +94,45 @@ export class Releases {
     if (chunk.length > 0) await this.#removeClaims(pool, chunk, by);
   }
 
-  async #release(pool: PoolRef, address: Address, known: () => Version | undefined, by: Deadline): Promise<boolean> {
-    let seen = await this.#see(pool, address, by);
-    for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-      const { claim } = seen;
-      if (!claim) return false;
-      const mine = seen.holders.find(({ key }) => joinOf(key) === pool.join);
-      const held = mine ?? (claim.record.join === pool.join ? claim : undefined);
-      if (!held || held.record.node !== this.#self.node || isNewer(held.version, known())) return false;
-      const writes = mine ? this.#withoutHolder(pool, address, seen) : [{ remove: claimKey(pool, address) }];
-      const outcome = await this.#commit(pool, address, claim.version, writes, by);
-      if (outcome.done) return true;
-      seen = outcome.seen;
-    }
-    throw contended(pool, address);
+  #release(pool: PoolRef, address: Address, known: () => Version | undefined, by: Deadline): Promise<boolean> {
+    return this.#holding.change(
+      pool,
+      address,
+      async (claim, held) => {
+        const mine = held.holders.find(({ key }) => joinOf(key) === pool.join);
+        const own = mine ?? (claim.record.join === pool.join ? claim : undefined);
+        if (!own || isNewer(own.version, known())) return undefined;
+        const ruling = isGlobal(pool.space)
+          ? await this.#ruling(pool, by)
+          : own.record.node === this.#self.node && ALONE;
+        if (!ruling) return undefined;
+        const freeing = mine ? this.#holding.withoutHolder(pool, address, held) : [{ remove: claimKey(pool, address) }];
+        return { when: ruling.when, write: [...freeing, ...ruling.write], signed: true };
+      },
+      by,
+    );
   }
 
-  async #undo(granted: Granted, by: Deadline): Promise<void> {
-    const { pool, address, token, holder } = granted;
-    let seen = await this.#see(pool, address, by);
-    for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-      const { claim } = seen;
-      const mine = holder ? seen.holders.find(({ key }) => joinOf(key) === pool.join) : claim;
-      if (!claim || mine?.record.token !== token) return this.#remember(token);
-      const { restored, when } = await this.#heir(granted, by);
-      const writes = this.#undoing(granted, seen, restored);
-      const outcome = await this.#commit(pool, address, claim.version, writes, by, when);
-      if (outcome.done) return;
-      seen = outcome.seen;
-    }
-    throw contended(pool, address);
-  }
-
-  /** What the grant had replaced, unless that was taken back as well or its join has ended: nobody would free it. */
-  async #heir({ pool, prior, holder }: Granted, by: Deadline): Promise<{ restored?: object; when: Condition[] }> {
-    const replaced = holder ? holder.prior : prior;
-    if (!replaced || this.#undone.has(replaced.record.token)) return { when: [] };
-    const key = joinKey(pool, (!holder && prior?.record.join) || pool.join);
-    const [join] = await this.#store.read([{ one: key }], by);
-    return join ? { restored: replaced.record, when: [{ key, version: join.version }] } : { when: [] };
-  }
-
-  #undoing({ pool, address, holder }: Granted, seen: Standing, restored: object | undefined): Write[] {
-    if (!holder)
-      return [restored ? { put: claimKey(pool, address), record: restored } : { remove: claimKey(pool, address) }];
-    if (!restored) return this.#withoutHolder(pool, address, seen);
-    return [{ put: holderKey(pool, address, pool.join), record: restored }, this.#touched(pool, address, seen)];
-  }
-
-  /** The last holder takes the claim along; otherwise the claim is rewritten, so that its version orders all changes. */
-  #withoutHolder(pool: PoolRef, address: Address, seen: Standing): Write[] {
-    const gone: Write = { remove: holderKey(pool, address, pool.join) };
-    if (seen.holders.every(({ key }) => joinOf(key) === pool.join)) return [gone, { remove: claimKey(pool, address) }];
-    return [gone, this.#touched(pool, address, seen)];
-  }
-
-  #touched(pool: PoolRef, address: Address, { claim }: Standing): Write {
-    return { put: claimKey(pool, address), record: { ...claim!.record, token: this.#around.token() } };
-  }
-
-  async #commit(
-    pool: PoolRef,
-    address: Address,
-    version: Version,
-    write: readonly Write[],
-    by: Deadline,
-    also: readonly Condition[] = [],
-  ) {
-    const when = [{ key: claimKey(pool, address), version }, ...also];
-    const outcome = await this.#store.commit({ when, write, otherwise: standingOf(pool, address) }, by);
-    if (outcome.done) return { done: true } as const;
-    const [claim, holders] = outcome.seen;
-    return { done: false, seen: { claim, holders: holders.found } } as const;
-  }
-
-  async #see(pool: PoolRef, address: Address, by: Deadline): Promise<Standing> {
-    const [claim, holders] = await this.#store.read(standingOf(pool, address), by);
-    return { claim, holders: holders.found };
+  /**
+   * That the epoch rules: a former one frees nothing, for what it gave is the next one's to ask for. Whoever gives back
+   * knows what it has, its gateway included: from now on the end of this epoch is the network's end.
+   */
+  async #ruling(pool: PoolRef, by: Deadline): Promise<HeldChange | undefined> {
+    const [join, record] = await this.#store.read([{ one: joinKey(pool, pool.join) }, { one: poolKey(pool) }], by);
+    if (!join || record?.record.leader !== pool.join) return undefined;
+    const when = [{ key: join, version: join.version }];
+    if (record.record.served) return { when, write: [] };
+    const served: Write = {
+      put: poolKey(pool),
+      record: { ...record.record, served: true, token: this.#around.token() },
+    };
+    return { when: [...when, { key: record, version: record.version }], write: [served] };
   }
 
   async #removeClaims(pool: PoolRef, claims: readonly Found<ClaimRecord>[], by: Deadline): Promise<void> {
     const keys = claims.map(({ key, version }) => ({ key: claimKey(pool, addressOfClaim(key)), version }));
     const outcome = await this.#store.commit(
-      { when: keys, write: keys.map(({ key }) => ({ remove: key })), otherwise: [] },
+      { when: keys, write: keys.map(({ key }) => ({ remove: key })), otherwise: [], signed: true },
       by,
     );
     if (outcome.done) return;
@@ -211,24 +147,21 @@ export class Releases {
       rest = behind(rest, page.found.at(-1)!.key);
     }
   }
-
-  #remember(token: string): void {
-    this.#undone.add(token);
-    if (this.#undone.size > MOST_UNDONE) this.#undone.delete(this.#undone.values().next().value!);
-  }
 }
 
-function standingOf(pool: Subnet, address: Address) {
-  return [{ one: claimKey(pool, address) }, { span: holdersAt(pool, address), limit: 0 }] as const;
+/** The pool of the space that holds the address. */
+export async function poolAround(
+  store: Store,
+  space: string,
+  { family, value }: Address,
+  by: Deadline,
+): Promise<Subnet | undefined> {
+  const only = { family, first: value, length: BITS[family] };
+  const [{ found }] = await store.read([{ span: poolsUpTo(space, only), limit: 1, last: true }], by);
+  const nearest = found[0] && subnetOfPool(found[0].key);
+  return nearest && overlaps(nearest.prefix, only) ? nearest : undefined;
 }
 
 function isNewer(version: Version, known: Version | undefined): boolean {
   return known !== undefined && BigInt(version) > BigInt(known);
-}
-
-function contended({ prefix }: Subnet, address: Address): IpamError {
-  return new IpamError(
-    'contended',
-    `${formatAddress(address)} of pool ${formatPrefix(prefix)} changed ${MOST_ATTEMPTS} times while it was released`,
-  );
 }

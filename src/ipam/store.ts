@@ -48,7 +48,7 @@ export type Answers<Q extends readonly Query[]> = { -readonly [I in keyof Q]: An
 
 /** What must hold at the instant of the commit. `version: null` means: no such record. */
 export type Condition =
-  | { readonly key: Key<unknown>; readonly version: Version | null }
+  | { readonly key: { readonly key: string }; readonly version: Version | null }
   | { readonly none: Span<unknown> };
 
 export type Write =
@@ -67,6 +67,11 @@ export interface Change<Q extends readonly Query[]> {
    * A change without witness must be harmless to find half-known: the caller decides anew from what it sees.
    */
   readonly witness?: { readonly key: Key<{ readonly token: string }>; readonly token: string };
+  /**
+   * Compares this process's own session without being a grant. A process whose node name belongs to another machine may
+   * hold that machine's PoolIDs, as a clone does, and must not free by them.
+   */
+  readonly signed?: boolean;
 }
 
 export type Outcome<Q extends readonly Query[]> =
@@ -75,7 +80,7 @@ export type Outcome<Q extends readonly Query[]> =
 
 /**
  * Errors of both calls: `deadline` or `unavailable` when the store did not answer in time, `denied`, `bad_record`,
- * `node_name_taken` (grants only). `commit` may throw an InDoubtError. Nothing is ever repeated blindly.
+ * `node_name_taken` (grants and signed changes only). `commit` may throw an InDoubtError. Nothing is ever repeated blindly.
  */
 export interface Store {
   /** All queries answered at one revision, linearizable: nothing committed before the call is missing. */

@@ -4,6 +4,8 @@
 export interface Self {
   readonly node: string;
   readonly boot: string;
+  /** The swarm that its engine is of, where several share the records (IPAM_SWARM); empty or absent: the only one. */
+  readonly swarm?: string;
 }
 
 export interface Surroundings {
@@ -11,6 +13,8 @@ export interface Surroundings {
   now(): Date;
   /** Monotonic milliseconds, the scale of a Deadline. */
   millis(): number;
+  /** Rounds of 30 s that this process has lived through with a session, the one that runs not counted. */
+  rounds(): number;
   /** 16 hexadecimal digits, never twice. */
   token(): string;
   /** Uniform in 0 <= n < bound. */

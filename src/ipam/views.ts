@@ -2,9 +2,10 @@
 // pool's claims. Every claim compares their versions, so an old view costs a retry, never correctness.
 import { formatPrefix } from '../net/prefix.js';
 import { IpamError } from './errors.js';
-import { joinKey, poolKey } from './keyspace.js';
+import { joinKey, poolKey, type Subnet } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import type { JoinRecord, PoolRecord } from './records.js';
+import { isGlobal } from './spaces.js';
 import type { Condition, Deadline, Found, Store } from './store.js';
 import type { Self } from './surroundings.js';
 
@@ -30,10 +31,14 @@ export class Views {
     return this.set(ref, pool, join);
   }
 
-  /** Takes in what a lost compare showed. Throws `unknown_pool` when the join has ended or is another node's. */
+  /**
+   * Takes in what a lost compare showed. Throws `unknown_pool` when the join has ended or is another node's, `superseded`
+   * when a later epoch rules.
+   */
   set(ref: PoolRef, pool: Found<PoolRecord> | undefined, join: Found<JoinRecord> | undefined): View {
     if (!pool || !join || pool.record.state !== 'open') {
       this.drop(ref);
+      if (pool?.record.state === 'open' && isGlobal(ref.space)) throw superseded(ref, pool.record);
       throw unknownPool(ref);
     }
     if (join.record.node !== this.#self.node) throw foreignPool(ref, join.record.node, this.#self.node);
@@ -58,6 +63,14 @@ export function standing({ pool, join }: View, ref: PoolRef): Condition[] {
     { key: poolKey(ref), version: pool.version },
     { key: joinKey(ref, ref.join), version: join.version },
   ];
+}
+
+/** A deposed leader reads it, in its log: the swarm has another one, or this one began anew. */
+export function superseded({ prefix }: Subnet, { epoch }: PoolRecord): IpamError {
+  return new IpamError(
+    'superseded',
+    `another leader of the swarm has taken over pool ${formatPrefix(prefix)} (epoch ${epoch}); what an earlier one asks for is refused`,
+  );
 }
 
 function foreignPool({ prefix }: PoolRef, owner: string, self: string): IpamError {

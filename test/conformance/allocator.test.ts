@@ -6,8 +6,10 @@ import { containers } from './allocator/containers.js';
 import { joins } from './allocator/joins.js';
 import { outages } from './allocator/outages.js';
 import { pools } from './allocator/pools.js';
+import { reconciling } from './allocator/reconciling.js';
 import { Scene } from './allocator/scene.js';
 import { sharing } from './allocator/sharing.js';
+import { swarm } from './allocator/swarm.js';
 
 function allocatorConformance(start: () => Promise<Backend>): void {
   const scene = new Scene();
@@ -20,7 +22,7 @@ function allocatorConformance(start: () => Promise<Backend>): void {
   beforeEach(() => scene.begin(backend));
   afterEach(() => backend.clear());
 
-  for (const suite of [joins, sharing, containers, boots, outages, pools]) suite(scene);
+  for (const suite of [joins, sharing, containers, boots, outages, pools, reconciling, swarm]) suite(scene);
 }
 
 describe('allocator: the double', () => allocatorConformance(async () => new MemoryBackend()));

@@ -8,6 +8,7 @@ import { expect } from 'chai';
 import { SETTING_NAMES } from '../../src/config.js';
 import { type Engine, startEngine } from '../support/engine.js';
 import { lingering, makeEtcdImage, makeImage, makeNodeBaseImage } from '../support/image.js';
+import { wide } from '../support/keyspace-view.js';
 import { type Outside, openOutside } from '../support/outside.js';
 import { eventually, type Outcome, run, runOrFail, tail } from '../support/process.js';
 import { needPrivateHost, skip } from '../support/skip.js';
@@ -146,6 +147,13 @@ describe('the shipped compose file', function () {
     ]);
   });
 
+  it('finds the addresses that nobody gave back when plugin and containers stopped together, and frees them', async () => {
+    const claim = (address: string) => `claims/local/v4/010.061.000.000-24/${wide(address)}`;
+    const held = [claim('10.61.0.1'), claim(await addressOf('stays'))].sort().join();
+    const taken = async () => (await keys()).filter((key) => key.startsWith('claims/')).join();
+    await eventually(`nothing is taken but ${held}`, async () => (await taken()) === held, 60_000, 500);
+  });
+
   it('leaves nothing behind but the image after `down --volumes`', async () => {
     await engine.must('rm', '--force', 'stays');
     await engine.must('network', 'rm', 'lasting');
@@ -184,7 +192,11 @@ describe('the shipped compose file', function () {
     const [program = '', ...words] = command;
     return run(program, [...words, '--project-name', project, ...args], {
       cwd: root,
-      env: { ETCD_ENDPOINTS: undefined, ...env, DOCKER_HOST: engine.host },
+      env: {
+        ...{ ETCD_ENDPOINTS: undefined, IPAM_ENGINE_SOCKET: engine.socket, IPAM_RECONCILE_GRACE: '2s' },
+        ...env,
+        DOCKER_HOST: engine.host,
+      },
       timeoutMs: 240_000,
     });
   }

@@ -35,7 +35,7 @@ describe('the configuration of the managed plugin', () => {
   const settable = config.env.filter((one) => one.settable?.includes('value')).map(({ name }) => name);
 
   it('lets every setting be set but the socket’s place, TCP and the engine’s own socket', () => {
-    const kept = /^IPAM_(SOCKET|LISTEN|TLS_.*|ENGINE_SOCKET)$/;
+    const kept = /^IPAM_(SOCKET|LISTEN|TLS_.*|ENGINE_SOCKET|RECONCILE_GRACE)$/;
     expect(settable).to.have.members(SETTING_NAMES.filter((name) => !kept.test(name)));
   });
 

@@ -115,9 +115,14 @@ function pools(): Row[] {
       'address space "LocalDefault" is not known: this driver serves local and global',
     ),
     pool(
-      'the global address space',
-      { AddressSpace: 'global', Pool: '10.90.0.0/24' },
-      'swarm-scoped networks (address space global) are not supported by this version; use networks of the nodes themselves',
+      'a leader’s pool with host addresses that no host can have',
+      { AddressSpace: 'global', Pool: '224.0.0.0/24' },
+      'pool 224.0.0.0/24 holds addresses that no host can have: multicast (RFC 5771)',
+    ),
+    pool(
+      'a leader’s space without a name',
+      { AddressSpace: 'global', Pool: '10.90.0.0/24', Options: { space: '' } },
+      '--ipam-opt space= is not a name of 1 to 32 characters of a-z, 0-9 and -, other than local and global',
     ),
     subnet('banana', 'pool "banana" is not a CIDR block such as 10.66.0.0/24 or fd00:66::/64'),
     subnet('10.90.0.0', 'pool "10.90.0.0" is not a CIDR block such as 10.66.0.0/24 or fd00:66::/64'),

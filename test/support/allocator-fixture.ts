@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Driver, type Told } from '../../src/docker/driver.js';
 import { Allocator, type Released } from '../../src/ipam/allocator.js';
+import type { Purpose } from '../../src/ipam/decide.js';
 import { IpamError } from '../../src/ipam/errors.js';
 import type { Grant } from '../../src/ipam/grant.js';
 import type { PoolRef } from '../../src/ipam/pool-id.js';
@@ -54,6 +55,11 @@ export class Net {
     return this.#ask({ purpose: 'gateway' }, ip);
   }
 
+  /** What a leader asks for: a task's, a service's or a load balancer's. */
+  task(ip?: string): Promise<Granted> {
+    return this.#ask({ purpose: 'swarm' }, ip);
+  }
+
   release(ip: string, ms?: number): Promise<Released> {
     return this.host.allocator.releaseAddress(this.ref, parseAddress(ip), soon(ms));
   }
@@ -62,10 +68,7 @@ export class Net {
     return this.host.allocator.releasePool(this.ref, soon(ms));
   }
 
-  async #ask(
-    ask: { purpose: 'endpoint' | 'unsure' | 'aux' | 'gateway'; name?: string; mac?: string },
-    ip: string | undefined,
-  ): Promise<Granted> {
+  async #ask(ask: { purpose: Purpose; name?: string; mac?: string }, ip: string | undefined): Promise<Granted> {
     const address = ip === undefined ? {} : { address: parseAddress(ip) };
     const grant = await this.host.allocator.requestAddress({ pool: this.ref, ...ask, ...address }, soon());
     return { ...grant, ip: formatAddress(grant.reply), undo: (by) => grant.undo(by) };
@@ -91,12 +94,15 @@ export class Host {
     this.allocator = new Allocator(link, self, world.surroundings(), predefined, (what, error) =>
       this.failed.push(`${what}: ${error instanceof IpamError ? error.message : error}`),
     );
-    this.driver = new Driver(this.allocator, requireMac, (told) => this.told.push(told));
+    this.driver = new Driver(this.allocator, requireMac, (told) => this.told.push(told), self.swarm);
   }
 
-  async network(pool: string, options: { range?: string; shared?: readonly string[]; space?: string } = {}) {
-    const { range, shared = [], space = 'local' } = options;
-    const ask = { space, pool: parsePrefix(pool), ...(range && { range: parsePrefix(range) }) };
+  async network(
+    pool: string,
+    options: { range?: string; shared?: readonly string[]; space?: string; managed?: boolean } = {},
+  ) {
+    const { range, shared = [], space = 'local', managed = false } = options;
+    const ask = { space, managed, pool: parsePrefix(pool), ...(range && { range: parsePrefix(range) }) };
     return this.#joined(
       await this.allocator.requestPool({ ...ask, shared: shared.map((text) => parseAddress(text)) }, soon()),
     );
@@ -124,6 +130,10 @@ export class Host {
 export class World {
   /** Added to the monotonic clock that surroundings show. */
   skippedMs = 0;
+  /** Added to the wall clock that surroundings show. */
+  skippedWallMs = 0;
+  /** Rounds of 30 s that every process has lived through. */
+  rounds = 0;
   /** Whoever pauses, as queued work does between its attempts, stays asleep until this is resolved. */
   #held: { readonly promise: Promise<void>; asleep: number } | undefined;
   readonly #backend: Backend;
@@ -137,11 +147,14 @@ export class World {
   }
 
   /** A process on that node, the node being in that boot. */
-  async host(node: string, options: { boot?: string; predefined?: string; requireMac?: boolean } = {}): Promise<Host> {
-    const { boot = 'boot-1', predefined = '', requireMac = false } = options;
+  async host(
+    node: string,
+    options: { boot?: string; predefined?: string; requireMac?: boolean; swarm?: string } = {},
+  ): Promise<Host> {
+    const { boot = 'boot-1', predefined = '', requireMac = false, swarm = '' } = options;
     const seat = await this.#backend.open(node, boot);
     const settings = { predefined: parsePredefined(predefined), requireMac };
-    return new Host(this, { node, boot }, new Link(seat.store), () => seat.loseSession(), settings);
+    return new Host(this, { node, boot, swarm }, new Link(seat.store), () => seat.loseSession(), settings);
   }
 
   plant(key: string, record: unknown): Promise<void> {
@@ -167,8 +180,9 @@ export class World {
 
   surroundings(): Surroundings {
     return {
-      now: () => new Date(),
+      now: () => new Date(Date.now() + this.skippedWallMs),
       millis: () => performance.now() + this.skippedMs,
+      rounds: () => this.rounds,
       token: () => (++this.#tokens).toString(16).padStart(16, '0'),
       below: (bound) => this.#below(bound),
       pause: (ms) => this.#pause(ms),
@@ -218,9 +232,10 @@ export class World {
 function words(named: (text: string) => string, record: unknown): string[] {
   if (typeof record !== 'object' || record === null) return [JSON.stringify(record)];
   return Object.entries(record)
-    .filter(([field]) => field !== 'token' && field !== 'since')
+    .filter(([field]) => !['token', 'since', 'incarnation'].includes(field))
     .map(([field, value]) => {
-      const text = named(Array.isArray(value) ? value.join(',') : String(value));
+      const replaced = field === 'replaces' ? (value as { join: string }).join : String(value);
+      const text = named(Array.isArray(value) ? value.join(',') : replaced);
       return ['kind', 'state', 'role', 'node', 'boot'].includes(field) ? text : `${field}=${text}`;
     });
 }

@@ -47,7 +47,12 @@ export class Engine implements AsyncDisposable {
 
   /** The engine's API, for DOCKER_HOST; reachable from every machine of the run. */
   get host(): string {
-    return `unix://${join(this.root, 'docker.sock')}`;
+    return `unix://${this.socket}`;
+  }
+
+  /** The same, as the path of a file. */
+  get socket(): string {
+    return join(this.root, 'docker.sock');
   }
 
   /** The pid of dockerd; undefined while it is down. */

@@ -20,6 +20,8 @@ export type Asked =
       readonly gateway: boolean;
       readonly name?: string;
       readonly mac?: string;
+      /** The process has seen its engine name an endpoint, so what has no name is auxiliary. */
+      readonly names?: boolean;
     }
   | { readonly call: 'ReleaseAddress'; readonly node: string; readonly poolId: string; readonly address: string }
   | { readonly call: 'ReleasePool'; readonly node: string; readonly poolId: string };
@@ -202,8 +204,8 @@ export class Oracle {
     const purpose = purposeOf(asked, join);
     if (held.kind === 'shared') {
       if (purpose === 'gateway') return true;
-      // A network asks for its auxiliary address once; asked again it is for a container.
-      if (purpose === 'aux') return !held.holders.has(join.id);
+      // A network asks for its auxiliary address once; asked again it is for a container, unless those have names.
+      if (purpose === 'aux') return Boolean(asked.names) || !held.holders.has(join.id);
       const isGateway = [...held.holders.values()].some(({ role }) => role === 'gateway');
       return purpose === 'unsure' && !isGateway && !held.holders.has(join.id);
     }
@@ -308,10 +310,10 @@ export function usableOf(cidr: string): readonly string[] {
   return members.slice(1, cidr.includes(':') ? undefined : -1);
 }
 
-function purposeOf({ gateway, name, mac, address }: Asked & { call: 'RequestAddress' }, join: Join): string {
+function purposeOf({ gateway, name, mac, address, names }: Asked & { call: 'RequestAddress' }, join: Join): string {
   if (gateway) return 'gateway';
   if (name || mac || address === '') return 'endpoint';
-  return join.aux.includes(address) ? 'aux' : 'unsure';
+  return names || join.aux.includes(address) ? 'aux' : 'unsure';
 }
 
 function letGo(pool: Pool, address: string, join: string): void {

@@ -169,6 +169,8 @@ class Run {
   readonly #tally: Tally;
   readonly #joins: { readonly poolId: string; readonly node: string }[] = [];
   readonly #history: string[] = [];
+  /** Processes that have seen an endpoint's name since they began. */
+  readonly #naming = new Set<number>();
   readonly #boots = new Map(PROCESSES.map((node) => [node as string, 1]));
 
   constructor(world: World, tally: Tally) {
@@ -183,11 +185,13 @@ class Run {
         return;
       case 'restart':
         this.#history.push(`restart of process ${step.at}`);
+        this.#naming.delete(step.at);
         return this.#world.restart(step.at);
       case 'reboot': {
         const count = this.#boots.get(step.node)! + 1;
         this.#boots.set(step.node, count);
         this.#history.push(`reboot of ${step.node}`);
+        for (const [at, node] of PROCESSES.entries()) if (node === step.node) this.#naming.delete(at);
         await this.#world.reboot(step.node, bootOf(step.node, count));
         return this.#booted(step.node, bootOf(step.node, count));
       }
@@ -281,7 +285,9 @@ class Run {
     const at = PROCESSES[step.at] === join.node || step.join === 9 ? step.at : PROCESSES.indexOf(join.node as 'a');
     const gateway = as.gateway === true;
     const who = { ...(as.name && { name: as.name }), ...(as.mac && { mac: as.mac.toLowerCase() }) };
-    return [{ call: 'RequestAddress', node: PROCESSES[at]!, poolId, address, gateway, ...who }, at];
+    if (as.name) this.#naming.add(at);
+    const names = this.#naming.has(at) ? { names: true } : {};
+    return [{ call: 'RequestAddress', node: PROCESSES[at]!, poolId, address, gateway, ...who, ...names }, at];
   }
 
   #fail(error: unknown): never {
@@ -358,6 +364,7 @@ export function surroundings(seed: string, clock: Clock): Surroundings {
   return {
     now: () => new Date(0),
     millis: () => performance.now() + clock.skew,
+    rounds: () => 0,
     token: () => Array.from({ length: 4 }, () => (next() & 0xffff).toString(16).padStart(4, '0')).join(''),
     below: (bound) => BigInt(next()) % bound,
     pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),

@@ -78,7 +78,7 @@ class MemorySeat implements Seat, Store {
   }
 
   async commit<const Q extends readonly Query[]>(change: Change<Q>, by: Deadline): Promise<Outcome<Q>> {
-    if (change.witness && !this.#alive) throw new IpamError('unavailable', 'the session has ended');
+    if ((change.witness || change.signed) && !this.#alive) throw new IpamError('unavailable', 'the session has ended');
     const outcome = await this.#memory.commit(change, by);
     this.#saw();
     return outcome;

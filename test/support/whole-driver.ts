@@ -219,6 +219,7 @@ function after(key: Buffer): Buffer {
 const SURROUNDINGS: Surroundings = {
   now: () => new Date(),
   millis: () => performance.now(),
+  rounds: () => 0,
   token: () => randomBytes(8).toString('hex'),
   below: (bound) => BigInt(`0x${randomBytes(8).toString('hex')}`) % bound,
   pause: sleep,

@@ -40,7 +40,7 @@ function verdict(
     case 'share':
       return `share as ${given.role}`;
     case 'take':
-      return given.evidence ? `take while ${given.evidence.key} is as of ${given.evidence.version}` : 'take';
+      return given.evidence ? `take while ${given.evidence.key.key} is as of ${given.evidence.version}` : 'take';
     case 'refuse':
       expect(given.error).to.be.instanceOf(IpamError);
       return `${given.error.code}: ${given.error.message}`;
@@ -112,8 +112,8 @@ describe('verdicts', () => {
       );
     });
 
-    it('refused where it is unsure, shared, reserved, cooling, of the swarm, or cannot be read', () => {
-      for (const kind of ['unsure', 'shared', 'reserved', 'cooling', 'swarm', 'foreign'] as const)
+    it('refused where it is unsure, shared, reserved, cooling, or cannot be read', () => {
+      for (const kind of ['unsure', 'shared', 'reserved', 'cooling', 'foreign'] as const)
         expect(verdict({ join: 'J9' }, { claim: mine(kind, { boot: 'boot-1' }) }), kind).to.match(/^taken: /);
     });
   });
@@ -160,13 +160,59 @@ describe('verdicts', () => {
     });
   });
 
+  describe('of an address of the swarm', () => {
+    const leader = { purpose: 'swarm' as const, join: 'J2' };
+    const global = (join: string) => claimOf({ kind: 'swarm', join, epoch: 1 });
+
+    it('a leader takes what a former epoch gave, and not what its own gave or what is shared', () => {
+      expect(verdict(leader, {})).to.equal('free');
+      expect(verdict(leader, { claim: global('J1') })).to.equal('take');
+      expect(verdict(leader, { claim: global('J2') })).to.equal(
+        `taken: address 10.66.0.9 is held by a task, service or load balancer of the swarm since ${since}`,
+      );
+      expect(verdict(leader, { claim: claimOf({ kind: 'shared' }) })).to.match(/is the gateway of the network/);
+      for (const kind of ['endpoint', 'unsure', 'cooling', 'reserved', 'foreign'] as const)
+        expect(verdict(leader, { claim: claimOf({ kind, join: 'J1' }) }), kind).to.match(/^taken: /);
+    });
+
+    it('a worker takes on the leader’s word what any node had on it, itself included, and nothing else', () => {
+      const swarm = { ...global('J9'), key: 'claims/global/x', version: '9' };
+      for (const purpose of ['unsure', 'endpoint'] as const) {
+        for (const node of ['a', 'b'])
+          expect(verdict({ purpose }, { claim: claimOf({ kind: 'swarm', node, join: 'J7' }), swarm })).to.equal(
+            'take while claims/global/x is as of 9',
+          );
+        expect(verdict({ purpose }, { claim: claimOf({ kind: 'swarm', node: 'b', join: 'J7' }) })).to.equal(
+          `taken: address 10.66.0.9 is held by a task of the swarm on b since ${since}`,
+        );
+        expect(verdict({ purpose, join: 'J2' }, { claim: mine('endpoint'), swarm })).to.match(/^taken: /);
+        expect(verdict({ purpose, join: 'J2' }, { claim: mine('unsure'), swarm })).to.match(/^taken: /);
+        expect(
+          verdict({ purpose }, { claim: claimOf({ kind: 'shared' }), swarm, holders: [holderOf('J1', 'gateway')] }),
+        ).to.match(/is the gateway of the network/);
+      }
+      const given = judge(
+        { address, purpose: 'unsure', join: 'J1' },
+        { claim: undefined, holders: [], node: nodeOf('boot-2'), swarm },
+        self,
+      );
+      expect(given).to.deep.equal({ kind: 'free', onSwarm: true, evidence: { key: swarm, version: '9' } });
+    });
+
+    it('what an earlier boot had on the leader’s word is its node’s', () => {
+      expect(verdict({ join: 'J9' }, { claim: mine('swarm', { boot: 'boot-1' }) })).to.equal(
+        'take while nodes/a is as of 5',
+      );
+    });
+  });
+
   it('name the holder of every kind of claim', () => {
     const of = (kind: ClaimRecord['kind'], rest: Partial<ClaimRecord> = {}) =>
       verdict({ join: 'J9' }, { claim: claimOf({ kind, node: 'b', ...rest }) });
     expect(of('endpoint', { name: 'web' })).to.equal(`taken: address 10.66.0.9 is held by web on b since ${since}`);
     expect(of('endpoint')).to.equal(`taken: address 10.66.0.9 is held by a container on b since ${since}`);
     expect(verdict({}, { claim: claimOf({ kind: 'swarm' }) })).to.equal(
-      `taken: address 10.66.0.9 is held by a container on the swarm since ${since}`,
+      `taken: address 10.66.0.9 is held by a task, service or load balancer of the swarm since ${since}`,
     );
     expect(of('unsure')).to.equal(
       `taken: address 10.66.0.9 is held on b since ${since} (by a container's --ip, or as an auxiliary address)`,

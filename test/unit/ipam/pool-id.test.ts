@@ -12,12 +12,19 @@ const place = fc.oneof(
   fc.record({ family: fc.constant<Family>(6), value: fc.bigInt({ min: 1n << 96n, max: (1n << 128n) - 1n }) }),
 );
 const ref = fc
-  .tuple(fc.constantFrom('local', 'global', 'local.blue', 'global.a-1'), place, fc.nat(128), fc.nat(128), join)
+  .tuple(
+    fc.constantFrom('local', 'global', 'local.blue', 'global.a-1', 'global@prod_1', 'global.blue@X'),
+    place,
+    fc.nat(128),
+    fc.nat(128),
+    join,
+  )
   .map(([space, address, drawn, more, id]): PoolRef => {
     const bits = BITS[address.family];
     const prefix = prefixOf(address, drawn % (bits + 1));
     const range = prefixOf(address, prefix.length + (more % (bits - prefix.length + 1)));
-    return { space, prefix, ...(!equal(range, prefix) && { range }), join: id };
+    const epoch = space.startsWith('global') ? { epoch: 1 + drawn } : {};
+    return { space, prefix, ...(!equal(range, prefix) && { range }), ...epoch, join: id };
   })
   // The zero network reads as IPv4-mapped or as itself; nobody can make such a pool.
   .filter(({ prefix, range }) => [prefix, range].every((one) => !one || one.family === 4 || one.first >> 48n !== 0n));
@@ -31,6 +38,9 @@ describe('pool ids', () => {
     );
     expect(formatPoolId({ ...plain, space: 'local.blue', prefix: parsePrefix('fd00:66::/64') })).to.equal(
       'local.blue/fd00:66::/64?join=9f3c5a7e11d00b42',
+    );
+    expect(formatPoolId({ ...plain, space: 'global@prod', epoch: 3 })).to.equal(
+      'global@prod/10.66.0.0/24?epoch=3&join=9f3c5a7e11d00b42',
     );
   });
 
@@ -100,6 +110,11 @@ describe('pool ids', () => {
       'local/10.66.0.0/24?range=10.67.0.0/25&join=9f3c5a7e11d00b42',
       'local/10.66.0.0/24?range=10.66.0.0/16&join=9f3c5a7e11d00b42',
       'local/10.66.0.0/24?range=fd00::/64&join=9f3c5a7e11d00b42',
+      'local/10.66.0.0/24?epoch=3&join=9f3c5a7e11d00b42',
+      'global/10.66.0.0/24?join=9f3c5a7e11d00b42',
+      'global/10.66.0.0/24?epoch=0&join=9f3c5a7e11d00b42',
+      'global/10.66.0.0/24?epoch=03&join=9f3c5a7e11d00b42',
+      'local@prod/10.66.0.0/24?join=9f3c5a7e11d00b42',
       `${'l'.repeat(65)}/10.66.0.0/24?join=9f3c5a7e11d00b42`,
     ])
       expect(parsePoolId(text), JSON.stringify(text)).to.equal(undefined);
