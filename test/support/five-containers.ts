@@ -3,12 +3,11 @@
 import { expect } from 'chai';
 import type { Engine } from './engine.js';
 import { lingering } from './image.js';
-import type { Keyspace, NodeRecords } from './keyspace-view.js';
+import type { Keyspace, KeyspaceView, NodeRecords } from './keyspace-view.js';
 import { wholeOf } from './keyspace-view.js';
 import { addressesOf } from './live-addresses.js';
 import { eventually, tail } from './process.js';
 
-/** Of an engine without a plugin: it waits for 15 s and gives up, once for the network and once for the containers. */
 const BACK_MS = 90_000;
 
 interface Inspected {
@@ -63,10 +62,10 @@ export class FiveContainers {
   }
 
   /**
-   * Containers start and are removed, two at a time, from before `meanwhile` until after it; none of these commands may
-   * fail. Resolves with how many succeeded.
+   * Restarts the plugin three times, each time once the one before is a part of the cluster, while other containers start
+   * and are removed, two at a time. None of these commands may fail.
    */
-  async under(meanwhile: () => Promise<void>): Promise<number> {
+  async underRestarts(view: KeyspaceView, restart: () => Promise<unknown>): Promise<void> {
     let over = false;
     let done = 0;
     const comeAndGo = async (worker: string) => {
@@ -76,19 +75,23 @@ export class FiveContainers {
         done += 2;
       }
     };
-    const load = Promise.all(['one', 'two'].map(comeAndGo));
-    const busy = async (moreThan: number) => {
-      await eventually('the load goes on', () => done > moreThan + 4, 60_000);
+    const restarts = async () => {
+      for (let times = 1; times <= 3; times++) {
+        const [before, reached] = [await view.instance(), done];
+        await restart();
+        const another = async () => (await view.instance().catch(() => before)) !== before;
+        await eventually('another process of the plugin has a session', another, BACK_MS);
+        await eventually('commands go on', () => done > reached + 4, BACK_MS);
+      }
     };
+    const load = Promise.all(['one', 'two'].map(comeAndGo));
     try {
-      await Promise.race([load, busy(0)]);
-      await meanwhile();
-      await Promise.race([load, busy(done)]);
+      await Promise.race([load, restarts()]);
     } finally {
       over = true;
       await load;
     }
-    return done;
+    console.log(`${done} commands succeeded while the plugin was restarted three times`);
   }
 
   async remove(): Promise<void> {
