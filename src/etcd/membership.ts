@@ -29,8 +29,15 @@ export interface Seen {
   };
 }
 
+export interface NameRefusal {
+  /** One sentence. */
+  readonly reason: string;
+  /** After a reboot, by the lease of the boot before: who has the time waits for it. */
+  readonly endsByItself: boolean;
+}
+
 /**
- * Why this process may not be the node it wants to be, as one sentence; undefined if it may. A name belongs to the
+ * Why this process may not be the node it wants to be; undefined if it may. A name belongs to the
  * machine in its record. A session of the same machine under another boot is a reboot that etcd has not noticed yet and
  * ends by itself, or a clone of this machine, which does not. `renewed`: boots that are known to be another machine's.
  */
@@ -40,7 +47,7 @@ export function refusalOf(
   others: readonly Seen[],
   renewed: readonly string[] = [],
   goneRounds = Number.POSITIVE_INFINITY,
-): string | undefined {
+): NameRefusal | undefined {
   const isOther = ({ record: { machine, boot } }: Seen) => machine !== self.machine || renewed.includes(boot);
   const foreign = others.find(isOther);
   const owner = foreign ?? record;
@@ -55,15 +62,18 @@ export function refusalOf(
     const wayOut = record
       ? `, or, if that machine is gone for good, remove its record with etcdctl del ${record.key}`
       : '';
-    return `node name ${self.node} belongs to ${named} ${standing(owner)}: set ${names} no other host has${wayOut}`;
+    const reason = `node name ${self.node} belongs to ${named} ${standing(owner)}: set ${names} no other host has${wayOut}`;
+    return { reason, endsByItself: false };
   }
   const otherBoot = others.find(({ record }) => record.boot !== self.boot);
   if (otherBoot !== undefined)
-    return (
-      `node name ${self.node} is in use by a session of another boot (${short(otherBoot.record.boot)}) ` +
-      `${standing(otherBoot)}: after a reboot it ends by itself within IPAM_SESSION_TTL; if it stays, another machine has ` +
-      'the machine id of this one, and one of the two needs an IPAM_NODE and an IPAM_MACHINE_ID of its own'
-    );
+    return {
+      reason:
+        `node name ${self.node} is in use by a session of another boot (${short(otherBoot.record.boot)}) ` +
+        `${standing(otherBoot)}: after a reboot it ends by itself within IPAM_SESSION_TTL; if it stays, another machine has ` +
+        'the machine id of this one, and one of the two needs an IPAM_NODE and an IPAM_MACHINE_ID of its own',
+      endsByItself: true,
+    };
   return undefined;
 }
 

@@ -6,7 +6,7 @@ import { IpamError } from '../ipam/errors.js';
 import type { Deadline, Version } from '../ipam/store.js';
 import type { Compare, EtcdClient, TxnResponse } from './client.js';
 import { EtcdFault, ipamErrorOf } from './fault.js';
-import { type Identity, json, kvsOf, recordOf, refusalOf, type Seen } from './membership.js';
+import { type Identity, json, kvsOf, type NameRefusal, recordOf, refusalOf, type Seen } from './membership.js';
 import { Signal, until } from './signal.js';
 
 export interface SessionSettings extends Identity {
@@ -71,7 +71,7 @@ export class SessionKeeper {
   #held: Held | undefined;
   /** A lease granted for a session that could not be created yet. */
   #spare: { readonly id: string; readonly ttlMs: number; readonly sent: number } | undefined;
-  #refusal: string | undefined;
+  #refusal: NameRefusal | undefined;
   /** Other boots that had a session. */
   readonly #boots = new Map<string, Sighting>();
   #fault: EtcdFault | undefined;
@@ -107,14 +107,16 @@ export class SessionKeeper {
 
   /**
    * The proof of this moment; waits for a session while there is none. Rejects with `node_name_taken` as soon as etcd
-   * shows the name in use, with `unavailable` or `denied` at `by`.
+   * shows the name in use, or at `by` if that ends by itself, and with `unavailable` or `denied` at `by`.
    */
   async current(by: Deadline): Promise<Proof> {
     for (;;) {
       const held = this.#live();
       if (held !== undefined) return { key: this.#key, version: held.version };
-      if (this.#refusal !== undefined) throw new IpamError('node_name_taken', this.#refusal);
-      if (this.#stopped || performance.now() >= by) throw this.#unavailable();
+      const late = performance.now() >= by;
+      if (this.#refusal !== undefined && (late || this.#stopped || !this.#refusal.endsByItself))
+        throw new IpamError('node_name_taken', this.#refusal.reason);
+      if (this.#stopped || late) throw this.#unavailable();
       await this.#changed.wait(by);
     }
   }
@@ -372,10 +374,10 @@ export class SessionKeeper {
     this.#changed.raise();
   }
 
-  async #refuse(reason: string): Promise<void> {
-    this.#refusal = reason;
+  async #refuse(refusal: NameRefusal): Promise<void> {
+    this.#refusal = refusal;
     this.#fault = undefined;
-    this.#report({ kind: 'refused', reason });
+    this.#report({ kind: 'refused', reason: refusal.reason });
     this.#changed.raise();
     const again = performance.now() + REFUSED_RETRY;
     while (performance.now() < again && !this.#stopped) await this.#changed.wait(again);

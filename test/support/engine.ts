@@ -13,7 +13,8 @@ export interface EngineOptions {
   readonly args?: readonly string[];
 }
 
-const readyMs = 60_000;
+/** With a plugin that is a container of its own it asks for 15 s for the network and for each endpoint that a crash left. */
+const readyMs = 180_000;
 let versionShown = false;
 
 /** Starts an engine and resolves when it answers (about one second). `await using` crashes it and leaves nothing behind. */

@@ -2,7 +2,7 @@
 // for. A value of the wrong shape is left as it is, and so fails the comparison. Knows the layout, not the driver.
 import { expect } from 'chai';
 import { type EtcdFixture, entries } from './etcd.js';
-import { sleep } from './process.js';
+import { eventually, sleep } from './process.js';
 
 export type Keyspace = Record<string, unknown>;
 
@@ -60,6 +60,15 @@ export class KeyspaceView {
       .filter((join) => join !== other);
     expect(joins, `joins of ${subnet}`).to.have.length(1);
     return joins[0]!;
+  }
+
+  /** The name of the one session, once those of killed processes are over. */
+  async instance(withinMs = 12_000): Promise<string> {
+    const one = async () => {
+      const sessions = Object.keys(await this.now()).filter((key) => key.startsWith('sessions/'));
+      return sessions.length === 1 && sessions[0]!.split('/').at(-1);
+    };
+    return eventually('there is one session', one, withinMs);
   }
 
   #inKey(key: string): string {
