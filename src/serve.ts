@@ -23,11 +23,10 @@ import { driverNamed, reconciliation } from './reconciliation.js';
 const PLUGIN_NAME = 'etcd-ipam';
 
 /**
- * Containers that start with the host ask while etcd may still be starting, within these 15 s of the process. An etcd that
- * starts gives every lease its whole time again, that of this host's boot before too, which is then waited for. Until both
- * are over a call may take until then. One instant for all calls, so nothing waits longer than that.
+ * Containers that start with the host ask while etcd may still be starting: a call in the first 15 s of the process may
+ * take until their end. One instant for all calls, so nothing waits longer than that.
  */
-const START_MS = 15_000;
+const START_WINDOW_MS = 15_000;
 
 /** One node is gone after IPAM_HOLD, counted in rounds of this many milliseconds. */
 const ROUND_MS = 30_000;
@@ -89,7 +88,7 @@ export async function startDriver(
   const looks = reconciliation(settings, names, { allocator, driver, log });
   releasers.push('reconciliation', () => looks?.stop());
   const server = serve(driver, {
-    deadlineMs: () => Math.max(settings.deadline, START_MS + settings.sessionTtl - performance.now()),
+    deadlineMs: () => Math.max(settings.deadline, START_WINDOW_MS - performance.now()),
     onCall: (event) => {
       logUntold(log, event);
       if (event.call === 'GetCapabilities') looks?.soon();

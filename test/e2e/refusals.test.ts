@@ -179,9 +179,9 @@ describe('refusals, as the user of docker reads them', function () {
 
     before(async () => {
       await host.createNetwork('--subnet', '10.72.0.0/24', 'other');
-      // The first 30 s of the driver's life wait for an etcd that starts beside it.
+      // The first 15 s of the driver's life wait for an etcd that starts beside it.
       const { time } = host.driver.log[0]!;
-      await sleep(Math.max(0, Date.parse(String(time)) + 30_500 - Date.now()));
+      await sleep(Math.max(0, Date.parse(String(time)) + 15_500 - Date.now()));
     });
     after(() => host.engine.docker('network', 'rm', 'other'));
 
