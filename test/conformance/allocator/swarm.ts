@@ -164,7 +164,7 @@ export function swarm(scene: Scene): void {
       const second = await b.network(S, global);
       expect(await refusal(second.gateway())).to.equal(IN_USE);
       expect((await net.task('10.80.0.2')).ip).to.equal('10.80.0.2');
-      await scene.all(served(3, 'J2'), joined('J2', 'b boot-1 epoch=2'), [
+      await scene.all(served(3, 'J2'), joined('J2', 'b boot-1 epoch=2 replaces=J1'), [
         ...[claim(1, 'shared'), holder(1, 'J2', 'gateway epoch=2'), claim(2, 'swarm join=J2 epoch=2')],
       ]);
     });
@@ -172,16 +172,42 @@ export function swarm(scene: Scene): void {
     it('F2: an epoch that has nothing to go back to removes nothing that a former one gave', async () => {
       await withTask();
       const b = await scene.world.host('b');
-      const net = await follow(b);
-      b.allocator.beginTerm();
-      await (await b.network(S, global)).releasePool();
-      expect(await net.releasePool()).to.equal('nothing to release');
+      const [second, third, fourth] = [await follow(b), await follow(b), await follow(b)];
+      expect(await fourth.releasePool()).to.equal('released');
+      expect(await third.releasePool()).to.equal('released');
+      expect(await second.releasePool()).to.equal('nothing to release');
       expect((await scene.world.records()).filter((line) => line.startsWith('claims'))).to.deep.equal([
         claim(1, 'shared'),
         claim(2, 'swarm join=J1 epoch=1'),
       ]);
       const again = await follow(await scene.world.host('c'));
       expect((await again.task('10.80.0.2')).ip).to.equal('10.80.0.2');
+    });
+
+    it('an epoch that is gone back to before it has served still has what it goes back to itself', async () => {
+      await withTask();
+      const b = await scene.world.host('b');
+      const net = await follow(b);
+      b.allocator.beginTerm();
+      await (await b.network(S, global)).releasePool();
+      expect(await net.release('10.80.0.1')).to.equal('released');
+      expect(await net.releasePool()).to.equal('released');
+      await scene.all(pool('gateway=10.80.0.1 epoch=3 leader=J1 stage=served'), joined('J1', 'a boot-1 epoch=1'), [
+        ...[claim(1, 'shared'), holder(1, 'J1', 'gateway epoch=1'), claim(2, 'swarm join=J1 epoch=1')],
+      ]);
+    });
+
+    it('the end of a network waits for the gateway’s release that the store did not take', async () => {
+      const { net: old } = await leading();
+      await old.gateway();
+      const b = await scene.world.host('b');
+      const net = await follow(b);
+      b.link.away = true;
+      expect(await net.release('10.80.0.1', 100)).to.equal('queued');
+      b.link.away = false;
+      expect(await net.releasePool()).to.equal('queued');
+      await b.settled();
+      await scene.all();
     });
 
     it('F3: a pool that was removed and made again meanwhile is another, though its epoch has the same number', async () => {
