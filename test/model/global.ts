@@ -31,14 +31,8 @@ export const RULES = {
   left: true,
   /** An epoch that was only asked for a gateway may be gone back to. */
   asked: true,
-  /** An epoch that has not served and replaces none leaves what former ones gave. */
-  keepsFormer: true,
-  /** An undo puts back what the grant had replaced … */
+  /** An undo puts back what the grant had replaced. */
   restores: true,
-  /** … never what was itself undone … */
-  chain: true,
-  /** … and only in the same incarnation of the pool. */
-  incarnation: true,
   /** The undo of a commit in doubt waits until it cannot land any more. */
   fence: true,
   /** RequestPool waits for the queued releases of its subnet. */
@@ -161,15 +155,21 @@ function requestPool(s: Store, rules: Rules, known: { base?: string; held?: bool
     const made = { state: 'open', ...ruled, incarnation: join };
     return { join, txn: { when: { pool: null }, put: { pool: made, [joinKey(join)]: { epoch } } } };
   }
-  const { v: _, replaces, ...record } = joinOf(s, pool.leader)!;
-  const before = { join: pool.leader, stage: pool.stage, record };
-  const back = pool.stage === 'served' || (rules.asked && pool.stage === 'asked') ? before : replaces;
+  const back = replacedBy(s, rules, pool);
   const put = {
     pool: { ...pool, ...ruled },
     [joinKey(pool.leader)]: null,
     [joinKey(join)]: { epoch, ...(back && { replaces: back }) },
   };
   return { join, txn: { when: { pool: pool.v }, put } };
+}
+
+/** What the next epoch goes back to if it ends before it has served: the last whose engine knows its PoolID. */
+function replacedBy(s: Store, rules: Rules, { leader, stage }: Pool): Join['replaces'] {
+  const own = joinOf(s, leader);
+  if (!own) return undefined;
+  const { v: _, replaces, ...record } = own;
+  return stage === 'served' || (rules.asked && stage === 'asked') ? { join: leader, stage, record } : replaces;
 }
 
 function requestAddress(s: Store, rules: Rules, join: Name, number: string | undefined, aged: boolean): Verdict {
@@ -269,7 +269,7 @@ function releasePool(s: Store, rules: Rules, join: Name): Verdict {
   if (!pool || !own) return {};
   if (pool.stage !== 'served' && rules.goBack) {
     const former = hasFormer(s, join);
-    if (former && !own.replaces && rules.keepsFormer) return {};
+    if (former && !own.replaces) return {};
     if (own.replaces && (former || !own.left || !rules.left)) return { txn: wentBack(s, pool, join, own) };
   }
   const when = { pool: pool.v, [joinKey(join)]: own.v };
@@ -308,13 +308,13 @@ export function undo(
   const holders = holdersOf(s, address);
   const mine = holder ? holders[join] : claim;
   if (!claim || mine?.token !== token) {
-    if (rules.chain) undone[token] = (holder ? holder.prior : grant.prior) ?? null;
+    undone[token] = (holder ? holder.prior : grant.prior) ?? null;
     return undefined;
   }
   let heir: Claim | Holder | null = (holder ? holder.prior : grant.prior) ?? null;
   while (heir && undone[heir.token] !== undefined) heir = undone[heir.token]!;
   const pool = poolOf(s);
-  const same = !rules.incarnation || pool?.incarnation === incarnation;
+  const same = pool?.incarnation === incarnation;
   if (!same || !rules.restores) heir = null;
   const when = { [claimKey(address)]: claim.v, ...(pool && { pool: pool.v }) };
   if (!holder) return { when, put: { [claimKey(address)]: heir } };

@@ -99,7 +99,7 @@ export function leaders(rules: Rules, budget: Partial<Budget>): Model<World> {
   };
   const steps = NODES.flatMap((n) => [
     ...[0, 1].map((i) => later(n, i, rules)),
-    ...[send, look, land, settle, answer, give, lose, doubt, kill].map((step) => step(n, rules)),
+    ...[send, look, land, settle, answer, half, give, lose, doubt, kill].map((step) => step(n, rules)),
     ...[elect, begin, create, second, number, task, end, remove, age].map((step) => step(n, rules)),
   ]);
   return { start, steps, check: (s) => check(s, rules) };
@@ -290,11 +290,6 @@ const answer: StepOf = (n) => (s) => {
     if (why !== 'start' || network) engine.plan.push({ do: 'gateway', why, join: verdict!.join!, ...gateway });
   } else if (ask.do === 'gateway') {
     if (ask.why === 'second') throw new Wrong('a second network was given the subnet');
-    if (s.budget.half > 0 && spend(s, 'half')) {
-      engine.plan.push({ do: 'free', join: ask.join, address }, { do: 'end', join: ask.join });
-      delete engine.join;
-      return `${named(n)} has the gateway ${address}, but not the network's other subnet`;
-    }
     if (ask.why === 'create' && leads(s, n)) s.network = { gateway: address, tasks: [] };
     engine.ready = s.network !== null;
   } else if (ask.do === 'address') {
@@ -309,9 +304,23 @@ const answer: StepOf = (n) => (s) => {
   return `${named(n)} has its answer to ${say(ask)} ${address ?? ''}`;
 };
 
+/** What a network of two subnets sends when the other one cannot be had. */
+const half: StepOf = (n) => (s) => {
+  const [plugin, engine] = [s.plugins[n]!, s.engines[n]!];
+  const { call } = plugin;
+  if (!call?.done || call.ask.do !== 'gateway' || call.ask.why === 'second' || !spend(s, 'half')) return undefined;
+  const [join, address] = [call.ask.join, call.verdict!.address!];
+  delete plugin.call;
+  delete engine.join;
+  engine.plan.push({ do: 'free', join, address }, { do: 'end', join });
+  return `${named(n)} has the gateway ${address}, but not the network's other subnet`;
+};
+
 /** After a failed start or create an engine gives the pool back. */
 function failed(s: World, n: number, ask: Ask): void {
   if (ask.do === 'gateway') {
+    const given = s.plugins[n]!.queue.some(({ ask }) => ask);
+    if (ask.why === 'create' && given) throw new Wrong('a network is refused for what was given back before');
     s.engines[n]!.plan = [{ do: 'end', join: ask.join }];
     if (ask.why !== 'second') delete s.engines[n]!.join;
   }
@@ -360,9 +369,10 @@ const serving = (s: World, n: number) =>
 const asked = ({ known, asked }: Engine, address: string) => known.includes(address) || asked.includes(address);
 
 const second: StepOf = (n) => (s) => {
-  // Nothing tells an empty network's gateway from what a leader left that died before it told the swarm.
-  const running = started(s, n) && s.network!.tasks.length > 0 && (!s.engines[n]!.ready || serving(s, n));
-  if (!running || !spend(s, 'second')) return undefined;
+  if (!started(s, n) || (s.engines[n]!.ready && !serving(s, n))) return undefined;
+  // But for its memory, nothing tells an empty network's gateway from what a leader left that died before it told the swarm.
+  const forgets = s.budget.kill > 0 || s.plugins[n]!.held === null;
+  if ((s.network!.tasks.length === 0 && forgets) || !spend(s, 'second')) return undefined;
   s.engines[n]!.plan.push({ do: 'pool', why: 'second' });
   return `the user makes a second network of the subnet on ${named(n)}`;
 };
@@ -425,8 +435,7 @@ function check(s: World, rules: Rules): void {
   if (!idle(s, leader) || s.untold) return;
   const pool = poolOf(s);
   if (s.removed && pool) throw new Wrong('the network was removed, and something is left');
-  if (!network) return;
-  if (engine.ready && pool?.leader !== engine.join) throw new Wrong('the leader does not rule its pool');
+  if (network && engine.ready && pool?.leader !== engine.join) throw new Wrong('the leader does not rule its pool');
   const s2 = structuredClone(s);
   const ask = (one: Ask) => {
     const held = s2.plugins[leader]!.held !== null;
@@ -435,7 +444,10 @@ function check(s: World, rules: Rules): void {
     if (txn) commit(s2, txn);
     return join!;
   };
-  if (!engine.ready) {
+  if (!network) {
+    if (pool && hasFormer(s, '')) return;
+    ask({ do: 'gateway', why: 'create', join: ask({ do: 'pool', why: 'create' }) });
+  } else if (!engine.ready) {
     const join = ask({ do: 'pool', why: 'start' });
     ask({ do: 'gateway', why: 'start', join, address: network.gateway });
     for (const address of network.tasks) ask({ do: 'address', why: 'replay', join, address });
