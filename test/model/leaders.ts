@@ -79,6 +79,8 @@ interface World extends Store {
   budget: Budget;
   /** The leader has removed the network: nothing else has begun since. */
   removed: boolean;
+  /** A start failed of a network without tasks, which engines end in the same words. */
+  bare: boolean;
   /** A plugin was killed between a commit and its answer: what nobody was told of stays. */
   untold: boolean;
 }
@@ -92,7 +94,7 @@ export function leaders(rules: Rules, budget: Partial<Budget>): Model<World> {
     ...{ gone: 0, doubt: 0, kill: 0, retry: 0, age: 0 },
   };
   const start: World = {
-    ...{ last: 0, kv: {}, leader: 0, network: null, removed: false, untold: false },
+    ...{ last: 0, kv: {}, leader: 0, network: null, removed: false, bare: false, untold: false },
     engines: NODES.map(() => ({ asked: [], known: [], plan: [] })),
     plugins: NODES.map(() => ({ held: null, aged: false, stuck: [], queue: [], undone: {} })),
     budget: { ...none, ...budget },
@@ -132,6 +134,7 @@ const send: StepOf = (n, rules) => (s) => {
   const ask = plan.shift()!;
   if (ask.do === 'end' && rules.ordered && plugin.queue.some(({ ask }) => ask)) {
     plugin.queue.push({ ask });
+    if (plugin.held === ask.join) plugin.held = null;
     return `${named(n)} queues ${say(ask)} behind what is queued`;
   }
   plugin.call = { ask, base: base(s, rules) };
@@ -312,6 +315,7 @@ const half: StepOf = (n) => (s) => {
   const [join, address] = [call.ask.join, call.verdict!.address!];
   delete plugin.call;
   delete engine.join;
+  s.bare ||= call.ask.why === 'start' && s.network?.tasks.length === 0;
   engine.plan.push({ do: 'free', join, address }, { do: 'end', join });
   return `${named(n)} has the gateway ${address}, but not the network's other subnet`;
 };
@@ -371,7 +375,7 @@ const asked = ({ known, asked }: Engine, address: string) => known.includes(addr
 const second: StepOf = (n) => (s) => {
   if (!started(s, n) || (s.engines[n]!.ready && !serving(s, n))) return undefined;
   // But for its memory, nothing tells an empty network's gateway from what a leader left that died before it told the swarm.
-  const forgets = s.budget.kill > 0 || s.plugins[n]!.held === null;
+  const forgets = s.budget.kill > 0 || s.plugins[n]!.held === null || !s.engines[n]!.ready;
   if ((s.network!.tasks.length === 0 && forgets) || !spend(s, 'second')) return undefined;
   s.engines[n]!.plan.push({ do: 'pool', why: 'second' });
   return `the user makes a second network of the subnet on ${named(n)}`;
@@ -429,7 +433,7 @@ function check(s: World, rules: Rules): void {
   const { network, leader } = s;
   for (const address of network?.tasks ?? [])
     if (claimOf(s, address)?.kind !== 'swarm') throw new Wrong(`${address} of a task that runs is free`);
-  if (network && claimOf(s, network.gateway)?.kind !== 'shared') throw new Wrong('the gateway is free');
+  if (network && !s.bare && claimOf(s, network.gateway)?.kind !== 'shared') throw new Wrong('the gateway is free');
   if (!s.plugins.every(({ call, stuck, queue }) => !call && stuck.length === 0 && queue.length === 0)) return;
   const engine = s.engines[leader]!;
   if (!idle(s, leader) || s.untold) return;

@@ -13,7 +13,7 @@ const SCENES = {
   'releases that are queued after a change of leaders': { elect: 1, remove: 1, doubt: 1 },
   'a second network': { elect: 1, task: 1, second: 1, gone: 1 },
   'a second network, and a plugin that forgets': { task: 1, second: 1, kill: 1 },
-  'addresses by number': { elect: 1, task: 1, end: 1, number: 2 },
+  'addresses by number': { elect: 1, task: 1, end: 1, number: 3 },
   'a late leader and a pool made anew': { elect: 2, create: 2, remove: 1 },
   'a full pool': { elect: 1, task: 3, gone: 1, age: 1 },
 };
@@ -47,7 +47,7 @@ describe('the model of the global space', function () {
     it(`${scene}: nothing goes wrong in any order`, () => {
       const { states, trace } = explore(leaders(RULES, budget));
       expect(trace?.join('\n')).to.equal(undefined);
-      expect(states).to.be.greaterThan(100);
+      expect(states).to.be.greaterThan(50);
       console.log(`        ${states} states`);
     });
   }
