@@ -29,8 +29,10 @@ export const RULES = {
   goBack: true,
   /** … unless its gateway was given back and no address of a former epoch is there: that is the network's end. */
   left: true,
-  /** An epoch that was only asked for a gateway may be gone back to. */
+  /** An epoch that was only asked for a gateway may be gone back to … */
   asked: true,
+  /** … and then can go back itself, to the one below. */
+  nested: true,
   /** An undo puts back what the grant had replaced. */
   restores: true,
   /** The undo of a commit in doubt waits until it cannot land any more. */
@@ -168,8 +170,11 @@ function requestPool(s: Store, rules: Rules, known: { base?: string; held?: bool
 function replacedBy(s: Store, rules: Rules, { leader, stage }: Pool): Join['replaces'] {
   const own = joinOf(s, leader);
   if (!own) return undefined;
-  const { v: _, replaces, ...record } = own;
-  return stage === 'served' || (rules.asked && stage === 'asked') ? { join: leader, stage, record } : replaces;
+  const { v: _, replaces, ...rest } = own;
+  if (stage !== 'served' && !(rules.asked && stage === 'asked')) return replaces;
+  const { replaces: __, ...below } = replaces?.record ?? { epoch: 0 };
+  const keeps = stage === 'asked' && replaces && rules.nested;
+  return { join: leader, stage, record: { ...rest, ...(keeps && { replaces: { ...replaces, record: below } }) } };
 }
 
 function requestAddress(s: Store, rules: Rules, join: Name, number: string | undefined, aged: boolean): Verdict {

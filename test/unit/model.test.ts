@@ -8,6 +8,7 @@ import { WORKER_RULES, type WorkerRules, workers } from '../model/workers.js';
 const SCENES = {
   'two leaders, a network that ends': { elect: 2, task: 1, end: 1, remove: 1 },
   'a start or a create that fails for its other subnet': { elect: 1, task: 1, half: 1, retry: 1, remove: 1, end: 1 },
+  'a deposed leader whose start fails late': { elect: 2, task: 1, half: 1, gone: 1 },
   'an answer that is not delivered': { elect: 2, task: 1, gone: 1, retry: 1 },
   'etcd that does not answer': { elect: 1, task: 1, doubt: 1, retry: 1 },
   'releases that are queued': { create: 2, task: 1, end: 1, remove: 1, doubt: 1 },
@@ -35,6 +36,7 @@ const CLAUSES: Record<keyof Rules, keyof typeof SCENES> = {
   goBack: 'an answer that is not delivered',
   left: 'two leaders, a network that ends',
   asked: 'an answer that is not delivered',
+  nested: 'a deposed leader whose start fails late',
   restores: 'an answer that is not delivered',
   fence: 'etcd that does not answer',
   waits: 'releases that are queued',
