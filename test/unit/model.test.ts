@@ -9,7 +9,7 @@ const SCENES = {
   'two leaders, a network that ends': { elect: 2, task: 1, end: 1, remove: 1 },
   'a start or a create that fails for its other subnet': { elect: 1, task: 1, half: 1, retry: 1, remove: 1, end: 1 },
   'a deposed leader whose start fails late': { elect: 2, task: 1, half: 1, gone: 1 },
-  'an answer that is not delivered': { elect: 2, task: 1, gone: 1, retry: 1 },
+  'an answer that is not delivered': { elect: 1, task: 1, gone: 1, retry: 1 },
   'etcd that does not answer': { elect: 1, task: 1, doubt: 1, retry: 1 },
   'releases that are queued': { create: 2, task: 1, end: 1, remove: 1, doubt: 1 },
   'releases that are queued after a change of leaders': { elect: 1, remove: 1, doubt: 1 },
