@@ -213,6 +213,9 @@ class Swarm {
   /** Releases that are due, but on their way for long. */
   readonly #kept: Sent[] = [];
   readonly #released: Sent[] = [];
+  readonly #underWay = new Set<Sent>();
+  /** Of each request that is under way, the releases that were so at any time of it. */
+  readonly #crossings = new Set<Sent[]>();
   readonly #asked: Asked[] = [];
   #members: Member[] = [];
   #leader = 0;
@@ -716,7 +719,10 @@ class Swarm {
       await this.#release(at, this.#kept.splice(index, 1)[0]!.release, 'late');
     const open = this.#referee.isOpen(poolId);
     const body = { PoolID: poolId, Address: address, Options: options };
+    const crossed = [...this.#underWay];
+    this.#crossings.add(crossed);
     const reply = await this.#send(at, 'RequestAddress', body, note);
+    this.#crossings.delete(crossed);
     const space = poolId.startsWith('global') ? 'global' : 'local';
     this.#count(
       `RequestAddress ${space}${open ? '' : ' by an old PoolID'}`,
@@ -729,6 +735,10 @@ class Swarm {
     const [granted = ''] = reply.granted.Address!.split('/');
     const outcome = this.#referee.granted({ poolId, who, asked: address, address: granted, shared, open });
     if (outcome === 'moved') this.#count('RequestAddress', 'moved');
+    // A release of that very address through that very PoolID, which was under way meanwhile, may have come after the grant.
+    for (const sent of crossed)
+      if (sent.release.poolId === poolId && sent.release.address === granted)
+        this.#referee.releasing(sent.at, sent.release);
     if (lives) this.#asked.push({ at, space, who, body, name: 'RequestAddress', shared });
     return granted;
   }
@@ -738,7 +748,11 @@ class Swarm {
     const name = address === undefined ? 'ReleasePool' : 'ReleaseAddress';
     this.#released.push({ at, release });
     this.#referee.releasing(at, release);
+    const sent = { at, release };
+    this.#underWay.add(sent);
+    for (const crossed of this.#crossings) crossed.push(sent);
     const reply = await this.#send(at, name, { PoolID: poolId, ...(address && { Address: address }) }, note);
+    this.#underWay.delete(sent);
     if ('refused' in reply) throw new Violation(`${name} was refused`);
     if (address === undefined) this.#referee.ended(at, poolId);
   }
