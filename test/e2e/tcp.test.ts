@@ -93,8 +93,10 @@ describe('the driver over TCP', function () {
       expect(known.stdout).to.contain('{"Implements":["IpamDriver"]}');
       for (const client of [await speak(), await speak('-cert', strangers.clientCert, '-key', strangers.clientKey)]) {
         expect(client.stdout).to.equal('');
-        // The alert that says why can be overtaken by the reset of the connection, seen while reading (104) or writing (32).
-        expect(client.stderr).to.match(/alert (certificate required|unknown ca|decrypt error)|errno=(32|104)/);
+        // The alert that says why can be overtaken by the end of the connection, however openssl comes to see that.
+        expect(client.stderr).to.match(
+          /alert (certificate required|unknown ca|decrypt error)|errno=\d+|unexpected eof|^(closed|DONE)$/m,
+        );
       }
       const [host = '', port = ''] = listen.split(':');
       const plain = await machine.run('busybox', ['nc', '-w', '5', host, port], { input: activate });
