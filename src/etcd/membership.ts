@@ -1,6 +1,7 @@
 // etcd's room, whose a node name is: a pure judgement over the node record and its sessions, as etcd showed them. Refuses
 // to ask etcd anything.
 
+import { isGone } from '../ipam/silence.js';
 import type { Version } from '../ipam/store.js';
 import type { KeyValue, TxnResponse } from './client.js';
 
@@ -24,6 +25,7 @@ export interface Seen {
     readonly since: string;
     readonly token: string;
     readonly silence: number;
+    readonly evicted?: string;
   };
 }
 
@@ -36,15 +38,15 @@ export function refusalOf(
   self: Identity,
   record: Seen | undefined,
   others: readonly Seen[],
-  goneRounds = Number.POSITIVE_INFINITY,
+  goneRounds?: number,
 ): string | undefined {
   const foreign = others.find(({ record }) => record.machine !== self.machine);
   const owner = foreign ?? record;
-  const free = foreign === undefined && record !== undefined && record.record.silence >= goneRounds;
+  const free = foreign === undefined && record !== undefined && isGone(record.record, goneRounds);
   if (owner !== undefined && owner.record.machine !== self.machine && !free)
     return (
       `node name ${self.node} belongs to machine ${short(owner.record.machine)} since ${owner.record.since}: ` +
-      'set IPAM_NODE to a name no other host has, or evict the node once that machine is gone for good'
+      `set IPAM_NODE to a name no other host has, or, once that machine is gone for good, etcd-ipam evict ${self.node}`
     );
   const otherBoot = others.find(({ record }) => record.boot !== self.boot);
   if (otherBoot !== undefined)
@@ -78,6 +80,7 @@ export function recordOf(kv: KeyValue): Seen {
       since: text('since'),
       token: text('token'),
       silence: typeof record.silence === 'number' ? record.silence : 0,
+      ...(typeof record.evicted === 'string' && { evicted: record.evicted }),
     },
   };
 }

@@ -69,8 +69,20 @@ const holder = z.looseObject({
   token: text,
 });
 
-/** A host, bound to its machine. `boot` changes only while no session of another boot lives. */
-const node = z.looseObject({ machine: text, boot: text, since: text });
+/**
+ * A host, bound to its machine. `boot` changes only while no session of another boot lives. `silence` counts the rounds
+ * that it has had no session; `evicted` says since when an operator has given it up. A new session ends both.
+ */
+const node = z.looseObject({
+  machine: text,
+  boot: text,
+  silence: count.optional(),
+  evicted: text.optional(),
+  since: text,
+});
+
+/** Of `of` nodes that are in use `silent` have no session. */
+const brake = z.looseObject({ silent: count, of: count, since: text });
 
 export type GuardRecord = z.infer<typeof guard>;
 export type PoolRecord = z.infer<typeof pool>;
@@ -78,6 +90,7 @@ export type JoinRecord = z.infer<typeof join>;
 export type ClaimRecord = z.infer<typeof claim>;
 export type HolderRecord = z.infer<typeof holder>;
 export type NodeRecord = z.infer<typeof node>;
+export type BrakeRecord = z.infer<typeof brake>;
 
 function decoder<R>(schema: z.ZodType<R>): (json: unknown, key: string) => R {
   return (json, key) => {
@@ -95,7 +108,16 @@ export const decodeGuard = decoder<GuardRecord>(guard);
 export const decodePool = decoder<PoolRecord>(pool);
 export const decodeJoin = decoder<JoinRecord>(join);
 export const decodeHolder = decoder<HolderRecord>(holder);
-export const decodeNode = decoder<NodeRecord>(node);
+export const decodeBrake = decoder<BrakeRecord>(brake);
+
+/** Total: a node whose record nobody can read is of no machine and no boot that there is, and never gone. */
+export function decodeNode(json: unknown): NodeRecord {
+  const parsed = node.safeParse(json);
+  return parsed.success ? parsed.data : { machine: UNREADABLE, boot: UNREADABLE, since: '' };
+}
+
+/** The machine of a node record that nobody can read. */
+export const UNREADABLE = 'unknown';
 
 /** Total: a claim that nobody can read is somebody's all the same, and is never given to another. */
 export function decodeClaim(json: unknown): ClaimRecord {

@@ -7,7 +7,6 @@ import { IpamError } from './errors.js';
 import {
   addressOfClaim,
   addressOfHolder,
-  behind,
   claimKey,
   claimsOf,
   holderKey,
@@ -20,15 +19,15 @@ import {
   type Subnet,
   subnetOfPool,
 } from './keyspace.js';
+import { all } from './pages.js';
 import type { PoolRef } from './pool-id.js';
 import { KeyedQueue } from './queue.js';
 import type { ClaimRecord, HolderRecord } from './records.js';
 import { isGlobal } from './spaces.js';
-import type { Condition, Deadline, Found, Span, Store, Version, Write } from './store.js';
+import type { Condition, Deadline, Found, Store, Version, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 
 const MOST_ATTEMPTS = 64;
-const PAGE = 1_000;
 /** Removals in one transaction: each needs a compare as well, and etcd takes 128 of either. */
 const CHUNK = 100;
 const MOST_UNDONE = 10_000;
@@ -139,11 +138,11 @@ export class Releases {
 
   /** Frees all that an ended join still holds. The engine does not release gateway and aux after a failed create. */
   async purge(pool: PoolRef, by: Deadline): Promise<void> {
-    for await (const { key } of this.#all(holdersOf(pool), by)) {
+    for await (const { key } of all(this.#store, holdersOf(pool), by)) {
       if (joinOf(key) === pool.join) await this.release(pool, addressOfHolder(key), () => undefined, by);
     }
     let chunk: Found<ClaimRecord>[] = [];
-    for await (const claim of this.#all(claimsOf(pool), by)) {
+    for await (const claim of all(this.#store, claimsOf(pool), by)) {
       if (claim.record.join !== pool.join) continue;
       chunk.push(claim);
       if (chunk.length === CHUNK) {
@@ -285,15 +284,6 @@ export class Releases {
     );
     if (outcome.done) return;
     for (const { key } of claims) await this.release(pool, addressOfClaim(key), () => undefined, by);
-  }
-
-  async *#all<R>(span: Span<R>, by: Deadline): AsyncGenerator<Found<R>> {
-    for (let rest = span; ; ) {
-      const [page] = await this.#store.read([{ span: rest, limit: PAGE }], by);
-      yield* page.found;
-      if (!page.more) return;
-      rest = behind(rest, page.found.at(-1)!.key);
-    }
   }
 
   #remember(token: string, replaced: Found<ClaimRecord | HolderRecord> | undefined): void {
