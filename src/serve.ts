@@ -17,6 +17,7 @@ import type { Surroundings } from './ipam/surroundings.js';
 import { type Log, logDecision } from './log.js';
 import type { Inherited } from './process/inherited.js';
 import type { Releasers } from './process/releasers.js';
+import { limitsOf, ROUND_MS, roundsOf } from './rounds.js';
 
 /** The name of the discovery file; the socket's file name is the setting's. */
 const PLUGIN_NAME = 'etcd-ipam';
@@ -26,9 +27,6 @@ const PLUGIN_NAME = 'etcd-ipam';
  * take until their end. One instant for all calls, so nothing waits longer than that.
  */
 const START_WINDOW_MS = 15_000;
-
-/** One node is gone after IPAM_HOLD, counted in rounds of this many milliseconds. */
-const ROUND_MS = 30_000;
 
 /** A stop has 10 s in all before it is killed: calls in hand, then undos and releases that wait, then the session. */
 const DRAIN_MS = { calls: 6_000, queued: 2_000, session: 1_500 } as const;
@@ -49,9 +47,11 @@ export async function startDriver(
   log: Log,
   releasers: Releasers,
   inherited?: Inherited,
+  roundMs = ROUND_MS,
 ): Promise<Running> {
-  const { node, prefix, hold, swarm } = settings;
+  const { node, prefix, swarm } = settings;
   const self = { node, boot: bootId(), machine: machineId(settings.machineId) };
+  const { gone: goneRounds } = limitsOf(settings, roundMs);
 
   const client = openClient(settings.etcd);
   releasers.push('etcd client', () => client.close());
@@ -61,7 +61,7 @@ export async function startDriver(
     host: hostname(),
     prefix,
     ttl: settings.sessionTtl / 1_000,
-    ...(Number.isFinite(hold) && { goneRounds: Math.ceil(hold / ROUND_MS) }),
+    goneRounds,
     report: ({ kind, ...event }) => log[kind === 'alive' ? 'info' : 'warn'](event, `session ${kind}`),
   });
   releasers.push('session', () => session.stop(performance.now() + DRAIN_MS.session));
@@ -69,10 +69,12 @@ export async function startDriver(
   const store = new EtcdStore(client, session, prefix);
   releasers.push('store', () => store.close());
   const failedForGood = (what: string, error: unknown) => log.error({ error }, `${what} failed`);
-  const rounds = countRounds(() => session.alive);
-  releasers.push('rounds', rounds.end);
-  const around = { ...SURROUNDINGS, rounds: rounds.count };
-  const allocator = new Allocator(store, { ...self, swarm }, around, settings.pools, failedForGood);
+  const lived = countRounds(() => session.alive, roundMs);
+  releasers.push('lived rounds', lived.end);
+  const around = { ...SURROUNDINGS, rounds: lived.count };
+  const rounds = roundsOf({ client, session, store, around, settings, log }, roundMs);
+  releasers.push('rounds', () => rounds.stop());
+  const allocator = new Allocator(store, { ...self, swarm, goneRounds }, around, settings.pools, failedForGood);
   releasers.push('queued releases', async () => {
     if (!(await allocator.close(DRAIN_MS.queued)))
       log.warn(
@@ -93,6 +95,7 @@ export async function startDriver(
   const addresses = listening.map(({ address }) => address);
   log.info({ addresses, etcd: settings.etcd.endpoints, prefix }, 'listening');
   session.start();
+  rounds.start();
   return { addresses, alive: async (by) => void (await session.current(by)) };
 }
 
@@ -130,13 +133,13 @@ function logUntold(log: Log, { call, outcome, ms, request, error }: CallEvent): 
 }
 
 /** Counts time as etcd has seen us live it: a process that was stopped, or cut off, counts nothing meanwhile. */
-function countRounds(alive: () => boolean): { count: () => number; end: () => void } {
+function countRounds(alive: () => boolean, roundMs: number): { count: () => number; end: () => void } {
   let lived = 0;
   let throughout = alive();
   const timer = setInterval(() => {
     if (throughout && alive()) lived++;
     throughout = alive();
-  }, ROUND_MS);
+  }, roundMs);
   timer.unref();
   return { count: () => lived, end: () => clearInterval(timer) };
 }

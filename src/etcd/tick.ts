@@ -38,10 +38,9 @@ export class Ticks {
     this.#running ??= this.#go();
   }
 
-  /** A round under way is waited for. */
-  async stop(): Promise<void> {
+  /** A round under way ends by itself, as soon as it needs the session or the client that end with it. */
+  stop(): void {
     this.#stopping.abort();
-    await this.#running;
   }
 
   /**

@@ -3,9 +3,12 @@
 import { type Backend, EtcdBackend, MemoryBackend } from '../support/stores.js';
 import { boots } from './allocator/boots.js';
 import { containers } from './allocator/containers.js';
+import { evictions } from './allocator/evictions.js';
+import { gone } from './allocator/gone.js';
 import { joins } from './allocator/joins.js';
 import { outages } from './allocator/outages.js';
 import { pools } from './allocator/pools.js';
+import { rounds } from './allocator/rounds.js';
 import { Scene } from './allocator/scene.js';
 import { sharing } from './allocator/sharing.js';
 import { swarm } from './allocator/swarm.js';
@@ -21,7 +24,7 @@ function allocatorConformance(start: () => Promise<Backend>): void {
   beforeEach(() => scene.begin(backend));
   afterEach(() => backend.clear());
 
-  for (const suite of [joins, sharing, containers, boots, outages, pools, swarm]) suite(scene);
+  for (const suite of [joins, sharing, containers, boots, gone, rounds, evictions, outages, pools, swarm]) suite(scene);
 }
 
 describe('allocator: the double', () => allocatorConformance(async () => new MemoryBackend()));

@@ -182,7 +182,7 @@ describe('session', function () {
       expect(performance.now() - began).to.be.below(500);
       expect(error.code).to.equal('node_name_taken');
       expect(error.message).to.match(
-        /^node name web belongs to machine m1 since 20\S+Z: set IPAM_NODE to a name no other host has, or evict/,
+        /^node name web belongs to machine m1 since 20\S+Z: set IPAM_NODE to a name no other host has, or, once that machine is gone for good, etcd-ipam evict web$/,
       );
       expect((await keyspace(etcd, NODE))[NODE]).to.include({ machine: 'm1', boot: 'b1' });
       expect(await keyspace(etcd, `${PREFIX}sessions/`)).to.have.all.keys(session('i1'));
