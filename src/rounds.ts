@@ -3,6 +3,7 @@ import type { Settings } from './config.js';
 import type { EtcdClient } from './etcd/client.js';
 import type { SessionKeeper } from './etcd/session.js';
 import { Ticks } from './etcd/tick.js';
+import { givenOn } from './ipam/given-on.js';
 import { type Limits, type RoundEvent, Rounds } from './ipam/rounds.js';
 import { roundsIn } from './ipam/silence.js';
 import type { Store } from './ipam/store.js';
@@ -15,6 +16,8 @@ export const ROUND_MS = 30_000;
 export function limitsOf({ hold, forget }: Pick<Settings<unknown>, 'hold' | 'forget'>, roundMs: number): Limits {
   return { gone: roundsIn(hold, roundMs), forget: roundsIn(forget, roundMs) };
 }
+
+const LISTED_WITHIN_MS = 60_000;
 
 /** Where the rounds come from and go to. */
 export interface Ground {
@@ -35,6 +38,19 @@ export function roundsOf({ client, session, store, around, settings, log }: Grou
     round: (tick, by) => rounds.run(tick, by),
     report: (error) => log.debug({ error }, 'a round was not finished'),
   });
+}
+
+/** This node was gone and is back: whatever still uses such an address there is not its only user. */
+export async function tellGivenOn(log: Log, store: Store, node: string): Promise<void> {
+  try {
+    for await (const one of givenOn(store, node, performance.now() + LISTED_WITHIN_MS)) {
+      const { address, pool, space, node: to, name = 'a container', since } = one;
+      const text = `${address} of ${pool} was given to ${name} on ${to} while this node was gone: re-create what uses it here`;
+      log.warn({ space, pool, address, to, since }, text);
+    }
+  } catch (error) {
+    log.warn({ error }, 'this node was gone, and what was given on meanwhile could not be listed');
+  }
 }
 
 function tell(log: Log, event: RoundEvent): void {

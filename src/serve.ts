@@ -17,7 +17,7 @@ import type { Surroundings } from './ipam/surroundings.js';
 import { type Log, logDecision } from './log.js';
 import type { Inherited } from './process/inherited.js';
 import type { Releasers } from './process/releasers.js';
-import { limitsOf, ROUND_MS, roundsOf } from './rounds.js';
+import { limitsOf, ROUND_MS, roundsOf, tellGivenOn } from './rounds.js';
 
 /** The name of the discovery file; the socket's file name is the setting's. */
 const PLUGIN_NAME = 'etcd-ipam';
@@ -62,7 +62,11 @@ export async function startDriver(
     prefix,
     ttl: settings.sessionTtl / 1_000,
     goneRounds,
-    report: ({ kind, ...event }) => log[kind === 'alive' ? 'info' : 'warn'](event, `session ${kind}`),
+    report: (event) => {
+      const { kind, ...rest } = event;
+      log[kind === 'alive' ? 'info' : 'warn'](rest, `session ${kind}`);
+      if (event.kind === 'alive' && event.returned) void tellGivenOn(log, store, node);
+    },
   });
   releasers.push('session', () => session.stop(performance.now() + DRAIN_MS.session));
 

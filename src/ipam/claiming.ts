@@ -31,8 +31,6 @@ export interface Plan {
   readonly claim: ClaimRecord;
   readonly prior?: Found<ClaimRecord>;
   readonly evidence?: readonly Condition[];
-  /** The node that had the address, and is gone. */
-  readonly gone?: string;
   readonly holder?: Sharing;
   readonly token: string;
 }
@@ -68,22 +66,27 @@ export class Claiming {
     const role =
       verdict.kind === 'share' ? verdict.role : purpose === 'gateway' || purpose === 'aux' ? purpose : undefined;
     const replaced = verdict.kind === 'share' || verdict.kind === 'take' ? { prior: verdict.claim } : {};
-    const rests = {
-      ...('evidence' in verdict && verdict.evidence && { evidence: verdict.evidence }),
-      ...('gone' in verdict && verdict.gone !== undefined && { gone: verdict.gone }),
-    };
+    const from = 'gone' in verdict && verdict.gone !== undefined ? { from: verdict.gone } : {};
+    const evidence = 'evidence' in verdict && verdict.evidence ? { evidence: verdict.evidence } : {};
     if (role) {
       const kept = verdict.kind === 'share' ? verdict.claim.record.since : since;
       const former = verdict.kind === 'share' && verdict.former ? { former: verdict.former } : {};
       const holder = { record: { role, ...node, ...term, since, token }, ...(prior && { prior }), ...former };
-      return { address, claim: { kind: 'shared', since: kept, token }, holder, token, ...replaced, ...rests };
+      return {
+        address,
+        claim: { kind: 'shared', ...from, since: kept, token },
+        holder,
+        token,
+        ...replaced,
+        ...evidence,
+      };
     }
     const onSwarm = purpose === 'swarm' || ('onSwarm' in verdict && verdict.onSwarm);
     const kind = onSwarm ? 'swarm' : purpose === 'unsure' ? 'unsure' : 'endpoint';
     const through = ask.through === undefined ? {} : { through: ask.through };
     const place = { join: ask.pool.join, ...term, ...through };
-    const claim: ClaimRecord = { kind, ...node, ...place, ...named(ask), since, token };
-    return { address, claim, token, ...replaced, ...rests };
+    const claim: ClaimRecord = { kind, ...node, ...place, ...named(ask), ...from, since, token };
+    return { address, claim, token, ...replaced, ...evidence };
   }
 
   async commit<const Q extends readonly Query[]>(ask: AddressAsk, view: View, plan: Plan, otherwise: Q, by: Deadline) {
@@ -116,7 +119,7 @@ export class Claiming {
   granted(ask: AddressAsk, view: View, plan: Plan, attempts: number): Grant<Address> {
     const undo = (by: Deadline) => this.#releases.undo(this.#grantedBy(ask, view, plan), by);
     const within = ask.through === undefined ? {} : { within: ask.pool.prefix };
-    const from = plan.gone === undefined ? {} : { from: plan.gone };
+    const from = plan.claim.from === undefined ? {} : { from: plan.claim.from };
     return { reply: plan.address, ...within, ...from, token: plan.token, attempts, undo };
   }
 

@@ -44,7 +44,8 @@ const join = z.looseObject({
 /**
  * Somebody holds the address. A shared one belongs to its holders, whose records say who they are. Of kind `swarm` is
  * what a leader gave (with `epoch`, and no node), and on a node what it was asked for on the leader's word. `through`: the
- * join of a sibling pool that the leader named when it claimed the address, and may name again when it releases it.
+ * join of a sibling pool that the leader named when it claimed the address, and may name again when it releases it. `from`:
+ * the node that had the address and was gone.
  */
 const claim = z.looseObject({
   kind: z.enum(['endpoint', 'unsure', 'shared', 'cooling', 'reserved', 'swarm', 'foreign']),
@@ -53,6 +54,7 @@ const claim = z.looseObject({
   join: text.optional(),
   epoch: count.optional(),
   through: text.optional(),
+  from: text.optional(),
   name: text.optional(),
   mac: text.optional(),
   since: text,

@@ -50,8 +50,9 @@ export class Rounds {
         when: [...stillSilent(node), pace],
         write: [{ put: nodeKey(node.name), record: { ...record, silence } }],
       };
-      const { done } = await this.#store.commit({ ...change, otherwise: [], signed: true }, by);
-      if (!done) continue;
+      const outcome = await this.#store.commit({ ...change, otherwise: [{ one: TICK }], signed: true }, by);
+      if (!outcome.done && outcome.seen[0]?.version !== tick) return;
+      if (!outcome.done) continue;
       if (!gone && isGone({ silence }, this.#limits.gone)) this.#report({ kind: 'gone', node: node.name, silence });
       if (isGone({ ...record, silence }, this.#limits.gone) && silence >= this.#limits.forget) outlived.push(node.name);
     }

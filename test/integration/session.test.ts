@@ -210,6 +210,28 @@ describe('session', function () {
       expect((await keyspace(etcd, NODE))[NODE]).to.include({ machine: 'm2', silence: 0 });
     });
 
+    it('passes to another machine at once when an operator evicted the node, and is evicted no more', async () => {
+      const evicted = { machine: 'm1', boot: 'b1', silence: 0, since: 'then', evicted: 'now' };
+      await etcd.ctl('put', NODE, JSON.stringify(evicted));
+      await begin({ instance: 'i2', machine: 'm2', boot: 'b2' }).current(soon());
+      const record = (await keyspace(etcd, NODE))[NODE];
+      expect(record).to.include({ machine: 'm2', silence: 0 });
+      expect(record).to.not.have.property('evicted');
+    });
+
+    it('a node that was gone or evicted is told that it has returned, one that was silent is not', async () => {
+      const told = [];
+      for (const past of [{ silence: 3 }, { silence: 4 }, { silence: 0, evicted: 'now' }]) {
+        await etcd.ctl('put', NODE, JSON.stringify({ machine: 'm1', boot: 'b1', since: 'then', ...past }));
+        const keeper = begin({ goneRounds: 4 });
+        await keeper.current(soon());
+        const alive = events.findLast((event) => event.kind === 'alive');
+        told.push(alive?.kind === 'alive' && (alive.returned ?? false));
+        await keeper.stop(soon());
+      }
+      expect(told).to.deep.equal([false, true, true]);
+    });
+
     it('is shared by two processes of one boot', async () => {
       const one = await begin().current(soon());
       const two = await begin({ instance: 'i2' }).current(soon());

@@ -31,7 +31,12 @@ export function evictions(scene: Scene): void {
       });
       expect(await scene.world.nodes()).to.deep.equal(['a 0', 'b 0 evicted']);
       expect((await net.endpoint({ ip: '10.66.0.9', name: 'db' })).from).to.equal('b');
-      await scene.all(OPEN, joined('J1', 'b boot-1'), joined('J2'), claim(9, 'endpoint a boot-1 join=J2 name=db'));
+      await scene.all(
+        OPEN,
+        joined('J1', 'b boot-1'),
+        joined('J2'),
+        claim(9, 'endpoint a boot-1 join=J2 name=db from=b'),
+      );
     });
 
     it('a living node is refused, with and without a dry run, and nothing changes', async () => {

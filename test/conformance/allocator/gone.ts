@@ -16,7 +16,7 @@ export function gone(scene: Scene): void {
     return { a, b };
   }
   const left = claim(9, 'endpoint b boot-1 join=J1 name=web');
-  const taken = claim(9, 'endpoint a boot-1 join=J2 name=db');
+  const taken = claim(9, 'endpoint a boot-1 join=J2 name=db from=b');
 
   describe('nodes that are gone', () => {
     it('N19: by number, its address is granted while the pool has room, and the grant says from whom it is', async () => {
@@ -51,7 +51,7 @@ export function gone(scene: Scene): void {
       expect(await refusal(net.endpoint({ name: 'c3' }))).to.match(/^pool_exhausted: /);
       await scene.all(OPEN, joined('J1', 'b boot-1'), joined('J2', `a boot-1 range=${RANGE}`), [
         claim(8, 'endpoint a boot-1 join=J2 name=c1'),
-        claim(9, 'endpoint a boot-1 join=J2 name=c2'),
+        claim(9, 'endpoint a boot-1 join=J2 name=c2 from=b'),
       ]);
     });
 
@@ -106,7 +106,7 @@ export function gone(scene: Scene): void {
       };
       expect(await refusal(na.endpoint({ ip: '10.66.0.9', name: 'db' }))).to.match(/^taken: .* held by first on c /);
       await scene.all([OPEN, joined('J1', 'b boot-1'), joined('J2'), joined('J3', 'c boot-1')].flat(), [
-        claim(9, 'endpoint c boot-1 join=J3 name=first'),
+        claim(9, 'endpoint c boot-1 join=J3 name=first from=b'),
       ]);
     });
 
