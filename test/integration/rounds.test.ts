@@ -203,6 +203,10 @@ describe('rounds of silence', function () {
       expect(listed.stdout).to.match(
         /^NODE +STATE +SINCE +SILENT FOR +JOINS +MACHINE\na +alive +20\S+ +1 +machine-a\nb +evicted +20/,
       );
+      await etcd.ctl('put', `${PREFIX}brake`, '{"silent":2,"of":3,"since":"then"}');
+      const braked = 'more than half of the nodes are silent together, so no silence counts: see etcd-ipam nodes';
+      expect((await command('status')).stdout).to.contain(braked);
+      expect((await command('nodes')).stdout).to.contain('2 of 3 nodes fell silent together, so since then');
       const { nodes } = JSON.parse((await command('nodes', '--json')).stdout);
       expect(nodes[1]).to.include({ node: 'b', state: 'evicted', joins: 1, machine: 'machine-b' });
     });

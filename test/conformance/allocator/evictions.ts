@@ -1,6 +1,7 @@
 // Evictions: an operator's word, against a node that may come back at the same moment. Numbers are those of the
 // counterexamples.
 import { expect } from 'chai';
+import { nodeKey } from '../../../src/ipam/keyspace.js';
 import { evictNode, formatEviction } from '../../../src/ops/evict.js';
 import { formatNodes, listNodes } from '../../../src/ops/nodes.js';
 import { type Host, refusal, soon } from '../../support/allocator-fixture.js';
@@ -123,6 +124,17 @@ export function evictions(scene: Scene): void {
       expect(await scene.world.nodes()).to.deep.equal(['a 0', granted ? 'b 0' : 'b 0 evicted']);
       const late = (await scene.world.records()).filter((line) => line.includes('name=late'));
       expect(late.length).to.equal(granted ? 1 : 0);
+    });
+
+    it('the operator looks, b boots anew, the operator forces its eviction: looked again, and the new boot is in the record', async () => {
+      const { a, b } = await pair();
+      a.link.beforeNext(() => scene.rebooted(b));
+      expect((await evict(a, 'b', { force: true })).forced).to.equal(true);
+      expect(a.link.lost).to.equal(1);
+      expect(await sessions(a, 'b')).to.deep.equal([]);
+      const [found] = await a.link.read([{ one: nodeKey('b') }], soon());
+      expect(found?.record).to.include({ boot: 'boot-2', evicted: now.toISOString() });
+      await scene.all(OPEN, joined('J1', 'b boot-1'), left);
     });
 
     it('an evicted node that comes back is alive at once, evicted no more, and keeps what nobody took', async () => {
