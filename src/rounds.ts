@@ -3,6 +3,7 @@ import type { Settings } from './config.js';
 import type { EtcdClient } from './etcd/client.js';
 import type { SessionKeeper } from './etcd/session.js';
 import { Ticks } from './etcd/tick.js';
+import { IpamError } from './ipam/errors.js';
 import { givenOn } from './ipam/given-on.js';
 import { type Limits, type RoundEvent, Rounds } from './ipam/rounds.js';
 import { roundsIn } from './ipam/silence.js';
@@ -36,7 +37,11 @@ export function roundsOf({ client, session, store, around, settings, log }: Grou
     ...{ prefix: settings.prefix, node: settings.node, roundMs },
     alive: () => session.alive,
     round: (tick, by) => rounds.run(tick, by),
-    report: (error) => log.debug({ error }, 'a round was not finished'),
+    report: (error) => {
+      // That etcd is away others say; a record that stops all rounds deserves to be seen.
+      const broken = error instanceof IpamError && error.kind === 'broken';
+      log[broken ? 'warn' : 'debug']({ error }, 'a round was not finished: no silence was counted');
+    },
   });
 }
 

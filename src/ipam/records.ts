@@ -110,7 +110,12 @@ export const decodeGuard = decoder<GuardRecord>(guard);
 export const decodePool = decoder<PoolRecord>(pool);
 export const decodeJoin = decoder<JoinRecord>(join);
 export const decodeHolder = decoder<HolderRecord>(holder);
-export const decodeBrake = decoder<BrakeRecord>(brake);
+
+/** Total: the brake holds whatever its record says. */
+export function decodeBrake(json: unknown): BrakeRecord {
+  const parsed = brake.safeParse(json);
+  return parsed.success ? parsed.data : { silent: 0, of: 0, since: '' };
+}
 
 /** Total: a node whose record nobody can read is of no machine and no boot that there is, and never gone. */
 export function decodeNode(json: unknown): NodeRecord {

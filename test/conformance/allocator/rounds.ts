@@ -105,6 +105,14 @@ export function rounds(scene: Scene): void {
       await scene.all(OPEN, ...['a', 'b', 'c', 'd'].map((node, i) => joined(`J${i + 1}`, `${node} boot-1`)));
     });
 
+    it('ends although its record cannot be read', async () => {
+      const [a] = await hosts(1);
+      await scene.world.plant('brake', 'not JSON');
+      await scene.world.silence(a!);
+      expect(scene.world.roundsTold).to.deep.equal(['unbraked']);
+      await scene.all(OPEN, joined('J1'));
+    });
+
     it('does not hold where 1 of 2, or 2 of 4 are silent, nor for nodes without a network', async () => {
       const [a, b] = await hosts(2);
       await b!.loseSession();
