@@ -52,7 +52,9 @@ export interface Settings<Pools> {
   readonly cooldown: number;
   readonly deadline: number;
   readonly requireMac: boolean;
+  /** Undefined: nothing is compared with what the engine shows. */
   readonly engineSocket?: string;
+  readonly reconcileGrace: number;
   readonly logLevel: LogLevel;
   /** Sentences about what was given and is doubtful; none of them stops the start. */
   readonly warnings: readonly string[];
@@ -92,6 +94,7 @@ const schema = <Pools>(parsePools: (text: string) => Pools) => ({
   IPAM_DEADLINE: kinds.duration({ from: '500ms', to: '60s', such: '5s' }).prefault('5s'),
   IPAM_REQUIRE_MAC: kinds.yesOrNo().prefault('false'),
   IPAM_ENGINE_SOCKET: kinds.socketPath().optional(),
+  IPAM_RECONCILE_GRACE: kinds.duration({ from: '1s', to: '24h', such: '10m' }).prefault('10m'),
   LOG_LEVEL: kinds.oneOf(LOG_LEVELS).prefault('info'),
 });
 
@@ -264,6 +267,7 @@ function assemble<Pools>(v: Values<Pools>, found: string[]): Settings<Pools> {
     deadline: v.IPAM_DEADLINE,
     requireMac: v.IPAM_REQUIRE_MAC,
     ...(v.IPAM_ENGINE_SOCKET && { engineSocket: v.IPAM_ENGINE_SOCKET }),
+    reconcileGrace: v.IPAM_RECONCILE_GRACE,
     logLevel: v.LOG_LEVEL,
     warnings: found,
   };

@@ -17,6 +17,7 @@ import type { Surroundings } from './ipam/surroundings.js';
 import { type Log, logDecision } from './log.js';
 import type { Inherited } from './process/inherited.js';
 import type { Releasers } from './process/releasers.js';
+import { driverNamed, reconciliation } from './reconciliation.js';
 import { limitsOf, ROUND_MS, roundsOf, tellGivenOn } from './rounds.js';
 
 /** The name of the discovery file; the socket's file name is the setting's. */
@@ -70,7 +71,7 @@ export async function startDriver(
   });
   releasers.push('session', () => session.stop(performance.now() + DRAIN_MS.session));
 
-  const store = new EtcdStore(client, session, prefix);
+  const store = new EtcdStore(client, session, prefix, START_WINDOW_MS);
   releasers.push('store', () => store.close());
   const failedForGood = (what: string, error: unknown) => log.error({ error }, `${what} failed`);
   const lived = countRounds(() => session.alive, roundMs);
@@ -88,9 +89,16 @@ export async function startDriver(
   });
 
   const driver = new Driver(allocator, settings.requireMac, (told) => logDecision(log, told), swarm);
+  const socket = inherited?.path ?? settings.socket;
+  const names = [...(socket ? [driverNamed(socket)] : []), ...(settings.listen ? [PLUGIN_NAME] : [])];
+  const looks = reconciliation(settings, names, { allocator, driver, log });
+  releasers.push('reconciliation', () => looks?.stop());
   const server = serve(driver, {
     deadlineMs: () => Math.max(settings.deadline, START_WINDOW_MS - performance.now()),
-    onCall: (event) => logUntold(log, event),
+    onCall: (event) => {
+      logUntold(log, event);
+      if (event.call === 'GetCapabilities') looks?.soon();
+    },
     onError: (error) => log.error({ error }, 'fault of the plugin server'),
   });
   if (inherited && settings.socket && settings.socket !== inherited.path)
@@ -100,6 +108,7 @@ export async function startDriver(
   log.info({ addresses, etcd: settings.etcd.endpoints, prefix }, 'listening');
   session.start();
   rounds.start();
+  looks?.start();
   return { addresses, alive: async (by) => void (await session.current(by)) };
 }
 

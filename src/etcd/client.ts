@@ -58,6 +58,11 @@ export interface EtcdClient {
   revoke(leaseId: string, by: Deadline): Promise<void>;
   /** The server version of the endpoint that answers, "3.4.23". */
   version(by: Deadline): Promise<string>;
+  /**
+   * Why etcd is known to be away: no endpoint has answered anything for 3 s. It is asked on, in the background, and this is
+   * undefined again with the first answer. Before that, calls need not wait for what is not coming.
+   */
+  outage(): EtcdFault | undefined;
   /** "etcd at 10.0.0.1:2379, 10.0.0.2:2379": no secrets. */
   describe(): string;
   close(): void;
@@ -83,11 +88,18 @@ export function openClient(settings: EtcdSettings): EtcdClient {
   return new FailOver(settings);
 }
 
+/** An election of etcd's takes one to two seconds, and is waited for. */
+const OUTAGE = 3_000;
+const PROBE_PAUSE = 250;
+
 class FailOver implements EtcdClient {
   readonly #endpoints: readonly Endpoint[];
   readonly #attemptMs: number;
   #current: number;
   #closed = false;
+  /** The latest fault, and since when there has been nothing but faults. */
+  #away: { readonly since: number; fault: EtcdFault } | undefined;
+  #probing = false;
 
   constructor(settings: EtcdSettings) {
     if (settings.endpoints.length === 0) throw new Error('no etcd endpoint is configured');
@@ -137,6 +149,10 @@ class FailOver implements EtcdClient {
     return (await this.#insist(by, (etcd, options) => etcd.maintenance.status(options))).version;
   }
 
+  outage(): EtcdFault | undefined {
+    return this.#away && performance.now() - this.#away.since >= OUTAGE ? this.#away.fault : undefined;
+  }
+
   describe(): string {
     return `etcd at ${this.#endpoints.map((e) => e.label).join(', ')}`;
   }
@@ -151,12 +167,38 @@ class FailOver implements EtcdClient {
     const at = this.#current;
     const endpoint = this.#endpoints[at] as Endpoint;
     try {
-      return await endpoint.call(Math.min(by, performance.now() + this.#attemptMs), send);
+      const reply = await endpoint.call(Math.min(by, performance.now() + this.#attemptMs), send);
+      this.#away = undefined;
+      return reply;
     } catch (error) {
+      if (error instanceof EtcdFault) this.#noted(error);
       if (error instanceof EtcdFault && error.traits.elsewhere && this.#current === at)
         this.#current = (at + 1) % this.#endpoints.length;
       throw error;
     }
+  }
+
+  /** A refusal is an answer too. */
+  #noted(fault: EtcdFault): void {
+    if (fault.kind === 'refused') this.#away = undefined;
+    else if (!fault.traits.elsewhere) return;
+    else if (this.#away) this.#away.fault = fault;
+    else {
+      this.#away = { since: performance.now(), fault };
+      if (!this.#probing) void this.#probe();
+    }
+  }
+
+  /** Asks one endpoint after the other until one answers, for the calls that no longer do. */
+  async #probe(): Promise<void> {
+    this.#probing = true;
+    const anything = { success: [{ request_range: { key: Buffer.from('\0'), keys_only: true } }] };
+    while (this.#away && !this.#closed) {
+      await sleep(PROBE_PAUSE, undefined, { ref: false });
+      const by = performance.now() + this.#attemptMs;
+      if (this.#away) await this.#attempt(by, (etcd, options) => etcd.kv.txn(anything, options)).catch(() => undefined);
+    }
+    this.#probing = false;
   }
 
   /** For calls that do no harm twice: again at the next endpoint until `by`, waiting only after a full round. */

@@ -11,7 +11,7 @@ export interface Identity {
   readonly instance: string;
   readonly machine: string;
   readonly boot: string;
-  /** For operators' eyes only. */
+  /** For people's eyes only. */
   readonly host?: string;
 }
 
@@ -26,36 +26,59 @@ export interface Seen {
     readonly token: string;
     readonly silence: number;
     readonly evicted?: string;
+    /** Of sessions: the host's own name, which people know it by. */
+    readonly host?: string;
   };
 }
 
+export interface NameRefusal {
+  /** One sentence. */
+  readonly reason: string;
+  /** After a reboot, by the lease of the boot before: who has the time waits for it. */
+  readonly endsByItself: boolean;
+}
+
 /**
- * Why this process may not be the node it wants to be, as one sentence; undefined if it may. A name belongs to the
+ * Why this process may not be the node it wants to be; undefined if it may. A name belongs to the
  * machine in its record. A session of the same machine under another boot is a reboot that etcd has not noticed yet and
- * ends by itself, or a clone of this machine, which does not.
+ * ends by itself, or a clone of this machine, which does not. `renewed`: boots that are known to be another machine's.
  */
 export function refusalOf(
   self: Identity,
   record: Seen | undefined,
   others: readonly Seen[],
+  renewed: readonly string[] = [],
   goneRounds?: number,
-): string | undefined {
-  const foreign = others.find(({ record }) => record.machine !== self.machine);
+): NameRefusal | undefined {
+  const isOther = ({ record: { machine, boot } }: Seen) => machine !== self.machine || renewed.includes(boot);
+  const foreign = others.find(isOther);
   const owner = foreign ?? record;
   const free = foreign === undefined && record !== undefined && isGone(record.record, goneRounds);
-  if (owner !== undefined && owner.record.machine !== self.machine && !free)
-    return (
-      `node name ${self.node} belongs to machine ${short(owner.record.machine)} since ${owner.record.since}: ` +
-      `set IPAM_NODE to a name no other host has, or, once that machine is gone for good, etcd-ipam evict ${self.node}`
-    );
+  if (owner !== undefined && isOther(owner) && !free) {
+    const { machine, boot } = owner.record;
+    const clone = machine === self.machine;
+    const named = clone
+      ? `a machine with the machine id of this one (${short(machine)}, in boot ${short(boot)})`
+      : `machine ${short(machine)}`;
+    const names = clone ? 'IPAM_NODE and IPAM_MACHINE_ID to what' : 'IPAM_NODE to a name';
+    const wayOut = record ? `, or, if that machine is gone for good, etcd-ipam evict ${self.node}` : '';
+    const reason = `node name ${self.node} belongs to ${named} ${standing(owner)}: set ${names} no other host has${wayOut}`;
+    return { reason, endsByItself: false };
+  }
   const otherBoot = others.find(({ record }) => record.boot !== self.boot);
   if (otherBoot !== undefined)
-    return (
-      `node name ${self.node} is in use by a session of another boot (${short(otherBoot.record.boot)}) since ` +
-      `${otherBoot.record.since}: it ends by itself after a reboot; if it does not, a clone of this machine runs, ` +
-      'and one of the two needs its own IPAM_NODE and IPAM_MACHINE_ID'
-    );
+    return {
+      reason:
+        `node name ${self.node} is in use by a session of another boot (${short(otherBoot.record.boot)}) ` +
+        `${standing(otherBoot)}: after a reboot it ends by itself within IPAM_SESSION_TTL; if it stays, another machine has ` +
+        'the machine id of this one, and one of the two needs an IPAM_NODE and an IPAM_MACHINE_ID of its own',
+      endsByItself: true,
+    };
   return undefined;
+}
+
+function standing({ record: { since, host } }: Seen): string {
+  return `since ${since}${host === undefined ? '' : ` (host ${host})`}`;
 }
 
 function short(id: string): string {
@@ -81,6 +104,7 @@ export function recordOf(kv: KeyValue): Seen {
       token: text('token'),
       silence: typeof record.silence === 'number' ? record.silence : 0,
       ...(typeof record.evicted === 'string' && { evicted: record.evicted }),
+      ...(typeof record.host === 'string' && { host: record.host }),
     },
   };
 }

@@ -7,7 +7,7 @@ import { isGone } from '../ipam/silence.js';
 import type { Deadline, Version } from '../ipam/store.js';
 import type { Compare, EtcdClient, TxnResponse } from './client.js';
 import { EtcdFault, ipamErrorOf } from './fault.js';
-import { type Identity, json, kvsOf, recordOf, refusalOf } from './membership.js';
+import { type Identity, json, kvsOf, type NameRefusal, recordOf, refusalOf, type Seen } from './membership.js';
 import { Signal, until } from './signal.js';
 
 export interface SessionSettings extends Identity {
@@ -20,6 +20,8 @@ export interface SessionSettings extends Identity {
    * operator has to remove the record.
    */
   readonly goneRounds?: number;
+  /** How long a session of another boot lives at most that nobody renews, in ms; see #renewed. */
+  readonly renewedMs?: number;
   readonly report: (event: SessionEvent) => void;
 }
 
@@ -34,6 +36,12 @@ export interface Proof {
   readonly version: Version;
 }
 
+/** Instants. */
+interface Sighting {
+  readonly first: number;
+  readonly last: number;
+}
+
 interface Held {
   readonly lease: string;
   ttlMs: number;
@@ -46,6 +54,13 @@ interface Held {
 const RETRY = 200;
 const REFUSED_RETRY = 1000;
 const FENCE_GAP = 25;
+/**
+ * What a session leaves behind is gone after its TTL, 5 min at most; each election of an etcd leader begins that anew. One
+ * of another boot that is there for longer is renewed, by a machine that runs.
+ */
+const LONGEST_LEFTOVER = 600_000;
+/** Between two looks at a name that is taken, in ms. After more, etcd may have been away, and begun all TTLs anew. */
+const LONGEST_GAP = 8000;
 /** How long one attempt of the keeper may take, in ms, all its calls together. */
 const ATTEMPT = 3000;
 const KEEPALIVE = 1500;
@@ -57,7 +72,9 @@ export class SessionKeeper {
   #held: Held | undefined;
   /** A lease granted for a session that could not be created yet. */
   #spare: { readonly id: string; readonly ttlMs: number; readonly sent: number } | undefined;
-  #refusal: string | undefined;
+  #refusal: NameRefusal | undefined;
+  /** Other boots that had a session. */
+  readonly #boots = new Map<string, Sighting>();
   #fault: EtcdFault | undefined;
   /** Tokens under which the key may stand in etcd as our own doing. */
   #mine = new Set<string>();
@@ -91,14 +108,16 @@ export class SessionKeeper {
 
   /**
    * The proof of this moment; waits for a session while there is none. Rejects with `node_name_taken` as soon as etcd
-   * shows the name in use, with `unavailable` or `denied` at `by`.
+   * shows the name in use, or at `by` if that ends by itself, and with `unavailable` or `denied` at `by`.
    */
   async current(by: Deadline): Promise<Proof> {
     for (;;) {
       const held = this.#live();
       if (held !== undefined) return { key: this.#key, version: held.version };
-      if (this.#refusal !== undefined) throw new IpamError('node_name_taken', this.#refusal);
-      if (this.#stopped || performance.now() >= by) throw this.#unavailable();
+      const late = performance.now() >= by;
+      if (this.#refusal !== undefined && (late || this.#stopped || !this.#refusal.endsByItself))
+        throw new IpamError('node_name_taken', this.#refusal.reason);
+      if (this.#stopped || late) throw this.#unavailable();
       await this.#changed.wait(by);
     }
   }
@@ -206,7 +225,8 @@ export class SessionKeeper {
     const own = seen.find((session) => session.key === this.#key);
     this.#bury(own === undefined ? at : BigInt(own.version) - 1n);
     const others = seen.filter((session) => session !== own);
-    const refusal = refusalOf(this.#settings, record && recordOf(record), others, this.#settings.goneRounds);
+    const renewed = this.#renewed(others);
+    const refusal = refusalOf(this.#settings, record && recordOf(record), others, renewed, this.#settings.goneRounds);
     if (refusal !== undefined) return this.#refuse(refusal);
 
     const lease = await this.#freshLease(by);
@@ -236,6 +256,23 @@ export class SessionKeeper {
     this.#adopt(this.#held, outcome.header.revision, token);
     const returned = record !== undefined && isGone(recordOf(record).record, this.#settings.goneRounds);
     this.#report({ kind: 'alive', key: this.#key, version: this.#held.version, ...(returned && { returned }) });
+  }
+
+  /**
+   * Boots whose session has outlived whatever a reboot leaves. This process knows for good that they are another machine,
+   * whose plugin may be away for a moment while its containers run.
+   */
+  #renewed(others: readonly Seen[]): readonly string[] {
+    const now = performance.now();
+    const { boot, renewedMs = LONGEST_LEFTOVER } = this.#settings;
+    const isRenewed = ({ first, last }: Sighting) => last - first >= renewedMs;
+    for (const { record } of others) {
+      if (record.boot === boot) continue;
+      const known = this.#boots.get(record.boot);
+      const goesOn = known !== undefined && (isRenewed(known) || now - known.last < LONGEST_GAP);
+      this.#boots.set(record.boot, { first: goesOn ? known.first : now, last: now });
+    }
+    return [...this.#boots].filter(([, seen]) => isRenewed(seen)).map(([other]) => other);
   }
 
   /** One compare-and-swap of the key on its own version. Its lost answer is read back by the token it wrote. */
@@ -339,10 +376,10 @@ export class SessionKeeper {
     this.#changed.raise();
   }
 
-  async #refuse(reason: string): Promise<void> {
-    this.#refusal = reason;
+  async #refuse(refusal: NameRefusal): Promise<void> {
+    this.#refusal = refusal;
     this.#fault = undefined;
-    this.#report({ kind: 'refused', reason });
+    this.#report({ kind: 'refused', reason: refusal.reason });
     this.#changed.raise();
     const again = performance.now() + REFUSED_RETRY;
     while (performance.now() < again && !this.#stopped) await this.#changed.wait(again);

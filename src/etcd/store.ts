@@ -31,14 +31,24 @@ export class EtcdStore implements Store {
   readonly #client: EtcdClient;
   readonly #session: Pick<SessionKeeper, 'current' | 'mismatch' | 'fence'>;
   readonly #prefix: string;
+  readonly #patientUntil: Deadline;
   #seen = 0n;
   #closed = false;
 
-  /** `prefix`: IPAM_PREFIX with its slash at the end. */
-  constructor(client: EtcdClient, session: Pick<SessionKeeper, 'current' | 'mismatch' | 'fence'>, prefix: string) {
+  /**
+   * `prefix`: IPAM_PREFIX with its slash at the end. Until `patientUntil` (monotonic) an etcd that is known to be away is
+   * waited for all the same.
+   */
+  constructor(
+    client: EtcdClient,
+    session: Pick<SessionKeeper, 'current' | 'mismatch' | 'fence'>,
+    prefix: string,
+    patientUntil: Deadline = 0,
+  ) {
     this.#client = client;
     this.#session = session;
     this.#prefix = prefix;
+    this.#patientUntil = patientUntil;
   }
 
   seen(): Version | undefined {
@@ -214,7 +224,10 @@ export class EtcdStore implements Store {
   }
 
   #inTime(by: Deadline): void {
-    if (performance.now() >= by) throw new IpamError('deadline', `${this.#client.describe()} did not answer in time`);
+    const now = performance.now();
+    if (now >= by) throw new IpamError('deadline', `${this.#client.describe()} did not answer in time`);
+    const outage = now < this.#patientUntil ? undefined : this.#client.outage();
+    if (outage) throw this.#worded(outage);
   }
 
   #worded(error: unknown): Error {

@@ -3,7 +3,7 @@ import { type Address, formatAddress } from '../net/address.js';
 import { contains, formatPrefix, reservedAs } from '../net/prefix.js';
 import { Chooser, type Takeable } from './chooser.js';
 import { type AddressAsk, Claiming, choices, contended, exhausted, MOST_ATTEMPTS, named } from './claiming.js';
-import { isOfFormerEpoch, isOfNode, judge, type Verdict } from './decide.js';
+import { isOfFormerEpoch, isOfNode, judge, type Purpose, type Verdict } from './decide.js';
 import { IpamError, outside } from './errors.js';
 import { chooseGateway, isStillMeant, overtaken } from './gateways.js';
 import type { Grant } from './grant.js';
@@ -25,6 +25,7 @@ import { poolAround, type Releases } from './releases.js';
 import { familyOf, globalSpace, isGlobal } from './spaces.js';
 import type { Answers, Deadline, Found, Store } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
+import type { Undos } from './undos.js';
 import { type View, type Views, viewOf } from './views.js';
 
 /** A new leader asks for all it knows at its start, and for what failed then every 5 minutes: three times that. */
@@ -47,13 +48,13 @@ export class Addresses {
   readonly #served = new Map<string, number>();
   readonly #choosers = new Map<string, { readonly chooser: Chooser; readonly joins: Set<string> }>();
 
-  constructor(store: Store, self: Self, around: Surroundings, views: Views, releases: Releases) {
+  constructor(store: Store, self: Self, around: Surroundings, views: Views, releases: Releases, undos: Undos) {
     this.#store = store;
     this.#self = self;
     this.#around = around;
     this.#views = views;
     this.#releases = releases;
-    this.#claiming = new Claiming(store, self, around, views, releases);
+    this.#claiming = new Claiming(store, self, around, views, releases, undos);
   }
 
   async request(ask: AddressAsk, by: Deadline): Promise<Grant<Address>> {
@@ -97,8 +98,13 @@ export class Addresses {
       );
     for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
       if (looked.verdict.kind === 'refuse') throw looked.verdict.error;
-      const purpose = ask.purpose === 'unsure' && isDeclared(address, view) ? 'aux' : ask.purpose;
-      const plan = this.#claiming.plan(ask, purpose, address, looked.verdict, looked.prior);
+      const plan = this.#claiming.plan(
+        ask,
+        purposeOf(ask, address, view, looked.verdict),
+        address,
+        looked.verdict,
+        looked.prior,
+      );
       const outcome = await this.#claiming.commit(ask, view, plan, factsOf(ask.pool, address, this.#self), by);
       if (outcome.done) return this.#claiming.granted(ask, view, plan, attempt);
       view = this.#views.set(ask.pool, outcome.seen[0], outcome.seen[1]);
@@ -113,10 +119,11 @@ export class Addresses {
    * at that node.
    */
   async #look(ask: AddressAsk, address: Address, view: View, facts: Facts, by: Deadline): Promise<Looked> {
-    const [, , claim, { found: holders }, node, swarm] = facts;
+    const [, , claim, { found: holders }, node, swarm, pool] = facts;
     const declared = isDeclared(address, view);
     const wanted = { address, purpose: ask.purpose, declared, join: ask.pool.join, ...named(ask) };
-    const seen = { claim, holders, node, swarm: onSwarm(ask, view) ? swarm : undefined };
+    const ofSwarm = onSwarm(ask, view) ? { swarm, ruled: pool?.record.state === 'open' } : {};
+    const seen = { claim, holders, node, ...ofSwarm };
     let verdict = judge(wanted, seen, this.#self);
     const other = claim && isOfNode(claim.record) && claim.record.node !== this.#self.node && claim.record.node;
     if (verdict.kind === 'refuse' && other)
@@ -207,7 +214,7 @@ export class Addresses {
 
 type Facts = Answers<ReturnType<typeof factsOf>>;
 
-/** The last one is the swarm's own claim of the address, for the networks of its nodes. */
+/** The last two are the swarm's own claim of the address and its pool, for the networks of its nodes. */
 function factsOf(pool: PoolRef, address: Address, { node, swarm = '' }: Self) {
   const global = { space: globalSpace(familyOf(pool.space), swarm), prefix: pool.prefix };
   return [
@@ -216,12 +223,19 @@ function factsOf(pool: PoolRef, address: Address, { node, swarm = '' }: Self) {
     { span: holdersAt(pool, address), limit: 0 },
     { one: nodeKey(node) },
     { one: claimKey(global, address) },
+    { one: poolKey(global) },
   ] as const;
 }
 
 /** The network is the swarm's, so its leader may have given the address that a container is to have. */
 function onSwarm({ pool, purpose }: AddressAsk, { join }: View): boolean {
   return join.record.managed === true && !isGlobal(pool.space) && (purpose === 'endpoint' || purpose === 'unsure');
+}
+
+/** What the network declared as auxiliary is that, unless the swarm's leader says otherwise. */
+function purposeOf({ purpose }: AddressAsk, address: Address, view: View, verdict: Verdict): Purpose {
+  const given = 'onSwarm' in verdict && verdict.onSwarm;
+  return purpose === 'unsure' && !given && isDeclared(address, view) ? 'aux' : purpose;
 }
 
 function isDeclared(address: Address, { join }: View): boolean {

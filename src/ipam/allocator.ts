@@ -8,15 +8,18 @@ import type { AddressAsk } from './claiming.js';
 import { IpamError } from './errors.js';
 import { isSecondNetwork } from './gateways.js';
 import type { Grant } from './grant.js';
+import { poolKey, type Subnet } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import { PoolRemoval } from './pool-removal.js';
 import { inUse, type PoolAsk, Pools } from './pools.js';
 import type { Predefined } from './predefined.js';
+import { Reconciler, type ReconcilerOptions } from './reconciler.js';
 import { Releases } from './releases.js';
 import { isGlobal } from './spaces.js';
 import type { Deadline, Store, Version } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 import { Terms } from './terms.js';
+import { Undos } from './undos.js';
 import { Views } from './views.js';
 
 /** What became of a release: an engine gets the same answer for each, for it never repeats one. */
@@ -24,12 +27,16 @@ export type Released = 'released' | 'nothing to release' | 'queued';
 
 export class Allocator {
   readonly #store: Store;
+  readonly #self: Self;
+  readonly #around: Surroundings;
   readonly #backlog: Backlog;
   readonly #releases: Releases;
   readonly #addresses: Addresses;
   readonly #pools: Pools;
   readonly #removal: PoolRemoval;
   readonly #terms = new Terms();
+  /** By pool, in a global space: resolves when what is queued has been released. */
+  readonly #queued = new Map<string, Promise<void>>();
 
   /** `report` hears of queued work that failed for good. */
   constructor(
@@ -41,9 +48,12 @@ export class Allocator {
   ) {
     const views = new Views(store, self);
     this.#store = store;
+    this.#self = self;
+    this.#around = around;
     this.#backlog = new Backlog(around, report);
-    this.#releases = new Releases(store, self, around, this.#backlog);
-    this.#addresses = new Addresses(store, self, around, views, this.#releases);
+    this.#releases = new Releases(store, self, around);
+    const undos = new Undos(store, around, this.#backlog, this.#releases);
+    this.#addresses = new Addresses(store, self, around, views, this.#releases, undos);
     this.#removal = new PoolRemoval(store, self, around, views, this.#releases, this.#terms);
     this.#pools = new Pools(store, self, around, views, this.#removal, this.#terms, predefined);
   }
@@ -59,7 +69,9 @@ export class Allocator {
   }
 
   /** Errors: overlap, superseded, no_pool_left, contended, and those of the store. */
-  requestPool(ask: PoolAsk, by: Deadline): Promise<Grant<PoolRef>> {
+  async requestPool(ask: PoolAsk, by: Deadline): Promise<Grant<PoolRef>> {
+    const { space, pool: prefix } = ask;
+    if (isGlobal(space) && !('any' in prefix)) await this.#allReleased({ space, prefix }, by);
     const undoIf = (settled: Promise<boolean>, pool: PoolRef) =>
       this.#backlog.addIf(settled, `undo of pool ${formatPrefix(pool.prefix)}`, async (until) => {
         await this.#removal.release(pool, until);
@@ -91,6 +103,7 @@ export class Allocator {
       return freed;
     };
     return this.#orQueue(
+      pool,
       `release of ${formatAddress(address)} in ${formatPrefix(pool.prefix)}`,
       () => release(() => undefined, by),
       (until) => release(known, until),
@@ -101,12 +114,18 @@ export class Allocator {
   releasePool(pool: PoolRef, by: Deadline): Promise<Released> {
     this.#addresses.forget(pool);
     const release = (until: Deadline) => this.#removal.release(pool, until);
-    return this.#orQueue(`release of pool ${formatPrefix(pool.prefix)}`, () => release(by), release);
+    return this.#orQueue(pool, `release of pool ${formatPrefix(pool.prefix)}`, () => release(by), release);
+  }
+
+  /** What puts this node's claims right by what its engine shows. */
+  reconciler(options: ReconcilerOptions): Reconciler {
+    const freed = (pool: PoolRef) => this.#addresses.freed(pool);
+    return new Reconciler(this.#store, this.#self, this.#around, this.#releases, freed, options);
   }
 
   /** Runs an undo now, and again later should the store be away. */
   undo(grant: Grant<unknown>, what: string): void {
-    this.#backlog.add(`undo of ${what}`, (by) => grant.undo(by));
+    void this.#backlog.add(`undo of ${what}`, (by) => grant.undo(by));
   }
 
   /** Waits at most `ms` for queued work; true if all of it is done. */
@@ -114,7 +133,28 @@ export class Allocator {
     return this.#backlog.drain(ms);
   }
 
+  #waiting(pool: Subnet, done: Promise<void>): void {
+    const key = poolKey(pool).key;
+    const before = this.#queued.get(key);
+    const all = Promise.all([before, done]).then(() => undefined);
+    this.#queued.set(key, all);
+    void all.then(() => this.#queued.get(key) === all && this.#queued.delete(key));
+  }
+
+  /** A network that is made again is not to meet what the one before has given back already. */
+  async #allReleased(pool: Subnet, by: Deadline): Promise<void> {
+    while (this.#queued.has(poolKey(pool).key)) {
+      if (this.#around.millis() >= by)
+        throw new IpamError(
+          'unavailable',
+          `pool ${formatPrefix(pool.prefix)} waits for releases that etcd has not taken yet; try again`,
+        );
+      await Promise.race([this.#queued.get(poolKey(pool).key), this.#around.pause(50)]);
+    }
+  }
+
   async #orQueue(
+    pool: Subnet,
     what: string,
     now: () => Promise<boolean>,
     later: (by: Deadline) => Promise<boolean>,
@@ -123,7 +163,8 @@ export class Allocator {
       return (await now()) ? 'released' : 'nothing to release';
     } catch (error) {
       if (!(error instanceof IpamError) || (error.kind !== 'unavailable' && error.code !== 'contended')) throw error;
-      this.#backlog.add(what, async (until) => void (await later(until)));
+      const done = this.#backlog.add(what, async (until) => void (await later(until)));
+      if (isGlobal(pool.space)) this.#waiting(pool, done);
       return 'queued';
     }
   }

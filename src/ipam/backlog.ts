@@ -23,17 +23,17 @@ export class Backlog {
     return this.#pending;
   }
 
-  /** Repeats the task, which must be safe to repeat, until it succeeds or fails for good. Never throws. */
-  add(what: string, task: (by: Deadline) => Promise<void>): void {
+  /** Repeats the task, which must be safe to repeat, until it succeeds or fails for good, and then resolves. */
+  add(what: string, task: (by: Deadline) => Promise<void>): Promise<void> {
     this.#pending++;
-    void this.#drive(what, task).finally(() => {
+    return this.#drive(what, task).finally(() => {
       if (--this.#pending === 0) for (const wake of this.#idle.splice(0)) wake();
     });
   }
 
   /** Adds the task if and when the doubt turns out to have been a commit. */
   addIf(settled: Promise<boolean>, what: string, task: (by: Deadline) => Promise<void>): void {
-    this.add(what, async (by) => {
+    void this.add(what, async (by) => {
       if (await settled) await task(by);
     });
   }

@@ -7,9 +7,10 @@ import type { Grant } from './grant.js';
 import { claimKey, holderKey, joinOf, poolKey } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import type { ClaimRecord, HolderRecord, PoolRecord } from './records.js';
-import type { Granted, Releases, Sharing } from './releases.js';
+import type { Releases } from './releases.js';
 import type { Change, Condition, Deadline, Found, Query, Store, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
+import type { Granted, Sharing, Undos } from './undos.js';
 import { standing, type View, type Views } from './views.js';
 
 /** More lost races in one call than this, and the caller is told rather than kept waiting. */
@@ -41,8 +42,10 @@ export class Claiming {
   readonly #around: Surroundings;
   readonly #views: Views;
   readonly #releases: Releases;
+  readonly #undos: Undos;
 
-  constructor(store: Store, self: Self, around: Surroundings, views: Views, releases: Releases) {
+  constructor(store: Store, self: Self, around: Surroundings, views: Views, releases: Releases, undos: Undos) {
+    this.#undos = undos;
     this.#store = store;
     this.#self = self;
     this.#around = around;
@@ -111,13 +114,13 @@ export class Claiming {
         this.#views.set(pool, { ...view.pool, record: changed, version: outcome.version }, view.join);
       return outcome;
     } catch (error) {
-      if (error instanceof InDoubtError) this.#releases.undoAfter(error.settled, this.#grantedBy(ask, view, plan));
+      if (error instanceof InDoubtError) this.#undos.undoAfter(error.settled, this.#grantedBy(ask, view, plan));
       throw error;
     }
   }
 
   granted(ask: AddressAsk, view: View, plan: Plan, attempts: number): Grant<Address> {
-    const undo = (by: Deadline) => this.#releases.undo(this.#grantedBy(ask, view, plan), by);
+    const undo = (by: Deadline) => this.#undos.undo(this.#grantedBy(ask, view, plan), by);
     const within = ask.through === undefined ? {} : { within: ask.pool.prefix };
     const from = plan.claim.from === undefined ? {} : { from: plan.claim.from };
     return { reply: plan.address, ...within, ...from, token: plan.token, attempts, undo };
@@ -138,11 +141,16 @@ export function choices({ prefix, range }: PoolRef): Range {
 function poolAfter(ask: AddressAsk, view: View, { address, holder, token }: Plan): PoolRecord | undefined {
   const { record } = view.pool;
   const chosen = formatAddress(address);
-  if (holder?.record.role === 'gateway' && record.gateway !== chosen && mayLead(ask, view))
-    return { ...record, gateway: chosen, token };
-  // Whoever asks for more than the gateway was given that: from now on the end of this epoch is the network's end.
-  if (!holder && record.served === false) return { ...record, served: true, token };
-  return undefined;
+  const led = holder?.record.role === 'gateway' && record.gateway !== chosen && mayLead(ask, view);
+  const stage = stageAfter(record.stage, holder !== undefined);
+  if (!led && stage === record.stage) return undefined;
+  return { ...record, ...(led && { gateway: chosen }), ...(stage && { stage }), token };
+}
+
+/** Whoever asks for more than the gateway was given that: from then on the end of the epoch is the network's end. */
+function stageAfter(stage: PoolRecord['stage'], gateway: boolean): PoolRecord['stage'] {
+  if (stage === undefined || !gateway) return stage && 'served';
+  return stage === 'new' ? 'asked' : stage;
 }
 
 /** An explicit gateway does not replace the one that networks without a `--gateway` already got. */

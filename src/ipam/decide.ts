@@ -25,8 +25,9 @@ export interface Wanted {
 }
 
 /**
- * What one revision says of the address. `node` is the record of our own node; `swarm`, the claim by which a leader gave
- * the address, where the asking network is the swarm's; `owner`, the other node that holds it.
+ * What one revision says of the address. `node` is the record of our own node; `owner`, the other node that holds it. Where
+ * the asking network is the swarm's, `swarm` is the claim by which a leader gave the address, and `ruled`, that a leader
+ * gives addresses of this subnet.
  */
 export interface Seen {
   readonly claim: Found<ClaimRecord> | undefined;
@@ -34,6 +35,7 @@ export interface Seen {
   readonly node: Found<NodeRecord> | undefined;
   readonly swarm?: Found<ClaimRecord> | undefined;
   readonly owner?: NodeSeen | undefined;
+  readonly ruled?: boolean;
 }
 
 /**
@@ -59,11 +61,13 @@ export type Verdict =
   | { readonly kind: 'refuse'; readonly error: IpamError };
 
 export function judge(wanted: Wanted, seen: Seen, self: Self): Verdict {
-  const { claim, swarm } = seen;
+  const { claim } = seen;
   if (wanted.purpose === 'swarm') return judgeEpoch(wanted, claim);
-  const worker = swarm?.record.kind === 'swarm' && (wanted.purpose === 'endpoint' || wanted.purpose === 'unsure');
-  const onSwarm = worker && { onSwarm: true, evidence: [{ key: swarm, version: swarm.version }] };
-  if (!claim) return { kind: 'free', ...onSwarm };
+  const worker = wanted.purpose === 'endpoint' || wanted.purpose === 'unsure';
+  const swarm = worker && seen.swarm?.record.kind === 'swarm' ? seen.swarm : undefined;
+  const onSwarm = swarm && { onSwarm: true, evidence: [{ key: swarm, version: swarm.version }] };
+  // The leader may have taken it back by now; the next one that it gives it to is not to be refused.
+  if (!claim) return { kind: 'free', ...(worker && seen.ruled && { onSwarm: true }), ...onSwarm };
   if (claim.record.kind === 'shared') return judgeShared(wanted, claim, seen.holders);
   // The leader is the authority: releases of its workers come in no order.
   if (onSwarm && claim.record.kind === 'swarm') return { kind: 'take', claim, ...onSwarm };

@@ -1,6 +1,5 @@
 // The end of a node that is gone for good: its claims, its parts in shared addresses, its joins, at last its record. All
 // of it compares that the node is as silent as it was, so that it may come back at any time and keep what is left.
-import { Backlog } from './backlog.js';
 import { IpamError } from './errors.js';
 import {
   addressOfHolder,
@@ -33,7 +32,7 @@ export async function forget(node: NodeSeen, store: Store, around: Surroundings,
   const behalf = new Behalf(store, node);
   const { name, found } = node;
   const self = { node: name, boot: found.record.boot };
-  const releases = new Releases(behalf, self, around, new Backlog(around, () => undefined));
+  const releases = new Releases(behalf, self, around);
   const removal = new PoolRemoval(behalf, self, around, new Views(behalf, self), releases, new Terms());
 
   let chunk: Found<ClaimRecord>[] = [];

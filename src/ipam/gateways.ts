@@ -6,6 +6,7 @@ import { type AddressAsk, contended, exhausted, MOST_ATTEMPTS } from './claiming
 import { isOfFormerEpoch, type Verdict } from './decide.js';
 import { IpamError } from './errors.js';
 import { addressOfClaim, claimKey, claimsIn, claimsOf, poolKey } from './keyspace.js';
+import { all } from './pages.js';
 import type { PoolRef } from './pool-id.js';
 import type { Deadline, Store } from './store.js';
 import { type View, type Views, viewOf } from './views.js';
@@ -15,13 +16,15 @@ import { type View, type Views, viewOf } from './views.js';
  * tasks of another one have addresses, and its epoch then ends. True if so.
  */
 export async function isSecondNetwork(pool: PoolRef, store: Store, by: Deadline): Promise<boolean> {
-  const [record, { found }] = await store.read([{ one: poolKey(pool) }, { span: claimsOf(pool), limit: FEW }], by);
-  if (record?.record.leader !== pool.join || record.record.served !== false) return false;
-  return found.some((claim) => isOfFormerEpoch(claim, pool.join));
+  const [record] = await store.read([{ one: poolKey(pool) }], by);
+  return record?.record.leader === pool.join && record.record.stage === 'new' && hasFormer(pool, store, by);
 }
 
-/** Of the claims of a pool whose leader has only just begun: a gateway, and then those of former epochs. */
-const FEW = 8;
+/** Whether tasks, services or load balancers have addresses that another epoch than this one gave. */
+export async function hasFormer(pool: PoolRef, store: Store, by: Deadline): Promise<boolean> {
+  for await (const claim of all(store, claimsOf(pool), by)) if (isOfFormerEpoch(claim, pool.join)) return true;
+  return false;
+}
 
 /** Addresses looked at in one read. */
 const WINDOW = 256n;

@@ -2,6 +2,7 @@
 // step compares what it was decided on, so that any process may finish what another began.
 import { formatPrefix } from '../net/prefix.js';
 import { IpamError } from './errors.js';
+import { hasFormer } from './gateways.js';
 import {
   addressOfHolder,
   claimsOf,
@@ -70,9 +71,15 @@ export class PoolRemoval {
         return false;
       }
       if (join.record.node !== this.#self.node) return false;
-      if (pool && pool.record.served === false && join.record.replaces) {
-        if (await this.#goBack(ref, pool, join, by)) return true;
-        continue;
+      const { replaces, left } = join.record;
+      // Nothing of what former epochs gave ends with one that has not served.
+      if (pool?.record.stage !== 'served' && isGlobal(ref.space)) {
+        const former = await hasFormer(ref, this.#store, by);
+        if (former && !replaces) return false;
+        if (pool && replaces && (former || !left)) {
+          if (await this.#goBack(ref, pool, join, by)) return true;
+          continue;
+        }
       }
       const mine: Condition = { key: joinKey(ref, ref.join), version: join.version };
       const gone: Write = { remove: joinKey(ref, ref.join) };
@@ -115,7 +122,8 @@ export class PoolRemoval {
     const before = join.record.replaces!;
     const [{ found }] = await this.#store.read([{ span: holdersOf(ref), limit: 0 }], by);
     const own = found.filter(({ key }) => joinOf(key) === ref.join);
-    const record: PoolRecord = { ...pool.record, leader: before.join, served: true, token: this.#around.token() };
+    const { join: leader, stage } = before;
+    const record: PoolRecord = { ...pool.record, leader, stage, token: this.#around.token() };
     const { epoch } = before.record as JoinRecord;
     const outcome = await this.#store.commit(
       {
@@ -151,11 +159,14 @@ export class PoolRemoval {
     await this.closeIfLeft(ref, by);
   }
 
-  /** Removes a pool that has no join, or that is being removed already. True if it had to go. */
+  /**
+   * Removes a pool that has no join, or that is being removed already. True if it had to go. An open pool of a global space
+   * has one; should somebody have removed that by hand, what it gave is the swarm's all the same.
+   */
   async closeIfLeft(subnet: Subnet, by: Deadline): Promise<boolean> {
     const [pool, joins] = await this.#store.read([{ one: poolKey(subnet) }, { keys: joinsOf(subnet), limit: 1 }], by);
     if (!pool) return true;
-    if (joins.keys.length > 0) return false;
+    if (joins.keys.length > 0 || (pool.record.state === 'open' && isGlobal(subnet.space))) return false;
     let closing = pool;
     if (pool.record.state === 'open') {
       const record: PoolRecord = { ...pool.record, state: 'closing', token: this.#around.token() };

@@ -146,7 +146,7 @@ export class Pools {
       );
       const nearest = found[0] && prefixOfPool(found[0].key);
       if (pool || !nearest || !overlaps(nearest, prefix))
-        return { prefix, guard, pool, abandoned: joins.found.length === 0, leader: joins.found[0] };
+        return { prefix, guard, pool, abandoned: joins.found.length === 0 && !isGlobal(space), leader: joins.found[0] };
       if (!(await this.#removal.closeIfLeft({ space, prefix: nearest }, by))) {
         throw new IpamError(
           'overlap',
@@ -172,7 +172,7 @@ export class Pools {
     const key = joinKey(ref, ref.join);
     const put: Write = { put: key, record };
     const witness = { key, token };
-    const ruled = epoch !== undefined && { epoch, leader: ref.join, served: false };
+    const ruled = epoch !== undefined && { epoch, leader: ref.join, stage: 'new' as const };
     if (pool) {
       const when = [{ key: poolKey(ref), version: pool.version }];
       if (!ruled) return { when, write: [put], otherwise: [], witness };
@@ -202,11 +202,11 @@ export class Pools {
   }
 }
 
-/** What an epoch goes back to if it ends before it has served: one that had. */
+/** What an epoch goes back to if it ends before it has served: the last whose engine knows its PoolID. */
 function replacing(pool: PoolRecord | undefined, leader: Found<JoinRecord> | undefined): Pick<JoinRecord, 'replaces'> {
   if (!pool || !leader) return {};
   const { replaces, ...record } = leader.record;
-  if (pool.served) return { replaces: { join: pool.leader!, record } };
+  if (pool.stage !== 'new') return { replaces: { join: pool.leader!, stage: pool.stage!, record } };
   return replaces ? { replaces } : {};
 }
 

@@ -4,21 +4,23 @@ import { IpamError } from './errors.js';
 
 const text = z.string();
 const count = z.int();
+const stage = z.enum(['new', 'asked', 'served']);
 
 /** The guard of a space: every change of its set of pools compares and rewrites it. Absent when there is no pool. */
 const guard = z.looseObject({ token: text });
 
 /**
  * One subnet. `gateway` remembers the address last chosen for it, so that every network of the subnet gets the same.
- * In a global space: `epoch` counts the leaders' RequestPools and never falls; `leader` is the join that rules now;
- * `served`, that its engine has been seen to know its gateway; `incarnation` is drawn when the pool is made.
+ * In a global space: `epoch` counts the leaders' RequestPools and never falls; `leader` is the join that rules now, and
+ * `stage` how far it has come: it was `asked` for a gateway, so its PoolID was received, or it `served` tasks as well;
+ * `incarnation` is drawn when the pool is made.
  */
 const pool = z.looseObject({
   state: z.enum(['open', 'closing']),
   gateway: text.optional(),
   epoch: count.optional(),
   leader: text.optional(),
-  served: z.boolean().optional(),
+  stage: stage.optional(),
   incarnation: text.optional(),
   since: text,
   token: text,
@@ -27,7 +29,7 @@ const pool = z.looseObject({
 /**
  * One RequestPool's membership: `shared` lists what `--ipam-opt aux=` declared; `managed`: the network is the swarm's, so
  * that its leader may have given the address that is asked for. In a global space a join is an epoch, and `replaces`
- * says which one it goes back to if it ends before it has served.
+ * says which one it goes back to if it ends before it has served; `left`, that its gateway was given back by then.
  */
 const join = z.looseObject({
   node: text,
@@ -36,7 +38,8 @@ const join = z.looseObject({
   shared: z.array(text).optional(),
   managed: z.boolean().optional(),
   epoch: count.optional(),
-  replaces: z.looseObject({ join: text, record: z.looseObject({}) }).optional(),
+  replaces: z.looseObject({ join: text, stage, record: z.looseObject({}) }).optional(),
+  left: z.boolean().optional(),
   since: text,
   token: text,
 });

@@ -7,7 +7,9 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { SETTING_NAMES } from '../../src/config.js';
 import { type Engine, startEngine } from '../support/engine.js';
-import { lingering, makeEtcdImage, makeImage, makeNodeBaseImage } from '../support/image.js';
+import { FiveContainers } from '../support/five-containers.js';
+import { makeEtcdImage, makeImage, makeNodeBaseImage } from '../support/image.js';
+import { guard, KeyspaceView, NodeRecords, pool, wholeOf } from '../support/keyspace-view.js';
 import { type Outside, openOutside } from '../support/outside.js';
 import { eventually, type Outcome, run, runOrFail, tail } from '../support/process.js';
 import { needPrivateHost, skip } from '../support/skip.js';
@@ -17,6 +19,7 @@ const nodeImage = named(/^ARG NODE_IMAGE=(\S+)$/m, 'deploy/Dockerfile');
 const etcdImage = named(/ETCD_IPAM_ETCD_IMAGE:-(\S+)\}/, 'docker-compose.yml');
 const services = ['etcd', 'plugin'];
 const project = 'shipped';
+const SUBNET = 'local/v4/010.061.000.000-24';
 
 function textOf(file: string): string {
   return readFileSync(join(root, file), 'utf8');
@@ -34,12 +37,18 @@ describe('the shipped compose file', function () {
   let outside: Outside;
   let folder: string;
   let command: string[];
+  let view: KeyspaceView;
+  let node: NodeRecords;
+  let five: FiveContainers;
+  let join1: number;
 
   before(async function () {
     needPrivateHost(this);
     command = await composeCommand();
     folder = await mkdtemp(join(tmpdir(), 'compose-'));
     engine = await startEngine();
+    view = new KeyspaceView({ ctl: etcdctl });
+    node = new NodeRecords(engine.place.name);
     outside = await openOutside(engine.place);
     await makeImage(engine);
     await makeEtcdImage(engine, etcdImage);
@@ -112,9 +121,10 @@ describe('the shipped compose file', function () {
 
   it('gives the first container of a /24 the address .2, behind the gateway .1', async () => {
     await engine.must('network', 'create', '--ipam-driver', 'etcd-ipam', '--subnet', '10.61.0.0/24', 'lasting');
-    const flags = ['--detach', '--restart', 'always', '--name', 'stays', '--network', 'lasting'];
-    await engine.must('run', ...flags, 'busybox', ...lingering);
-    expect(await addressOf('stays')).to.equal('10.61.0.2');
+    join1 = await view.joinOf(SUBNET);
+    five = await FiveContainers.start(engine, 'lasting');
+    await keysBecome();
+    expect(await addressOf(five.names[0]!)).to.equal('10.61.0.2');
   });
 
   it('has the plugin back over its own stale socket after a kill -9', async () => {
@@ -125,31 +135,38 @@ describe('the shipped compose file', function () {
       const { State, RestartCount } = (await engine.inspect(await idOf('plugin'))) as Inspected;
       return State.Running && RestartCount === before.RestartCount + 1;
     });
-    expect(await containerAddress('lasting')).to.equal('10.61.0.3');
+    expect(await containerAddress('lasting')).to.equal('10.61.0.7');
     await bothHealthy();
     expect((await stat(engine.pluginSocket('etcd-ipam'))).ino).to.not.equal(stale.ino);
   });
 
-  it('has both back after a restart of the engine, and a network made before still serves', async () => {
-    await engine.restart();
-    await bothHealthy();
-    await eventually('the container of policy always has an address', async () => (await addressOf('stays')) !== '');
-    const taken = [await addressOf('stays'), await containerAddress('lasting')];
-    for (const address of taken) expect(address).to.match(/^10\.61\.0\.([2-9])$/);
-    expect(taken[0]).to.not.equal(taken[1]);
-    const kept = (await keys()).filter((key) => /^(pools|joins|holders|nodes)\//.test(key));
-    expect(kept.map((key) => key.replace(/[0-9a-f]{16}$/, 'JOIN'))).to.have.members([
-      'holders/local/v4/010.061.000.000-24/010.061.000.001/JOIN',
-      'joins/local/v4/010.061.000.000-24/JOIN',
-      `nodes/${await runOrFail(...engine.place.enter('hostname', []))}`,
-      'pools/local/v4/010.061.000.000-24',
-    ]);
+  it('restarted three times while containers come and go the plugin fails no command', async () => {
+    const plugin = await idOf('plugin');
+    await five.underRestarts(view, () => engine.must('restart', plugin));
+    await keysBecome();
   });
 
+  for (const [how, end] of [
+    ['restarted', () => engine.stop()],
+    ['killed with kill -9', () => engine.crash()],
+  ] as const) {
+    it(`has both and five containers back after an engine that was ${how}, and frees what nobody gave back`, async () => {
+      await end();
+      const began = performance.now();
+      await engine.start();
+      await five.back(`Compose, engine ${how}`, began);
+      await bothHealthy();
+      await keysBecome();
+      expect(await containerAddress('lasting')).to.match(/^10\.61\.0\.\d+$/);
+      await keysBecome();
+    });
+  }
+
   it('leaves nothing behind but the image after `down --volumes`', async () => {
-    await engine.must('rm', '--force', 'stays');
+    await five.remove();
     await engine.must('network', 'rm', 'lasting');
-    expect((await keys()).filter((key) => /^(claims|pools|joins|holders)\//.test(key))).to.deep.equal([]);
+    const own = node.own(await view.instance());
+    expect(await view.now()).to.deep.equal(own);
     await must(['down', '--volumes']);
     expect(await engine.must('ps', '--all', '--quiet')).to.equal('');
     expect(await engine.must('volume', 'ls', '--quiet')).to.equal('');
@@ -184,7 +201,12 @@ describe('the shipped compose file', function () {
     const [program = '', ...words] = command;
     return run(program, [...words, '--project-name', project, ...args], {
       cwd: root,
-      env: { ETCD_ENDPOINTS: undefined, ...env, DOCKER_HOST: engine.host },
+      env: {
+        ...{ ETCD_ENDPOINTS: undefined, IPAM_ENGINE_SOCKET: engine.socket },
+        ...{ IPAM_RECONCILE_GRACE: '2s', IPAM_SESSION_TTL: '4s' },
+        ...env,
+        DOCKER_HOST: engine.host,
+      },
       timeoutMs: 240_000,
     });
   }
@@ -238,10 +260,14 @@ describe('the shipped compose file', function () {
     return must(['exec', '-T', '-e', 'ETCDCTL_API=3', 'etcd', 'etcdctl', '--endpoints=http://127.0.0.1:2379', ...args]);
   }
 
-  /** Relative to the prefix. */
-  async function keys(): Promise<string[]> {
-    const lines = (await etcdctl('get', '--prefix', '--keys-only', '/etcd-ipam/')).split('\n');
-    return lines.filter((line) => line !== '').map((line) => line.replace('/etcd-ipam/', ''));
+  /** All of etcd: the network, and of the five containers one claim each. What nobody gave back is found to be free. */
+  async function keysBecome(): Promise<void> {
+    const network = [pool(SUBNET, '10.61.0.1'), node.join(SUBNET, join1)];
+    const gateway = node.shared(SUBNET, '10.61.0.1', 'gateway', join1);
+    const claims = await five.claims(node, SUBNET, join1);
+    expect(Object.keys(claims)).to.have.length(5);
+    const own = node.own(await view.instance(60_000));
+    await view.becomes(wholeOf(own, guard(), ...network, gateway, claims), 60_000);
   }
 });
 

@@ -8,6 +8,7 @@ import { expect } from 'chai';
 import { SETTING_NAMES } from '../../src/config.js';
 import { startEngine } from '../support/engine.js';
 import { type EtcdFixture, makeCertificates, startEtcd } from '../support/etcd.js';
+import { FiveContainers } from '../support/five-containers.js';
 import { lingering, makeImage, makeNodeBaseImage } from '../support/image.js';
 import { guard, type Keyspace, KeyspaceView, NodeRecords, pool, wholeOf } from '../support/keyspace-view.js';
 import { Machine } from '../support/machine.js';
@@ -23,7 +24,6 @@ const DRIVER = 'etcd-ipam:latest';
 const SUBNET = 'local/v4/010.066.000.000-24';
 /** The session of a killed plugin outlives it by the first, and released addresses are to be gone at once. */
 const FOR_TESTS = ['IPAM_SESSION_TTL=4s', 'IPAM_COOLDOWN=0s', 'IPAM_OPS_LISTEN='];
-const SESSION_OVER_MS = 12_000;
 
 interface PluginConfig {
   readonly interface: { readonly types: readonly string[]; readonly socket: string };
@@ -35,7 +35,7 @@ describe('the configuration of the managed plugin', () => {
   const settable = config.env.filter((one) => one.settable?.includes('value')).map(({ name }) => name);
 
   it('lets every setting be set but the socket’s place, TCP and the engine’s own socket', () => {
-    const kept = /^IPAM_(SOCKET|LISTEN|TLS_.*|ENGINE_SOCKET)$/;
+    const kept = /^IPAM_(SOCKET|LISTEN|TLS_.*|ENGINE_SOCKET|RECONCILE_GRACE)$/;
     expect(settable).to.have.members(SETTING_NAMES.filter((name) => !kept.test(name)));
   });
 
@@ -67,6 +67,7 @@ describe('the managed plugin', function () {
   let buildArgs: readonly string[];
   let join1: number;
   let reach: AsyncDisposable;
+  let five: FiveContainers;
 
   before(async function () {
     needPrivateHost(this);
@@ -134,7 +135,8 @@ describe('the managed plugin', function () {
     const lent = sleep(1_000).then(() => lendTo(machine, etcd.url));
     reach = keep((await Promise.all([lent, createNetwork('--subnet', '10.66.0.0/24', 'net')]))[0]);
     join1 = await view.joinOf(SUBNET);
-    await expectKeys();
+    const whole = wholeOf(node.own(await view.instance()), network());
+    expect(await view.now()).to.deep.equal(whole);
   });
 
   it('knows the host by the host’s own name and machine id', async () => {
@@ -158,39 +160,47 @@ describe('the managed plugin', function () {
   });
 
   it('gives containers the addresses that it claims for them', async () => {
-    await start('always', '--restart', 'always');
-    await start('fixed', '--restart', 'always', '--ip', '10.66.0.50');
-    expect(await addressOf('always')).to.equal('10.66.0.2');
-    expect(await addressOf('fixed')).to.equal('10.66.0.50');
-    await expectKeys('always', 'fixed');
+    five = await FiveContainers.start(engine, 'net', '10.66.0.50');
+    await expectKeys();
   });
 
-  for (const [how, stop] of [
-    ['stopped', () => engine.stop()],
+  for (const [how, end] of [
+    ['restarted', () => engine.stop()],
     ['killed with kill -9', () => engine.crash()],
   ] as const) {
     it(`serves before the containers of an engine that was ${how} are back, and nothing leaks`, async () => {
-      await stop();
+      await end();
       const began = performance.now();
       await engine.start();
-      const answered = performance.now() - began;
-      await eventually('both containers run', () => areRunning('always', 'fixed'), 30_000);
-      const back = performance.now() - began;
-      console.log(
-        `plugin: engine ${how}: its API answers after ${Math.round(answered)} ms, both containers run after ${Math.round(back)} ms`,
-      );
-      expect(await addressOf('fixed')).to.equal('10.66.0.50');
-      await expectKeys('always', 'fixed');
+      await five.back(`managed plugin, engine ${how}`, began);
+      await expectKeys();
     });
   }
 
+  it('has five containers back after a power cut, and nothing leaks', async () => {
+    await machine.cutPower();
+    reach = keep(await lendTo(machine, etcd.url));
+    const began = performance.now();
+    await engine.start();
+    await five.back('managed plugin, power cut', began);
+    await expectKeys();
+  });
+
   it('is started again by the engine at once after a kill -9, and its network serves', async () => {
-    const killed = await instance();
+    const killed = await view.instance();
     process.kill(processOf(await idOf()), 'SIGKILL');
     await start('new');
-    expect(await instance()).to.not.equal(killed);
-    await expectKeys('always', 'fixed', 'new');
+    expect(await view.instance()).to.not.equal(killed);
+    await expectKeys('new');
     await engine.must('rm', '--force', 'new');
+  });
+
+  it('disabled and enabled three times while containers come and go it fails no command', async () => {
+    await five.underRestarts(view, async () => {
+      await engine.must('plugin', 'disable', '--force', 'etcd-ipam');
+      await engine.must('plugin', 'enable', 'etcd-ipam');
+    });
+    await expectKeys();
   });
 
   it('has the containers of a killed engine wait for an etcd that comes up 3 s after it', async () => {
@@ -199,9 +209,8 @@ describe('the managed plugin', function () {
     const began = performance.now();
     const [lent] = await Promise.all([sleep(3_000).then(() => lendTo(machine, etcd.url)), engine.start()]);
     reach = keep(lent);
-    await eventually('both containers run', () => areRunning('always', 'fixed'), 30_000);
-    console.log(`plugin: with etcd 3 s late, both containers run after ${Math.round(performance.now() - began)} ms`);
-    await expectKeys('always', 'fixed');
+    await five.back('managed plugin, engine killed, etcd 3 s late', began);
+    await expectKeys();
   });
 
   it('may be disabled by force with networks in use: what is asked within 2 s waits, and then succeeds', async () => {
@@ -217,9 +226,9 @@ describe('the managed plugin', function () {
     await engine.must('plugin', 'enable', 'etcd-ipam');
     await asked;
     await engine.must('network', 'rm', 'brief');
-    await expectKeys('always', 'fixed', 'waiting');
+    await expectKeys('waiting');
     await engine.must('rm', '--force', 'waiting');
-    await expectKeys('always', 'fixed');
+    await expectKeys();
   });
 
   it('is replaced by another of its name: networks, containers and claims stay as they are', async () => {
@@ -231,22 +240,25 @@ describe('the managed plugin', function () {
     await engine.must('plugin', 'set', 'etcd-ipam', `ETCD_ENDPOINTS=${etcd.url}`, ...FOR_TESTS);
     await engine.must('plugin', 'enable', 'etcd-ipam');
     console.log(`plugin: replaced, from an image that is there, within ${Math.round(performance.now() - began)} ms`);
-    await expectKeys('always', 'fixed');
+    await expectKeys();
     const claims = (all: Keyspace) => Object.keys(all).filter((key) => !key.startsWith('sessions/'));
     expect(claims(await view.now())).to.deep.equal(claims(before));
     await start('new');
     await engine.must('restart', 'fixed');
-    await expectKeys('always', 'fixed', 'new');
-    await engine.restart();
-    await eventually('both containers run', () => areRunning('always', 'fixed'), 30_000);
-    await expectKeys('always', 'fixed');
+    await expectKeys('new');
+    await engine.stop();
+    const restarted = performance.now();
+    await engine.start();
+    await five.back('managed plugin, replaced, engine restarted', restarted);
+    await expectKeys();
     await engine.must('rm', '--force', 'new');
   });
 
   it('leaves the node’s record alone after the last network', async () => {
-    await engine.must('rm', '--force', 'always', 'fixed');
+    await five.remove();
     await engine.must('network', 'rm', 'net');
-    expect(await view.now()).to.deep.equal(node.own(await instance()));
+    const own = node.own(await view.instance());
+    expect(await view.now()).to.deep.equal(own);
     await engine.must('plugin', 'disable', 'etcd-ipam');
     expect(await view.now()).to.deep.equal(node.record());
   });
@@ -293,37 +305,16 @@ describe('the managed plugin', function () {
     return engine.must('run', '--detach', '--name', name, '--network', 'net', ...args, 'busybox', ...lingering);
   }
 
-  async function areRunning(...names: string[]): Promise<boolean> {
-    const states = await engine.must('inspect', '--format', '{{.State.Running}}', ...names);
-    return states.split('\n').every((state) => state === 'true');
-  }
-
-  /** As the kernel inside the container shows it. */
-  async function addressOf(container: string): Promise<string> {
-    const shown = await engine.must('exec', container, 'ip', 'address', 'show', 'eth0');
-    return shown.match(/inet ([\d.]+)\/24 /)?.[1] ?? shown;
-  }
-
-  /** The one session's; what a killed plugin left is waited for to end. */
-  async function instance(): Promise<string> {
-    const one = async () => {
-      const sessions = Object.keys(await view.now()).filter((key) => key.startsWith('sessions/'));
-      return sessions.length === 1 && sessions[0]!.split('/').at(-1);
-    };
-    return eventually('there is one session', one, SESSION_OVER_MS);
-  }
-
-  /** All of etcd: the network, and for each of these containers a claim of the address that it really has. */
-  async function expectKeys(...containers: string[]): Promise<void> {
-    const claims: Keyspace[] = [];
-    for (const name of containers) {
-      const address = await addressOf(name);
-      claims.push(name === 'fixed' ? node.unsure(SUBNET, address, join1) : node.endpoint(SUBNET, address, join1));
-    }
-    const network = [pool(SUBNET, '10.66.0.1'), node.join(SUBNET, join1)];
+  function network(): Keyspace {
     const gateway = node.shared(SUBNET, '10.66.0.1', 'gateway', join1);
-    const whole = wholeOf(node.own(await instance()), guard(), ...network, gateway, ...claims);
-    expect(Object.keys(whole)).to.have.length(6 + containers.length + 1);
+    return wholeOf(guard(), pool(SUBNET, '10.66.0.1'), node.join(SUBNET, join1), gateway);
+  }
+
+  /** All of etcd: the network, and of the five containers and these others one claim each. */
+  async function expectKeys(...others: string[]): Promise<void> {
+    const claims = await five.claims(node, SUBNET, join1, ...others);
+    expect(Object.keys(claims)).to.have.length(5 + others.length);
+    const whole = wholeOf(node.own(await view.instance()), network(), claims);
     expect(await view.now()).to.deep.equal(whole);
   }
 

@@ -206,8 +206,12 @@ describe('refusals, as the user of docker reads them', function () {
         }
         expect({ code: removed.code, stderr: removed.stderr }).to.deep.equal({ code: 0, stderr: '' });
         for (const { ms } of [created, ran, removed]) expect(ms).to.be.below(6_000);
+        // By now the outage is known.
+        const again = await host.tryRun('again', 'other');
+        expect(again.stderr).to.match(away);
+        expect(Number(host.driver.decisions.at(-1)!.ms)).to.be.below(1_000);
         await back();
-        await docker('rm', '--force', 'refused');
+        await docker('rm', '--force', 'refused', 'again');
         const other = 'local/v4/010.072.000.000-24';
         const expected = async () => {
           const second = await host.view.joinOf(other);
@@ -218,7 +222,7 @@ describe('refusals, as the user of docker reads them', function () {
         // What the frozen etcd had in its buffers would have landed by now.
         await sleep(500);
         expect(await host.view.now()).to.deep.equal(await expected());
-        const outcomes = host.driver.decisions.slice(-12).map(({ call, outcome }) => `${call} ${outcome}`);
+        const outcomes = host.driver.decisions.slice(-14).map(({ call, outcome }) => `${call} ${outcome}`);
         expect(outcomes).to.include.members(['RequestPool failed', 'RequestAddress failed', 'ReleaseAddress queued']);
       });
     }

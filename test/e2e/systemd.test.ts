@@ -6,14 +6,17 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { expect } from 'chai';
 import { type Engine, startEngine } from '../support/engine.js';
-import { type EtcdFixture, entries, startEtcd } from '../support/etcd.js';
+import { type EtcdFixture, startEtcd } from '../support/etcd.js';
+import { FiveContainers } from '../support/five-containers.js';
 import { lingering, makeImage } from '../support/image.js';
+import { guard, KeyspaceView, NodeRecords, pool, wholeOf } from '../support/keyspace-view.js';
 import { processesNaming } from '../support/kill.js';
 import { Machine } from '../support/machine.js';
-import { eventually, Program, run, runOrFail } from '../support/process.js';
+import { eventually, Program, run, runOrFail, sleep } from '../support/process.js';
 import { needPrivateHost, skip } from '../support/skip.js';
 
 const SOCKET = '/run/docker/plugins/etcd-ipam.sock';
+const SUBNET = 'local/v4/010.066.000.000-24';
 const UNITS = ['etcd-ipam.service', 'etcd-ipam.socket'] as const;
 
 /** A unit's settings by section and name, each with all its values. */
@@ -113,9 +116,17 @@ describe('under systemd', function () {
     let engine: Engine;
     let service: Program | undefined;
     let inode: number;
+    let view: KeyspaceView;
+    let five: FiveContainers;
+    let join1: number;
+    /** The boot in which the network was made, and the present one. */
+    const made = new NodeRecords('web');
+    let now = made;
+    let boots = 1;
 
     before(async () => {
       etcd = await startEtcd();
+      view = new KeyspaceView(etcd);
       machine = await Machine.start('web');
       const settings = `ETCD_ENDPOINTS=${etcd.url}\nIPAM_COOLDOWN=0s\nIPAM_OPS_LISTEN=\nIPAM_SESSION_TTL=4s\n`;
       await writeFile(at('etc/etcd-ipam/etcd-ipam.env'), settings);
@@ -161,6 +172,12 @@ describe('under systemd', function () {
       );
       inode = await inodeOf();
     }
+    /** No more than the power is back: neither socket nor engine. */
+    async function reboot(): Promise<void> {
+      await machine.cutPower();
+      await service!.exited;
+      now = new NodeRecords('web', `boot-${++boots}`);
+    }
     const inodeOf = async () => (await lstat(engineSocket())).ino;
     const engineSocket = () => join(machine.pluginSockets, 'etcd-ipam.sock');
 
@@ -179,17 +196,24 @@ describe('under systemd', function () {
     };
     const createNetwork = (name: string, subnet: string) =>
       engine.must('network', 'create', '--ipam-driver', 'etcd-ipam', '--subnet', subnet, name);
-    const start = (name: string, ...args: string[]) =>
-      engine.must('run', '--detach', '--name', name, '--network', 'net', ...args, 'busybox', ...lingering);
-    const claimed = async () =>
-      (await entries(etcd, '/etcd-ipam/claims/local/v4/010.066.000.000-24/')).map(({ key }) => key.slice(-3));
+    const start = (name: string) =>
+      engine.must('run', '--detach', '--name', name, '--network', 'net', 'busybox', ...lingering);
+    /** All of etcd: the network, and of the five containers and these others one claim each. */
+    const expectKeys = async (...others: string[]) => {
+      const network = [pool(SUBNET, '10.66.0.1'), made.join(SUBNET, join1)];
+      const gateway = made.shared(SUBNET, '10.66.0.1', 'gateway', join1);
+      const claims = await five.claims(now, SUBNET, join1, ...others);
+      expect(Object.keys(claims)).to.have.length(5 + others.length);
+      const whole = wholeOf(now.own(await view.instance()), guard(), ...network, gateway, claims);
+      expect(await view.now()).to.deep.equal(whole);
+    };
 
     it('the first call of an engine starts the driver, which answers it and the following', async () => {
       expect(await driverPid()).to.equal(undefined);
       await createNetwork('net', '10.66.0.0/24');
-      await start('always', '--restart', 'always');
-      await start('static', '--restart', 'always', '--ip', '10.66.0.50');
-      expect(await claimed()).to.deep.equal(['001', '002', '050']);
+      join1 = await view.joinOf(SUBNET);
+      five = await FiveContainers.start(engine, 'net', '10.66.0.50');
+      await expectKeys();
       expect(lines().find(({ msg }) => msg === 'listening')?.addresses).to.deep.equal([SOCKET]);
       expect(engine.log).not.to.match(/retrying in/);
       const status = (await command()).map((word) => (word === 'serve' ? 'status' : word));
@@ -218,33 +242,56 @@ describe('under systemd', function () {
         console.log(`a container started while the driver was away: ${seconds(began)}`);
         expect(await driverPid()).not.to.equal(before);
         expect(await inodeOf()).to.equal(inode);
-        expect(await claimed()).to.deep.equal(['001', '002', '003', '050']);
+        await expectKeys('meanwhile');
         await engine.must('rm', '--force', 'meanwhile');
-        expect(await claimed()).to.deep.equal(['001', '002', '050']);
+        await expectKeys();
         expect(engine.log).not.to.match(/retrying in/);
       });
     }
 
+    it('restarted three times while containers come and go it fails no command, and the socket stays', async () => {
+      await five.underRestarts(view, async () => {
+        const before = await driverPid();
+        process.kill(before!, 'SIGTERM');
+        await eventually('the driver has ended', async () => (await driverPid()) !== before, 30_000);
+      });
+      expect(await inodeOf()).to.equal(inode);
+      await expectKeys();
+    });
+
+    for (const [how, stop] of [
+      ['restarted', () => engine.stop()],
+      ['killed with kill -9', () => engine.crash()],
+    ] as const) {
+      it(`after an engine that was ${how} five containers that are always up are back, and nothing leaks`, async () => {
+        await stop();
+        const began = performance.now();
+        await engine.start();
+        await five.back(`systemd, engine ${how}`, began);
+        await expectKeys();
+      });
+    }
+
     it('at a boot in which the service starts 3 s late the engine waits, and what is always up is up again', async () => {
-      await machine.cutPower();
-      await service!.exited;
+      await reboot();
       const told = engine.log.length;
       const began = performance.now();
       await listen(3);
       await engine.start();
-      const answered = seconds(began);
-      for (const name of ['always', 'static'])
-        await eventually(
-          `${name} runs`,
-          async () => (await engine.must('inspect', '--format', '{{.State.Running}}', name)) === 'true',
-        );
-      console.log(
-        `a boot with the service 3 s late: engine answers after ${answered}, containers run after ${seconds(began)}`,
-      );
+      await five.back('systemd, power cut, service 3 s late', began);
       expect(performance.now() - began).to.be.greaterThan(3_000);
       expect(engine.log.slice(told)).not.to.match(/retrying in/);
-      expect(await engine.must('exec', 'static', 'ip', 'address')).to.include(' 10.66.0.50/24 ');
-      expect(await claimed()).to.include.members(['001', '050']);
+      await expectKeys();
+    });
+
+    it('at a boot in which etcd comes up 3 s after the engine calls wait, and what is always up is up again', async () => {
+      await reboot();
+      await etcd.kill();
+      const began = performance.now();
+      await listen();
+      await Promise.all([engine.start(), sleep(3_000).then(() => etcd.restart())]);
+      await five.back('systemd, power cut, etcd 3 s late', began);
+      await expectKeys();
     });
   });
 

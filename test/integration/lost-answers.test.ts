@@ -2,37 +2,13 @@
 // nothing stays behind. A proxy stands between the driver and a real etcd.
 import { expect } from 'chai';
 import type { TxnRequest } from '../../src/etcd/client.js';
-import { type EtcdFixture, startEtcd } from '../support/etcd.js';
-import { tableOf } from '../support/oracle.js';
-import { eventually } from '../support/process.js';
-import { TcpProxy } from '../support/proxy.js';
-import { AS, Look, WholeDriver, type WholeOptions } from '../support/whole-driver.js';
+import { Lossy, onlyNodes, type Scenario, type Stage, settled, undone } from '../support/lossy.js';
+import { AS, WholeDriver } from '../support/whole-driver.js';
 
 const SUBNET = '10.66.0.0/24';
 const CLAIMS = 'claims/local/v4/010.066.000.000-';
 const HOLDERS = 'holders/local/v4/010.066.000.000-';
 const wide = (last: number, length = 24) => `${CLAIMS}${length}/010.066.000.00${last}`;
-
-/** One host whose way to etcd can be cut, another whose way is straight, and a look at etcd itself. */
-interface Stage {
-  readonly web: WholeDriver;
-  readonly db: WholeDriver;
-  readonly look: Look;
-  /** Stops web and starts it anew in another boot of its host. */
-  reboot(): Promise<WholeDriver>;
-}
-
-interface Scenario<C = unknown> {
-  readonly title: string;
-  /** Transactions that the act takes when nothing goes wrong; a first one may only find out what is there. */
-  readonly writes: number;
-  /** Its last transaction grants something. */
-  readonly grants?: true;
-  prepare(stage: Stage): Promise<C>;
-  act(stage: Stage, prepared: C): Promise<unknown>;
-  /** What must be so after the act. */
-  check(stage: Stage, result: unknown, prepared: C): Promise<void>;
-}
 
 /** A scenario whose act is a request for an address that ends in exactly one claim of that kind. */
 function granting(
@@ -71,21 +47,6 @@ const mine = ({ web }: Stage) => web.pool(SUBNET);
 async function both({ web, db }: Stage, first: (pool: string) => Promise<unknown>, options = {}): Promise<string> {
   await first(await db.pool(SUBNET, options));
   return web.pool(SUBNET, options);
-}
-
-/** Takes the grant of a request back, as after a caller that had gone. */
-async function undone(
-  web: WholeDriver,
-  request: (call: Parameters<WholeDriver['driver']['requestPool']>[1]) => unknown,
-) {
-  const undos: (() => Promise<void>)[] = [];
-  const signal = new AbortController().signal;
-  await request({ deadline: performance.now() + 5_000, signal, onUndelivered: (undo) => undos.push(undo) });
-  return () => Promise.all(undos.map((undo) => undo())).then(() => settled(web));
-}
-
-function settled(web: WholeDriver): Promise<unknown> {
-  return eventually('all undos and queued releases are done', () => web.allocator.pending === 0, 8_000, 10);
 }
 
 const SCENARIOS: readonly Scenario[] = [
@@ -325,204 +286,19 @@ function undoing(
   };
 }
 
-async function onlyNodes(look: Look): Promise<void> {
-  const keys = await look.keys();
-  expect(keys.filter((key) => !key.startsWith('nodes/') && !key.startsWith('sessions/'))).to.deep.equal([]);
-}
-
 describe('lost answers', function () {
   this.timeout(30_000);
-  let etcd: EtcdFixture;
-  let look: Look;
-  let proxy: TcpProxy;
-  let started: WholeDriver[] = [];
-
-  const start = async (options: WholeOptions) => {
-    const whole = await WholeDriver.start({ pools: '10.9.0.0/27/29', ...options });
-    started.push(whole);
-    await whole.session.current(performance.now() + 5_000);
-    return whole;
-  };
-  const stage = async (options: Partial<WholeOptions> = {}): Promise<Stage> => {
-    const web = await start({ etcd: proxy.url, ...options });
-    const db = await start({ etcd: etcd.url, node: 'db' });
-    const reboot = async () => {
-      await web.stop();
-      return start({ etcd: proxy.url, boot: 'boot-2', ...options });
-    };
-    return { web, db, look, reboot };
-  };
-  /**
-   * The replies of these transactions are lost, counted from now on: once etcd shows the commit the line is cut. One that
-   * finds its compare false leaves no trace; 200 ms are enough for it.
-   */
-  const lose = (web: WholeDriver, ...nths: number[]) => {
-    let count = 0;
-    const lost: Promise<boolean>[] = [];
-    web.beforeWrite = async () => {
-      if (!nths.includes(++count)) return;
-      const before = await look.revision();
-      proxy.swallowReplies();
-      const committed = eventually('the commit', async () => (await look.revision()) !== before, 200, 2);
-      lost.push(
-        committed
-          .then(
-            () => true,
-            () => false,
-          )
-          .finally(() => {
-            proxy.cut();
-            proxy.resume();
-          }),
-      );
-    };
-    return { writes: () => count, commits: async () => (await Promise.all(lost)).filter((one) => one).length };
-  };
-  /** All records but those of the hosts; the gateway that a pool remembers is a hint, which an undo leaves. */
-  const records = async () => tableOf(await look.keyspace()).map((line) => line.replace(/ gateway=.*/, ''));
-  /** Ends every join there is, through the driver of its host, and expects that nothing stays. */
-  const cleanUp = async () => {
-    for (const [key, { node, range }] of Object.entries(await look.keyspace('joins/'))) {
-      const [, space, , wide, join] = key.split('/');
-      const [network, length] = wide!.split('-');
-      const subnet = `${network!.split('.').map(Number).join('.')}/${length}`;
-      const whole = started.findLast((one) => one.node === node)!;
-      await whole.drop(`${space}/${subnet}?${range ? `range=${range}&` : ''}join=${join}`);
-      await settled(whole);
-    }
-    await onlyNodes(look);
-    for (const whole of started) expect(whole.faults).to.deep.equal([]);
-  };
-
-  before(async () => {
-    etcd = await startEtcd();
-    look = new Look(etcd.url);
-  });
-  after(async () => {
-    look?.close();
-    await etcd?.stop();
-  });
-  beforeEach(async () => {
-    proxy = await TcpProxy.to(etcd.url);
-  });
-  afterEach(async () => {
-    proxy.resume();
-    for (const whole of started) await whole.stop();
-    started = [];
-    await proxy.close();
-    await look.clear();
-  });
-
-  for (const scenario of SCENARIOS) {
-    const { title, writes } = scenario;
-    const perform = async (
-      options: Partial<WholeOptions>,
-      disturb: (web: WholeDriver) => Promise<unknown> | unknown,
-    ) => {
-      const on = await stage(options);
-      const prepared = await scenario.prepare(on);
-      const web = started.findLast((one) => one.node === 'web')!;
-      const disturbed = disturb(web);
-      const result = await scenario.act(on, prepared);
-      await disturbed;
-      return { on: { ...on, web }, prepared, result };
-    };
-
-    it(`${title}: ${writes} ${writes === 1 ? 'transaction' : 'transactions'} when nothing is lost`, async () => {
-      let counted = () => 0;
-      const { on, prepared, result } = await perform({}, (web) => {
-        counted = lose(web).writes;
-      });
-      await scenario.check(on, result, prepared);
-      expect(counted()).to.equal(writes);
-      await cleanUp();
-    });
-
-    for (let nth = 1; nth <= writes; nth++) {
-      it(`${title}: the answer of transaction ${nth} of ${writes} is lost: done once all the same`, async () => {
-        let losing: ReturnType<typeof lose> | undefined;
-        const { on, prepared, result } = await perform({}, (web) => {
-          losing = lose(web, nth);
-        });
-        if (nth === writes) expect(await losing!.commits()).to.equal(1);
-        await scenario.check(on, result, prepared);
-        await cleanUp();
-      });
-    }
-
-    it(`${title}: the answers of transaction ${writes} and of the one that settles it are lost: done once all the same`, async () => {
-      let losing: ReturnType<typeof lose> | undefined;
-      const { on, prepared, result } = await perform({}, (web) => {
-        losing = lose(web, writes, writes + 1);
-      });
-      expect(await losing!.commits()).to.be.at.least(1);
-      await scenario.check(on, result, prepared);
-      await cleanUp();
-    });
-
-    if (!scenario.grants) continue;
-
-    it(`${title}: stuck while its call goes on with another one, lands when that was answered: no effect`, async () => {
-      let stuck: TxnRequest | undefined;
-      let count = 0;
-      const { on, prepared, result } = await perform({ attemptMs: 200 }, (web) => {
-        web.beforeWrite = (request) => {
-          if (++count !== writes) return;
-          stuck = request;
-          proxy.pause();
-          setTimeout(() => {
-            proxy.cut();
-            proxy.resume();
-          }, 250);
-        };
-      });
-      expect(count, 'transactions, the fence among them').to.be.at.least(writes + 2);
-      const before = await look.keyspace();
-      expect(await look.land(stuck!), 'the copy lands').to.equal(false);
-      expect(await look.keyspace()).to.deep.equal(before);
-      await scenario.check(on, result, prepared);
-      await cleanUp();
-    });
-
-    // The transaction is in a buffer somewhere while its sender has given up; a copy of it lands, sooner or later.
-    for (const landing of ['before', 'after'] as const) {
-      it(`${title}: stuck until the call was refused, lands ${landing} the doubt is settled: nothing of it stays`, async () => {
-        let stuck: TxnRequest | undefined;
-        let count = 0;
-        const impatient = { deadlineMs: 700, attemptMs: 150 };
-        const on = await stage(impatient);
-        const prepared = await scenario.prepare(on);
-        const web = started.findLast((one) => one.node === 'web')!;
-        const before = await records();
-        web.beforeWrite = (request) => {
-          if (++count !== writes) return;
-          stuck = request;
-          proxy.pause();
-        };
-        const refusal = await scenario.act(on, prepared).then(
-          (result) => `granted ${result}`,
-          (error: Error) => error.message,
-        );
-        expect(refusal).to.match(/is not reachable: no answer within|did not finish within 0\.7 s/);
-        await eventually('the driver itself gave up', () => web.told.some(({ outcome }) => outcome === 'failed'));
-        if (landing === 'before') expect(await look.land(stuck!), 'the copy lands').to.equal(true);
-        proxy.resume();
-        await settled(web);
-        if (landing === 'after') expect(await look.land(stuck!), 'the copy lands').to.equal(false);
-        expect(await records()).to.deep.equal(before);
-        expect(await web.pool('10.77.0.0/24'), 'the driver goes on').to.be.a('string');
-        await cleanUp();
-      });
-    }
-  }
+  const lossy = new Lossy();
+  const { stage, lose, cleanUp } = lossy;
+  for (const scenario of SCENARIOS) lossy.tell(scenario);
 
   it('the creation of the session: one key, held by the process that made it', async () => {
     let losing: ReturnType<typeof lose> | undefined;
-    const web = await WholeDriver.start({ etcd: proxy.url, begun: (one) => (losing = lose(one, 1)) });
-    started.push(web);
+    const web = await WholeDriver.start({ etcd: lossy.proxy.url, begun: (one) => (losing = lose(one, [1])) });
+    lossy.started.push(web);
     const { key, version } = await web.session.current(performance.now() + 5_000);
     expect(await losing!.commits()).to.equal(1);
-    expect(await look.keys('sessions/')).to.deep.equal([key.slice('/etcd-ipam/'.length)]);
+    expect(await lossy.look.keys('sessions/')).to.deep.equal([key.slice('/etcd-ipam/'.length)]);
     await web.pool(SUBNET);
     expect(web.sessions.filter(({ kind }) => kind === 'alive')).to.have.length(1);
     expect(version).to.match(/^\d+$/);
@@ -533,7 +309,7 @@ describe('lost answers', function () {
     const { web } = await stage();
     const pool = await web.pool(SUBNET);
     const before = await web.session.current(performance.now() + 1_000);
-    const losing = lose(web, 1);
+    const losing = lose(web, [1]);
     await web.session.fence(performance.now() + 5_000);
     expect(await losing.commits()).to.equal(1);
     const after = await web.session.current(performance.now() + 1_000);
@@ -550,15 +326,15 @@ describe('lost answers', function () {
     web.beforeWrite = (request) => {
       if (stuck) return;
       stuck = request;
-      proxy.pause();
+      lossy.proxy.pause();
     };
     const answer = await web.call('ReleaseAddress', { PoolID: mine, Address: '10.66.0.9' });
     expect([answer.status, answer.json]).to.deep.equal([200, {}]);
-    proxy.resume();
+    lossy.proxy.resume();
     await settled(web);
     expect(await db.address(theirs, '10.66.0.9')).to.equal('10.66.0.9');
-    expect(await look.land(stuck!), 'the copy lands').to.equal(false);
-    expect((await look.keyspace(CLAIMS))[wide(9)]).to.include({ node: 'db' });
+    expect(await lossy.look.land(stuck!), 'the copy lands').to.equal(false);
+    expect((await lossy.look.keyspace(CLAIMS))[wide(9)]).to.include({ node: 'db' });
     await cleanUp();
   });
 
@@ -568,19 +344,19 @@ describe('lost answers', function () {
     await web.address(mine);
     const stuck: TxnRequest[] = [];
     web.beforeWrite = (request) => {
-      if (stuck.push(request) === 3) proxy.pause();
+      if (stuck.push(request) === 3) lossy.proxy.pause();
     };
     const answer = await web.call('ReleasePool', { PoolID: mine });
     expect([answer.status, answer.json]).to.deep.equal([200, {}]);
-    proxy.resume();
+    lossy.proxy.resume();
     await settled(web);
     const theirs = await db.pool(SUBNET);
     await db.address(theirs, '', AS.gateway);
     await db.address(theirs);
-    const before = await look.keyspace();
+    const before = await lossy.look.keyspace();
     expect(stuck.length).to.be.at.least(3);
-    for (const one of stuck) expect(await look.land(one), 'a copy lands').to.equal(false);
-    expect(await look.keyspace()).to.deep.equal(before);
+    for (const one of stuck) expect(await lossy.look.land(one), 'a copy lands').to.equal(false);
+    expect(await lossy.look.keyspace()).to.deep.equal(before);
     await cleanUp();
   });
 
@@ -589,13 +365,13 @@ describe('lost answers', function () {
       const { web } = await stage({ deadlineMs: 700, attemptMs: 150 });
       const pool = await web.pool(SUBNET);
       await web.address(pool, '10.66.0.9');
-      proxy.pause();
+      lossy.proxy.pause();
       const answer = await web.call(call, { PoolID: pool, Address: '10.66.0.9' });
       expect([answer.status, answer.json]).to.deep.equal([200, {}]);
       expect(web.told.at(-1)).to.include({ call, outcome: 'queued' });
-      proxy.resume();
+      lossy.proxy.resume();
       await settled(web);
-      expect(await look.keys(CLAIMS)).to.deep.equal([]);
+      expect(await lossy.look.keys(CLAIMS)).to.deep.equal([]);
       await cleanUp();
     });
   }

@@ -233,7 +233,7 @@ describe('the quickstart', function () {
       await sleep(spawned + 16_000 - performance.now());
       const began = performance.now();
       expect(await ask(at('p.sock'), 'RequestPool', pool)).to.have.property('Err');
-      expect(performance.now() - began).to.be.below(1_500);
+      expect(performance.now() - began).to.be.below(4_500);
     });
 
     it('serve with bad settings exits 1 with one message and no stack', async () => {

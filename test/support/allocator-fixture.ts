@@ -137,6 +137,8 @@ export class Host {
 export class World {
   /** Added to the monotonic clock that surroundings show. */
   skippedMs = 0;
+  /** Added to the wall clock that surroundings show. */
+  skippedWallMs = 0;
   /** Rounds of 30 s that every process has lived through. */
   rounds = 0;
   /** Whoever pauses, as queued work does between its attempts, stays asleep until this is resolved. */
@@ -212,7 +214,7 @@ export class World {
 
   surroundings(): Surroundings {
     return {
-      now: () => new Date(),
+      now: () => new Date(Date.now() + this.skippedWallMs),
       millis: () => performance.now() + this.skippedMs,
       rounds: () => this.rounds,
       token: () => (++this.#tokens).toString(16).padStart(16, '0'),

@@ -13,7 +13,8 @@ export interface EngineOptions {
   readonly args?: readonly string[];
 }
 
-const readyMs = 60_000;
+/** With a plugin that is a container of its own it asks for 15 s for the network and for each endpoint that a crash left. */
+const readyMs = 180_000;
 let versionShown = false;
 
 /** Starts an engine and resolves when it answers (about one second). `await using` crashes it and leaves nothing behind. */
@@ -47,7 +48,12 @@ export class Engine implements AsyncDisposable {
 
   /** The engine's API, for DOCKER_HOST; reachable from every machine of the run. */
   get host(): string {
-    return `unix://${join(this.root, 'docker.sock')}`;
+    return `unix://${this.socket}`;
+  }
+
+  /** The same, as the path of a file. */
+  get socket(): string {
+    return join(this.root, 'docker.sock');
   }
 
   /** The pid of dockerd; undefined while it is down. */

@@ -35,9 +35,14 @@ export function makeEtcdImage(engine: Engine, tag: string): Promise<void> {
 
 /**
  * Node and npm of this machine, with a shell: enough of a base for a Dockerfile that copies, installs and runs. With `npmCache`
- * it holds what npm downloaded on this machine, so that `npm ci` of the lock file installed here needs no network.
+ * it holds what npm downloaded on this machine, so that `npm ci` of the lock file installed here needs no network; what is not
+ * there npm gets through `proxy`.
  */
-export function makeNodeBaseImage(engine: Engine, tag: string, { npmCache = false } = {}): Promise<void> {
+export function makeNodeBaseImage(
+  engine: Engine,
+  tag: string,
+  { npmCache = false, proxy = '' }: { npmCache?: boolean; proxy?: string } = {},
+): Promise<void> {
   return withRoot(async (root) => {
     await addBusybox(root);
     await addProgram(root, process.execPath, '/usr/local/bin/node');
@@ -50,6 +55,7 @@ export function makeNodeBaseImage(engine: Engine, tag: string, { npmCache = fals
     await mkdir(join(root, 'home/node'), { recursive: true });
     await addCertificates(root);
     const changes = ['ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt', 'CMD ["node"]'];
+    if (proxy) changes.push(`ENV NPM_CONFIG_PROXY=${proxy}`, `ENV NPM_CONFIG_HTTPS_PROXY=${proxy}`);
     if (npmCache) {
       const cache = join(await npmSetting('cache'), '_cacache');
       if (existsSync(cache)) cpSync(cache, join(root, 'root/.npm/_cacache'), { recursive: true });
@@ -95,7 +101,8 @@ async function importRoot(engine: Engine, root: string, tag: string, changes: re
   }
 }
 
-async function withRoot(fill: (root: string) => Promise<void>): Promise<void> {
+/** A directory for the time of the call, for a root file system. */
+export async function withRoot(fill: (root: string) => Promise<void>): Promise<void> {
   const root = await mkdtemp(join(tmpdir(), 'image-'));
   try {
     await runOrFail('chmod', ['755', root]);

@@ -2,7 +2,7 @@
 // for. A value of the wrong shape is left as it is, and so fails the comparison. Knows the layout, not the driver.
 import { expect } from 'chai';
 import { type EtcdFixture, entries } from './etcd.js';
-import { sleep } from './process.js';
+import { eventually, sleep } from './process.js';
 
 export type Keyspace = Record<string, unknown>;
 
@@ -17,6 +17,8 @@ const SHAPES: Readonly<Record<string, { readonly shape: RegExp; readonly as?: st
   boot: { shape: UUID, as: 'boot' },
   machine: { shape: /^[0-9a-f]{32}$/, as: 'machine' },
   join: { shape: ID, as: 'join' },
+  leader: { shape: ID, as: 'join' },
+  incarnation: { shape: ID },
 };
 
 /** Joins, boots and instances are called `join-1`, `join-2`, … in the order in which they were first written. */
@@ -64,6 +66,15 @@ export class KeyspaceView {
     return joins[0]!;
   }
 
+  /** The name of the one session, once those of killed processes are over. */
+  async instance(withinMs = 12_000): Promise<string> {
+    const one = async () => {
+      const sessions = Object.keys(await this.now()).filter((key) => key.startsWith('sessions/'));
+      return sessions.length === 1 && sessions[0]!.split('/').at(-1);
+    };
+    return eventually('there is one session', one, withinMs);
+  }
+
   #inKey(key: string): string {
     const [room, ...rest] = key.split('/');
     const last = rest.pop() ?? '';
@@ -74,7 +85,9 @@ export class KeyspaceView {
   #inValue(value: unknown): unknown {
     if (typeof value !== 'object' || value === null) return value;
     const fields = Object.entries(value).map(([field, text]) => {
+      if (typeof text === 'object' && text !== null && !Array.isArray(text)) return [field, this.#inValue(text)];
       const known = SHAPES[field];
+      if (field === 'replaces' || field === 'record') return [field, this.#inValue(text)];
       if (!known?.shape.test(String(text))) return [field, text];
       return [field, known.as ? this.#name(known.as, String(text)) : '*'];
     });

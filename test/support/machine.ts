@@ -3,7 +3,7 @@
 // Machines are namespaces inside the run's private host. They share its file system (a socket in a temporary directory is
 // reachable from all) and its process table (every pid can be signalled), but not /run, /etc/docker or any interface.
 import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { killAtOnce, processesOfMounts } from './kill.js';
@@ -53,10 +53,12 @@ export class Machine implements Place, AsyncDisposable {
     private readonly root: string,
   ) {}
 
-  static async start(name = 'machine'): Promise<Machine> {
+  /** `original`: whose disk it has a copy of, machine id included. */
+  static async start(name = 'machine', original?: Machine): Promise<Machine> {
     const root = await mkdtemp(join(tmpdir(), `${name}-`));
     const machine = new Machine(name, root);
-    await writeFile(join(root, 'machine-id'), `${randomBytes(16).toString('hex')}\n`);
+    const id = original ? await readFile(join(original.root, 'machine-id')) : `${randomBytes(16).toString('hex')}\n`;
+    await writeFile(join(root, 'machine-id'), id);
     await mkdir(join(root, 'etc-docker', 'plugins'), { recursive: true });
     await machine.boot();
     return machine;

@@ -1,8 +1,41 @@
-// A managed plugin as the machine sees it: its process and its socket. Refuses to know what it serves.
-import { existsSync, lstatSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+// A managed plugin: made of this checkout without a builder, and as the machine sees it, its process and its socket. Refuses
+// to know what it serves.
+import { cpSync, existsSync, lstatSync, readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Engine } from './engine.js';
+import { addProgram, withRoot } from './image.js';
 import { processesNaming } from './kill.js';
 import type { Machine } from './machine.js';
+
+const checkout = fileURLToPath(new URL('../..', import.meta.url));
+
+/**
+ * The plugin `etcd-ipam` on each of these engines, not enabled: the shipped configuration over the program as it was built for
+ * this run. What deploy/plugin/build.sh makes takes a builder and its time, once for each engine.
+ */
+export async function makePlugin(...engines: readonly Engine[]): Promise<void> {
+  await withRoot(async (folder) => {
+    const root = join(folder, 'rootfs');
+    await addProgram(root, process.execPath, '/usr/local/bin/node');
+    const { packages } = JSON.parse(readFileSync(join(checkout, 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, { dev?: boolean }>;
+    };
+    // One package within another comes along with it.
+    const needed = Object.keys(packages).filter(
+      (path) => path.lastIndexOf('node_modules/') === 0 && !packages[path]!.dev,
+    );
+    for (const path of ['package.json', 'dist', ...needed]) {
+      const place = join(root, 'app', path);
+      await mkdir(dirname(place), { recursive: true });
+      cpSync(join(checkout, path), place, { recursive: true });
+    }
+    await mkdir(join(root, 'tmp'));
+    cpSync(join(checkout, 'deploy/plugin/config.json'), join(folder, 'config.json'));
+    await Promise.all(engines.map((engine) => engine.must('plugin', 'create', 'etcd-ipam', folder)));
+  });
+}
 
 /** The first process of the plugin with this id: of those below its shim, the one that the shim began. */
 export function processOf(id: string): number {

@@ -118,6 +118,23 @@ export class MemoryStore implements Store {
   }
 }
 
+/** The way to the store takes now longer, now shorter, so that calls made together overtake each other. */
+export function uneven(store: Store, next: () => number): Store {
+  const way = async () => {
+    for (let turns = next() % 12; turns > 0; turns--) await undefined;
+  };
+  return {
+    read: (...args) => way().then(() => store.read(...args)),
+    commit: async (...args) => {
+      await way();
+      const outcome = await store.commit(...args);
+      await way();
+      return outcome;
+    },
+    seen: () => store.seen(),
+  };
+}
+
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text);

@@ -37,15 +37,10 @@ export class Newcomer implements AsyncDisposable {
     });
   }
 
-  /** The files of this tree that git has or would add, as they are now, in a folder called `name`. */
+  /** A clone of this tree in a folder called `name`. */
   async clone(name: string): Promise<string> {
     const clone = join(this.root, name);
-    const listing = ['ls-files', '-z', '--cached', '--others', '--exclude-standard'];
-    const listed = await runOrFail('git', ['-c', 'safe.directory=*', ...listing]);
-    for (const file of listed.split('\0').filter((path) => path !== '' && existsSync(path))) {
-      mkdirSync(dirname(join(clone, file)), { recursive: true });
-      cpSync(file, join(clone, file));
-    }
+    await cloneTo(clone);
     return clone;
   }
 
@@ -74,6 +69,16 @@ export class Newcomer implements AsyncDisposable {
     const all = Object.entries({ ...this.variables, ...variables }).map(([name, value]) => `${name}=${value}`);
     // A shell by its full path, since PATH may be one of the variables.
     return this.machine.enter('setsid', ['env', '--chdir', folder, '-i', ...all, '/bin/sh', '-c', line]);
+  }
+}
+
+/** The files of this tree that git has or would add, as they are now. */
+export async function cloneTo(folder: string): Promise<void> {
+  const listing = ['ls-files', '-z', '--cached', '--others', '--exclude-standard'];
+  const listed = await runOrFail('git', ['-c', 'safe.directory=*', ...listing]);
+  for (const file of listed.split('\0').filter((path) => path !== '' && existsSync(path))) {
+    mkdirSync(dirname(join(folder, file)), { recursive: true });
+    cpSync(file, join(folder, file));
   }
 }
 

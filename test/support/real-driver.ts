@@ -24,9 +24,14 @@ export class RealDriver implements AsyncDisposable {
 
   /** Resolves once the node's session is in etcd. */
   static async start(options: RealDriverOptions): Promise<RealDriver> {
-    const driver = new RealDriver(options);
+    const driver = RealDriver.on(options);
     await driver.start();
     return driver;
+  }
+
+  /** One that has not been started. */
+  static on(options: RealDriverOptions): RealDriver {
+    return new RealDriver(options);
   }
 
   /** The lines of all its starts, of which the oldest may be missing. */

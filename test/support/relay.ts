@@ -15,12 +15,17 @@ const relay = createServer((client) => {
   client.on('error', () => door.destroy());
   door.on('error', () => client.destroy());
 });
-relay.listen(Number(process.argv[2]), '127.0.0.1', () => console.log('port ' + relay.address().port));
+relay.listen(Number(process.argv[2]), process.argv[3], () => console.log('port ' + relay.address().port));
 `;
 
-/** Pipes a loopback port of the place, a free one for 0, to a Unix socket, which every place can reach. */
-export async function relayFrom(place: Place, socket: string, port = 0): Promise<{ program: Program; port: number }> {
-  const args = ['-e', relay, socket, String(port)];
+/** Pipes a port of the place, a free one for 0, to a Unix socket, which every place can reach. */
+export async function relayFrom(
+  place: Place,
+  socket: string,
+  port = 0,
+  address = '127.0.0.1',
+): Promise<{ program: Program; port: number }> {
+  const args = ['-e', relay, socket, String(port), address];
   const program = await Program.start(...place.enter(process.execPath, args), { ready: /^port \d+$/m });
   return { program, port: Number(program.output.match(/^port (\d+)$/m)?.[1]) };
 }

@@ -45,6 +45,8 @@ export class WholeDriver implements AsyncDisposable {
   readonly driver: Driver;
   /** Called before each transaction is sent, those of the session included; reads that change nothing go by. */
   beforeWrite: (request: TxnRequest) => void | Promise<void> = () => undefined;
+  /** Of 30 s, that it has lived through; none pass by themselves. */
+  rounds = 0;
   readonly #etcd: EtcdClient;
   #listening: Listening | undefined;
   #directory = '';
@@ -58,7 +60,8 @@ export class WholeDriver implements AsyncDisposable {
     this.session = new SessionKeeper(this.#etcd, { ...identity, report: (event) => this.sessions.push(event) });
     this.store = new EtcdStore(this.#etcd, this.session, PREFIX);
     const report = (what: string, error: unknown) => this.faults.push(new Error(what, { cause: error }));
-    this.allocator = new Allocator(this.store, { node, boot }, SURROUNDINGS, parsePredefined(pools), report);
+    const around = { ...SURROUNDINGS, rounds: () => this.rounds };
+    this.allocator = new Allocator(this.store, { node, boot }, around, parsePredefined(pools), report);
     this.driver = new Driver(this.allocator, false, (told) => this.told.push(told));
   }
 
@@ -96,8 +99,14 @@ export class WholeDriver implements AsyncDisposable {
     return json;
   }
 
-  async pool(subnet: string, options: Record<string, string> = {}, range = ''): Promise<string> {
-    const ask = { AddressSpace: 'local', Pool: subnet, SubPool: range, Options: options, V6: subnet.includes(':') };
+  /** Without options, as a swarm's agent asks, null is sent. */
+  async pool(
+    subnet: string,
+    options: Record<string, string> | null = {},
+    range = '',
+    space = 'local',
+  ): Promise<string> {
+    const ask = { AddressSpace: space, Pool: subnet, SubPool: range, Options: options, V6: subnet.includes(':') };
     return (await this.must('RequestPool', ask)).PoolID;
   }
 
@@ -216,10 +225,9 @@ function after(key: Buffer): Buffer {
   return end;
 }
 
-const SURROUNDINGS: Surroundings = {
+const SURROUNDINGS: Omit<Surroundings, 'rounds'> = {
   now: () => new Date(),
   millis: () => performance.now(),
-  rounds: () => 0,
   token: () => randomBytes(8).toString('hex'),
   below: (bound) => BigInt(`0x${randomBytes(8).toString('hex')}`) % bound,
   pause: sleep,

@@ -54,6 +54,7 @@ describe('settings', () => {
       cooldown: 30_000,
       deadline: 5_000,
       requireMac: false,
+      reconcileGrace: 600_000,
       logLevel: 'info',
       warnings: [],
     });
@@ -82,6 +83,7 @@ describe('settings', () => {
       IPAM_DEADLINE: '500ms',
       IPAM_REQUIRE_MAC: '1',
       IPAM_ENGINE_SOCKET: '/var/run/docker.sock',
+      IPAM_RECONCILE_GRACE: '1h',
       LOG_LEVEL: 'debug',
     });
     expect(settings.etcd.endpoints).to.deep.equal([
@@ -104,6 +106,7 @@ describe('settings', () => {
       deadline: 500,
       requireMac: true,
       engineSocket: '/var/run/docker.sock',
+      reconcileGrace: 3_600_000,
       logLevel: 'debug',
     });
     expect(settings.listen).to.deep.equal({ host: '::1', port: 9474 });
@@ -190,6 +193,8 @@ describe('settings', () => {
     ['IPAM_HOLD', 'forever', `never, or ${DURATION('between 30s and 3650d such as 24h')}`],
     ['IPAM_HOLD', '29s', `never, or ${DURATION('between 30s and 3650d such as 24h')}`],
     ['IPAM_FORGET', 'never', DURATION('between 30s and 3650d such as 30d')],
+    ['IPAM_RECONCILE_GRACE', '999ms', DURATION('between 1s and 24h such as 10m')],
+    ['IPAM_RECONCILE_GRACE', '25h', DURATION('between 1s and 24h such as 10m')],
     ['IPAM_COOLDOWN', '-1s', DURATION('in whole seconds between 0s and 24h such as 30s')],
     ['IPAM_DEADLINE', '5 minutes', DURATION('between 500ms and 60s such as 5s')],
     ['IPAM_DEADLINE', '5', DURATION('between 500ms and 60s such as 5s')],

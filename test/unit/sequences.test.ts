@@ -4,8 +4,7 @@ import fc from 'fast-check';
 import { Driver } from '../../src/docker/driver.js';
 import { Allocator } from '../../src/ipam/allocator.js';
 import { parsePredefined } from '../../src/ipam/predefined.js';
-import type { Store } from '../../src/ipam/store.js';
-import { MemoryStore } from '../support/memory-store.js';
+import { MemoryStore, uneven } from '../support/memory-store.js';
 import {
   bootOf,
   chance,
@@ -32,24 +31,6 @@ const REACHED = [
   ...['ReleaseAddress released', 'ReleasePool released'],
 ];
 
-/** The way to the store takes now longer, now shorter, so that calls made together overtake each other. */
-function uneven(store: Store, seed: string): Store {
-  const next = chance(seed);
-  const way = async () => {
-    for (let turns = next() % 12; turns > 0; turns--) await undefined;
-  };
-  return {
-    read: (...args) => way().then(() => store.read(...args)),
-    commit: async (...args) => {
-      await way();
-      const outcome = await store.commit(...args);
-      await way();
-      return outcome;
-    },
-    seen: () => store.seen(),
-  };
-}
-
 function memoryWorld(): World {
   const store = new MemoryStore();
   const boots = new Map<string, string>();
@@ -63,7 +44,7 @@ function memoryWorld(): World {
     };
     const self = { node, boot: boots.get(node)! };
     const allocator = new Allocator(
-      uneven(store, `way ${at} ${started}`),
+      uneven(store, chance(`way ${at} ${started}`)),
       self,
       around,
       parsePredefined(PREDEFINED),

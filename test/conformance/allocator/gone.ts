@@ -140,6 +140,31 @@ export function gone(scene: Scene): void {
       expect(await scene.world.records()).to.deep.equal(before);
     });
 
+    it('what it had on the word of a swarm’s leader is taken like a container’s; what the leader gave is not', async () => {
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const led = await a.network(S, { space: 'global' });
+      await led.task('10.66.0.8');
+      const theirs = await b.network(S, { managed: true });
+      for (const ip of ['10.66.0.8', '10.66.0.9']) await theirs.unsure(ip);
+      await b.loseSession();
+      const claims = async (space: string) =>
+        (await scene.world.records()).filter((line) => line.startsWith(`claims/${space}/`));
+      const given = await claims('global');
+      expect(given).to.have.length(1);
+      expect(await claims('local')).to.deep.equal([8, 9].map((last) => claim(last, 'swarm b boot-1 join=J2')));
+      const net = await a.network(S);
+      await scene.world.silence(a, 3);
+      expect(await refusal(net.endpoint({ ip: '10.66.0.9', name: 'db' }))).to.match(/^taken: .* of the swarm on b /);
+      await scene.world.silence(a);
+      for (const ip of ['10.66.0.8', '10.66.0.9']) expect((await net.endpoint({ ip, name: 'db' })).from).to.equal('b');
+      expect(await claims('local')).to.deep.equal(
+        [8, 9].map((last) => claim(last, 'endpoint a boot-1 join=J3 name=db from=b')),
+      );
+      await scene.world.silence(a, 3);
+      expect(await scene.world.nodes()).to.deep.equal(['a 0']);
+      expect(await claims('global')).to.deep.equal(given);
+    });
+
     it('a grant that nobody received gives the address back to the node that is gone', async () => {
       const { a } = await without();
       const net = await a.network(S);

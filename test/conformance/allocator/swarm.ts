@@ -38,12 +38,12 @@ export function swarm(scene: Scene): void {
     await net.gateway('10.80.0.1');
     return net;
   };
-  const served = (epoch: number, join: string) => pool(`gateway=10.80.0.1 epoch=${epoch} leader=${join} served=true`);
+  const served = (epoch: number, join: string) => pool(`gateway=10.80.0.1 epoch=${epoch} leader=${join} stage=served`);
 
   describe('the global space', () => {
     it('belongs to the swarm: what the first leader makes, gives and takes back leaves nothing', async () => {
       const { net } = await leading();
-      await scene.all(pool('epoch=1 leader=J1 served=false'), joined('J1', 'a boot-1 epoch=1'));
+      await scene.all(pool('epoch=1 leader=J1 stage=new'), joined('J1', 'a boot-1 epoch=1'));
       expect((await net.gateway()).ip).to.equal('10.80.0.1');
       expect((await net.task()).ip).to.equal('10.80.0.2');
       expect((await net.task('10.80.0.9')).ip).to.equal('10.80.0.9');
@@ -112,7 +112,7 @@ export function swarm(scene: Scene): void {
       host.allocator.beginTerm();
       const second = await host.network(S, global);
       expect(await refusal(second.gateway())).to.equal(IN_USE);
-      await scene.all(pool('gateway=10.80.0.1 epoch=2 leader=J1 served=true'), joined('J1', 'a boot-1 epoch=1'), [
+      await scene.all(pool('gateway=10.80.0.1 epoch=2 leader=J1 stage=served'), joined('J1', 'a boot-1 epoch=1'), [
         ...[claim(1, 'shared'), holder(1, 'J1', 'gateway epoch=1'), claim(2, 'swarm join=J1 epoch=1')],
       ]);
       expect((await net.task()).ip).to.equal('10.80.0.3');
@@ -126,13 +126,86 @@ export function swarm(scene: Scene): void {
       expect(await failing.releasePool()).to.equal('released');
       const other = await follow(b);
       expect(await other.releasePool()).to.equal('released');
-      await scene.all(pool('gateway=10.80.0.1 epoch=3 leader=J1 served=true'), joined('J1', 'a boot-1 epoch=1'), [
+      await scene.all(pool('gateway=10.80.0.1 epoch=3 leader=J1 stage=served'), joined('J1', 'a boot-1 epoch=1'), [
         ...[claim(1, 'shared'), holder(1, 'J1', 'gateway epoch=1'), claim(2, 'swarm join=J1 epoch=1')],
       ]);
       const net = await follow(b);
       expect((await net.task('10.80.0.2')).ip).to.equal('10.80.0.2');
       await scene.all(served(4, 'J4'), joined('J4', 'b boot-1 epoch=4 replaces=J1'), [
         ...[claim(1, 'shared'), holder(1, 'J4', 'gateway epoch=4'), claim(2, 'swarm join=J4 epoch=4')],
+      ]);
+    });
+
+    it('F1: a start that fails at the second of two subnets, whose engine then gives the first gateway back, takes nothing', async () => {
+      await withTask();
+      const net = await follow(await scene.world.host('b'));
+      expect(await net.release('10.80.0.1')).to.equal('released');
+      expect(await net.release('10.80.0.1')).to.equal('nothing to release');
+      await net.releasePool();
+      await scene.all(pool('gateway=10.80.0.1 epoch=2 leader=J1 stage=served'), joined('J1', 'a boot-1 epoch=1'), [
+        ...[claim(1, 'shared'), holder(1, 'J1', 'gateway epoch=1'), claim(2, 'swarm join=J1 epoch=1')],
+      ]);
+    });
+
+    it('F1: `network rm` of a network that no task was ever in leaves nothing, after a leader change too', async () => {
+      const { net: old } = await leading();
+      await old.gateway();
+      const net = await follow(await scene.world.host('b'));
+      expect(await net.release('10.80.0.1')).to.equal('released');
+      expect(await net.releasePool()).to.equal('released');
+      await scene.all();
+    });
+
+    it('F2: a leader that took a quiet network over rules on after a second network was refused it', async () => {
+      await withTask();
+      const b = await scene.world.host('b');
+      const net = await follow(b);
+      b.allocator.beginTerm();
+      const second = await b.network(S, global);
+      expect(await refusal(second.gateway())).to.equal(IN_USE);
+      expect((await net.task('10.80.0.2')).ip).to.equal('10.80.0.2');
+      await scene.all(served(3, 'J2'), joined('J2', 'b boot-1 epoch=2'), [
+        ...[claim(1, 'shared'), holder(1, 'J2', 'gateway epoch=2'), claim(2, 'swarm join=J2 epoch=2')],
+      ]);
+    });
+
+    it('F2: an epoch that has nothing to go back to removes nothing that a former one gave', async () => {
+      await withTask();
+      const b = await scene.world.host('b');
+      const net = await follow(b);
+      b.allocator.beginTerm();
+      await (await b.network(S, global)).releasePool();
+      expect(await net.releasePool()).to.equal('nothing to release');
+      expect((await scene.world.records()).filter((line) => line.startsWith('claims'))).to.deep.equal([
+        claim(1, 'shared'),
+        claim(2, 'swarm join=J1 epoch=1'),
+      ]);
+      const again = await follow(await scene.world.host('c'));
+      expect((await again.task('10.80.0.2')).ip).to.equal('10.80.0.2');
+    });
+
+    it('F3: a pool that was removed and made again meanwhile is another, though its epoch has the same number', async () => {
+      const { net: first } = await leading();
+      const [b, c] = [await scene.world.host('b'), await scene.world.host('c')];
+      let looks = 0;
+      b.link.beforeRead = async () => {
+        if (++looks !== 2) return;
+        await first.releasePool();
+        await c.network(S, global);
+      };
+      expect(await refusal(b.network(S, global))).to.equal(TAKEN_OVER(1));
+    });
+
+    it('F5: a network that is made again waits for what was released while the store was away', async () => {
+      const { host, net } = await withTask();
+      host.link.away = true;
+      for (const ip of ['10.80.0.2', '10.80.0.1']) expect(await net.release(ip, 100)).to.equal('queued');
+      expect(await net.releasePool(100)).to.equal('queued');
+      host.link.away = false;
+      const again = await host.network(S, global);
+      expect((await again.gateway()).ip).to.equal('10.80.0.1');
+      await scene.all(pool('epoch=1 leader=J2 stage=asked gateway=10.80.0.1'), joined('J2', 'a boot-1 epoch=1'), [
+        ...[claim(1, 'shared'), holder(1, 'J2', 'gateway epoch=1')],
       ]);
     });
 
@@ -186,7 +259,7 @@ export function swarm(scene: Scene): void {
       const gateway = await net.gateway('10.80.0.1');
       await gateway.undo(performance.now() + 5_000);
       await net.releasePool();
-      await scene.all(pool('gateway=10.80.0.1 epoch=2 leader=J1 served=true'), joined('J1', 'a boot-1 epoch=1'), [
+      await scene.all(pool('gateway=10.80.0.1 epoch=2 leader=J1 stage=served'), joined('J1', 'a boot-1 epoch=1'), [
         ...[claim(1, 'shared'), holder(1, 'J1', 'gateway epoch=1'), claim(2, 'swarm join=J1 epoch=1')],
       ]);
     });
@@ -305,6 +378,19 @@ export function swarm(scene: Scene): void {
         `${L}/${wide(2)} swarm b boot-1 join=J3`,
         `${L}/${wide(7)} endpoint b boot-1 join=J2 name=box`,
       ]);
+    });
+
+    it('W-b: what the swarm’s leader has taken back meanwhile is recorded as the swarm’s, so that the next task is not refused it', async () => {
+      const { net } = await withTask();
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [na, nb] = [await a.network(S, { managed: true }), await b.network(S, { managed: true })];
+      await net.release('10.80.0.2');
+      await na.unsure('10.80.0.2');
+      expect(await local()).to.deep.equal([`${L}/${wide(2)} swarm a boot-1 join=J2`]);
+      expect(await refusal(nb.unsure('10.80.0.2'))).to.match(/^taken: /);
+      await net.task('10.80.0.2');
+      await nb.unsure('10.80.0.2');
+      expect(await local()).to.deep.equal([`${L}/${wide(2)} swarm b boot-1 join=J3`]);
     });
 
     it('N12: what the leader of another swarm gave counts for nothing', async () => {

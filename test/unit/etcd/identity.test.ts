@@ -40,38 +40,68 @@ describe('identity', () => {
 
 describe('node name', () => {
   const self: Identity = { node: 'web', instance: 'i1', machine: 'm1', boot: 'b1' };
-  const seen = (machine: string, boot: string, silence = 0): Seen => ({
-    key: 'k',
+  const seen = (machine: string, boot: string, silence = 0, host?: string): Seen => ({
+    key: '/etcd-ipam/nodes/web',
     version: '7',
-    record: { machine, boot, silence, since: '2024-01-01T00:00:00Z', token: 't' },
+    record: { machine, boot, silence, since: '2024-01-01T00:00:00Z', token: 't', ...(host && { host }) },
   });
 
+  const reasonOf = (...asked: Parameters<typeof refusalOf>) => refusalOf(...asked)?.reason;
+
   it('is ours when free, ours already, or ours from an earlier boot without a session', () => {
-    expect(refusalOf(self, undefined, [])).to.equal(undefined);
-    expect(refusalOf(self, seen('m1', 'b1'), [seen('m1', 'b1')])).to.equal(undefined);
-    expect(refusalOf(self, seen('m1', 'b0', 9), [])).to.equal(undefined);
+    expect(reasonOf(self, undefined, [])).to.equal(undefined);
+    expect(reasonOf(self, seen('m1', 'b1'), [seen('m1', 'b1')])).to.equal(undefined);
+    expect(reasonOf(self, seen('m1', 'b0', 9), [])).to.equal(undefined);
   });
 
   it('is refused while another machine has the record, or a session without one', () => {
     const text = 'node name web belongs to machine m2 since 2024-01-01T00:00:00Z';
-    expect(refusalOf(self, seen('m2', 'b1'), [])).to.contain(text);
-    expect(refusalOf(self, undefined, [seen('m2', 'b1')])).to.contain(text);
-    expect(refusalOf(self, seen('m1', 'b1'), [seen('m2', 'b2')])).to.contain(text);
+    expect(reasonOf(self, seen('m2', 'b1'), [])).to.contain(text);
+    expect(reasonOf(self, undefined, [seen('m2', 'b1')])).to.contain(text);
+    expect(reasonOf(self, seen('m1', 'b1'), [seen('m2', 'b2')])).to.contain(text);
   });
 
   it('passes on after enough silence, but never past a living session', () => {
-    expect(refusalOf(self, seen('m2', 'b2', 9), [], 10)).to.contain('belongs to machine m2');
-    expect(refusalOf(self, seen('m2', 'b2', 10), [], 10)).to.equal(undefined);
-    expect(refusalOf(self, seen('m2', 'b2', 10), [seen('m2', 'b2')], 10)).to.contain('belongs to machine m2');
+    expect(reasonOf(self, seen('m2', 'b2', 9), [], [], 10)).to.contain('belongs to machine m2');
+    expect(reasonOf(self, seen('m2', 'b2', 10), [], [], 10)).to.equal(undefined);
+    expect(reasonOf(self, seen('m2', 'b2', 10), [seen('m2', 'b2')], [], 10)).to.contain('belongs to machine m2');
   });
 
-  it('is refused while a session of another boot lives', () => {
-    expect(refusalOf(self, seen('m1', 'b1'), [seen('m1', 'b1'), seen('m1', 'b0')])).to.contain(
-      'in use by a session of another boot (b0) since 2024-01-01T00:00:00Z',
+  it('is refused while a session of another boot lives, which a reboot and a clone both explain', () => {
+    expect(reasonOf(self, seen('m1', 'b1'), [seen('m1', 'b1'), seen('m1', 'b0', 0, 'db')])).to.equal(
+      'node name web is in use by a session of another boot (b0) since 2024-01-01T00:00:00Z (host db): after a reboot it ' +
+        'ends by itself within IPAM_SESSION_TTL; if it stays, another machine has the machine id of this one, and one of ' +
+        'the two needs an IPAM_NODE and an IPAM_MACHINE_ID of its own',
     );
   });
 
-  it('shortens long ids', () => {
-    expect(refusalOf(self, seen('0123456789abcdef0123456789abcdef', 'b'), [])).to.contain('machine 01234567… since');
+  it('is refused in words that name the machine, its host if that lives, and both ways out', () => {
+    const id = '0123456789abcdef0123456789abcdef';
+    const words = (host = '') =>
+      `node name web belongs to machine 01234567… since 2024-01-01T00:00:00Z${host}: set IPAM_NODE to a name no other ` +
+      'host has, or, if that machine is gone for good, etcd-ipam evict web';
+    expect(reasonOf(self, seen(id, 'b'), [])).to.equal(words());
+    expect(reasonOf(self, seen(id, 'b'), [seen(id, 'b', 0, 'db')])).to.equal(words(' (host db)'));
+    expect(reasonOf(self, undefined, [seen(id, 'b', 0, 'db')])).to.equal(
+      'node name web belongs to machine 01234567… since 2024-01-01T00:00:00Z (host db): set IPAM_NODE to a name no other host has',
+    );
+  });
+
+  it('belongs to a clone whose session was seen to be renewed, also without one, until it is gone', () => {
+    const words =
+      'node name web belongs to a machine with the machine id of this one (m1, in boot b0) since 2024-01-01T00:00:00Z: set ' +
+      'IPAM_NODE and IPAM_MACHINE_ID to what no other host has, or, if that machine is gone for good, etcd-ipam evict web';
+    expect(reasonOf(self, seen('m1', 'b0'), [seen('m1', 'b0')], ['b0'])).to.equal(words);
+    expect(reasonOf(self, seen('m1', 'b0', 9), [], ['b0'], 10)).to.equal(words);
+    expect(reasonOf(self, seen('m1', 'b0', 10), [], ['b0'], 10)).to.equal(undefined);
+    expect(reasonOf(self, seen('m1', 'b1'), [], ['b0'])).to.equal(undefined);
+    expect(reasonOf(self, undefined, [], ['b0'])).to.equal(undefined);
+  });
+
+  it('is worth waiting for only where a session of the same machine is in the way', () => {
+    expect(refusalOf(self, seen('m1', 'b0'), [seen('m1', 'b0')])?.endsByItself).to.equal(true);
+    expect(refusalOf(self, seen('m1', 'b0'), [seen('m1', 'b0')], ['b0'])?.endsByItself).to.equal(false);
+    expect(refusalOf(self, seen('m2', 'b0'), [seen('m1', 'b0')])?.endsByItself).to.equal(false);
+    expect(refusalOf(self, seen('m1', 'b0'), [seen('m1', 'b0'), seen('m2', 'b0')])?.endsByItself).to.equal(false);
   });
 });

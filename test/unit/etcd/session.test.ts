@@ -72,6 +72,8 @@ class SimulatedEtcd implements EtcdClient {
     return '3.4.0';
   }
 
+  outage(): undefined {}
+
   describe(): string {
     return 'etcd at sim';
   }

@@ -35,7 +35,7 @@ describe('backlog', () => {
 
   it('does what it is given at once, with 5 s for it', async () => {
     let until = 0;
-    backlog.add('release', async (by) => {
+    void backlog.add('release', async (by) => {
       until = by;
     });
     expect(backlog.pending).to.equal(1);
@@ -45,7 +45,7 @@ describe('backlog', () => {
 
   it('tries again after 100, 200, 400, 800, 1600 and then every 2000 ms, as long as the store is away', async () => {
     let tries = 0;
-    backlog.add('release', async () => {
+    void backlog.add('release', async () => {
       if (++tries < 9) throw away();
     });
     await turn();
@@ -61,7 +61,7 @@ describe('backlog', () => {
       new IpamError('bad_record', 'unreadable'),
     ];
     let tries = 0;
-    backlog.add('release of x', async () => {
+    void backlog.add('release of x', async () => {
       throw errors[tries++]!;
     });
     await turn();
@@ -71,7 +71,7 @@ describe('backlog', () => {
   });
 
   it('reports a fault of the program at once', async () => {
-    backlog.add('release', async () => {
+    void backlog.add('release', async () => {
       throw new TypeError('x is undefined');
     });
     await turn();
@@ -90,11 +90,11 @@ describe('backlog', () => {
     expect(await backlog.drain(500)).to.equal(true);
     expect(pauses).to.deep.equal([]);
     let finish: () => void = () => undefined;
-    backlog.add('release', () => new Promise<void>((resolve) => (finish = resolve)));
+    void backlog.add('release', () => new Promise<void>((resolve) => (finish = resolve)));
     const draining = backlog.drain(500);
     finish();
     expect(await draining).to.equal(true);
-    backlog.add('release', () => new Promise<void>(() => undefined));
+    void backlog.add('release', () => new Promise<void>(() => undefined));
     const late = backlog.drain(500);
     await turn();
     await wakeAll();
@@ -103,7 +103,7 @@ describe('backlog', () => {
   });
 
   it('gives up and reports once it was drained', async () => {
-    backlog.add('release', async () => {
+    void backlog.add('release', async () => {
       throw away();
     });
     await turn();

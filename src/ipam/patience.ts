@@ -1,0 +1,65 @@
+// When a finding has been seen often and long enough to be acted on. Told the time; knows no store and no engine.
+import type { Finding } from './reconcile.js';
+
+interface Sighting {
+  readonly firstMs: number;
+  looks: number;
+  spoken: boolean;
+}
+
+export class Patience {
+  readonly #graceMs: number;
+  #sightings = new Map<string, Sighting>();
+
+  constructor(graceMs: number) {
+    this.#graceMs = graceMs;
+  }
+
+  /**
+   * Those of this look's findings that are due. What an earlier look saw and this one does not is forgotten, and so is
+   * what was seen of a claim that has been written since. `millis` is monotonic; `now` is the wall clock, which alone
+   * proves nothing: a claim whose `since` is ahead of it waits.
+   */
+  due(findings: readonly Finding[], millis: number, now: Date): Finding[] {
+    const before = this.#sightings;
+    this.#sightings = new Map();
+    return findings.filter((finding) => {
+      const name = nameOf(finding);
+      const sighting = before.get(name) ?? { firstMs: millis, looks: 0, spoken: false };
+      sighting.looks++;
+      this.#sightings.set(name, sighting);
+      return this.#isDue(finding, sighting, millis, now);
+    });
+  }
+
+  #isDue(finding: Finding, sighting: Sighting, millis: number, now: Date): boolean {
+    const again = sighting.looks > 1;
+    switch (finding.kind) {
+      case 'auxiliary':
+      case 'container':
+        return true;
+      case 'missing':
+        return again;
+      case 'stale': {
+        const age = now.getTime() - Date.parse(finding.claim.record.since);
+        return again && millis - sighting.firstMs >= this.#graceMs && age >= this.#graceMs;
+      }
+      case 'doubtful': {
+        const first = again && !sighting.spoken;
+        if (first) sighting.spoken = true;
+        return first;
+      }
+    }
+  }
+}
+
+function nameOf(finding: Finding): string {
+  switch (finding.kind) {
+    case 'doubtful':
+      return `${finding.kind} ${finding.subject}`;
+    case 'missing':
+      return `${finding.kind} ${finding.at.subnet.space} ${finding.at.address.value} ${finding.rest?.version ?? ''}`;
+    default:
+      return `${finding.kind} ${finding.claim.key} ${finding.claim.version}`;
+  }
+}

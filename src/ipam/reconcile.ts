@@ -1,0 +1,134 @@
+// What the records of this node and the engine's own word say of each other, at one look. Pure: no store, no clock, no
+// patience; what is to be done about a finding, and when, is for others.
+import { type Address, formatAddress } from '../net/address.js';
+import { contains, formatPrefix } from '../net/prefix.js';
+import { describe } from './decide.js';
+import type { EngineEndpoint, EngineNetwork, EngineView } from './engine-view.js';
+import { addressOfClaim, type Subnet } from './keyspace.js';
+import type { ClaimRecord, JoinRecord } from './records.js';
+import type { Found } from './store.js';
+
+/** What etcd said of one subnet of a local space that this node has joined, before the engine was asked. */
+export interface Membership {
+  readonly subnet: Subnet;
+  /** This node's, oldest first; never none. */
+  readonly joins: readonly Found<JoinRecord>[];
+  /** Everybody's. */
+  readonly claims: readonly Found<ClaimRecord>[];
+}
+
+/** `managed`, `endpoint`: of the network and container that were seen with the address. */
+export type Finding =
+  /** The node's claim, and no endpoint that lives has the address. */
+  | { readonly kind: 'stale'; readonly at: Place; readonly claim: Found<ClaimRecord> }
+  /** An unsure claim that a network lists as auxiliary. */
+  | { readonly kind: 'auxiliary'; readonly at: Place; readonly claim: Found<ClaimRecord> }
+  /** An unsure claim with a container that has it. */
+  | { readonly kind: 'container'; readonly at: Place; readonly claim: Found<ClaimRecord>; readonly live: Live }
+  /** A container has it, and nobody claims it. `rest`: what is left of a claim that was released. */
+  | {
+      readonly kind: 'missing';
+      readonly at: Place;
+      readonly rest?: Found<ClaimRecord>;
+      readonly join: Found<JoinRecord>;
+      readonly live: Live;
+    }
+  /** Nothing that can be put right here; `text` says it to people. */
+  | { readonly kind: 'doubtful'; readonly subject: string; readonly text: string };
+
+export interface Place {
+  readonly subnet: Subnet;
+  readonly address: Address;
+}
+
+export interface Live {
+  readonly network: EngineNetwork;
+  readonly endpoint: EngineEndpoint;
+}
+
+const HELD_BY_CONTAINERS: ReadonlySet<ClaimRecord['kind']> = new Set(['endpoint', 'swarm', 'unsure']);
+
+/** `node`: this one. Claims of others, shared and reserved ones are never found stale. */
+export function compare(memberships: readonly Membership[], view: EngineView, node: string): Finding[] {
+  const findings = memberships.flatMap((membership) => {
+    const networks = view.networks.filter((network) => isOf(network, membership.subnet));
+    return networks.length > 0 ? ofShown(membership, networks, node) : [unshown(membership, node)];
+  });
+  return [...findings, ...strangers(memberships, view)];
+}
+
+function isOf(network: EngineNetwork, { space, prefix }: Subnet): boolean {
+  const pool = formatPrefix(prefix);
+  return network.space === space && network.subnets.some((subnet) => formatPrefix(subnet) === pool);
+}
+
+function ofShown({ subnet, joins, claims }: Membership, networks: readonly EngineNetwork[], node: string): Finding[] {
+  const live = liveOn(networks, subnet);
+  const auxiliary = new Set(networks.flatMap((network) => network.auxiliary.map(formatAddress)));
+  const held = new Map(claims.map((claim) => [formatAddress(addressOfClaim(claim.key)), claim]));
+  const findings: Finding[] = [];
+  for (const [text, claim] of held) {
+    const { kind } = claim.record;
+    if (claim.record.node !== node || !HELD_BY_CONTAINERS.has(kind)) continue;
+    const at = { subnet, address: addressOfClaim(claim.key) };
+    const holder = live.get(text);
+    if (holder) {
+      if (kind === 'unsure') findings.push({ kind: 'container', at, claim, live: holder });
+    } else if (kind === 'unsure' && auxiliary.has(text)) findings.push({ kind: 'auxiliary', at, claim });
+    else findings.push({ kind: 'stale', at, claim });
+  }
+  for (const [text, { address, ...holder }] of live) {
+    const claim = held.get(text);
+    if (claim && claim.record.node === node && HELD_BY_CONTAINERS.has(claim.record.kind)) continue;
+    if (claim && claim.record.kind !== 'cooling') findings.push(clash(holder, text, claim));
+    // A container's release names its network's own join, and of several any but the last may have been left behind.
+    else {
+      const rest = claim ? { rest: claim } : {};
+      findings.push({ kind: 'missing', at: { subnet, address }, ...rest, join: joins.at(-1)!, live: holder });
+    }
+  }
+  return findings;
+}
+
+function liveOn(networks: readonly EngineNetwork[], { prefix }: Subnet): Map<string, Live & { address: Address }> {
+  const live = new Map<string, Live & { address: Address }>();
+  for (const network of networks)
+    for (const endpoint of network.endpoints)
+      for (const address of endpoint.addresses)
+        if (contains(prefix, address)) live.set(formatAddress(address), { network, endpoint, address });
+  return live;
+}
+
+/**
+ * Another engine may stand behind a subnet that this one does not show, and the API shows no PoolIDs: so nothing of it is
+ * ended, neither claims nor joins.
+ */
+function unshown({ subnet, joins, claims }: Membership, node: string): Finding {
+  const held = claims.filter(({ record }) => record.node === node && HELD_BY_CONTAINERS.has(record.kind)).length;
+  const { space, prefix } = subnet;
+  return {
+    kind: 'doubtful',
+    subject: `${space} ${formatPrefix(prefix)} ${joins.map(({ key }) => key).join(' ')}`,
+    text: `the engine shows no network of this driver on ${formatPrefix(prefix)} (space ${space}), where this node has ${joins.length} of the pool's joins and ${held} addresses: nothing of it was ended`,
+  };
+}
+
+function clash({ network, endpoint }: Live, address: string, { key, version, record }: Found<ClaimRecord>): Finding {
+  const text = `container ${endpoint.name} of network ${network.name} uses ${address}, which ${describe(record)}`;
+  return { kind: 'doubtful', subject: `${key} ${version} ${endpoint.name}`, text };
+}
+
+/** Networks that serve containers and have no join here: their next request will be refused. */
+function strangers(memberships: readonly Membership[], { networks }: EngineView): Finding[] {
+  const joined = new Set(memberships.map(({ subnet }) => `${subnet.space} ${formatPrefix(subnet.prefix)}`));
+  return networks.flatMap(({ name, space, subnets, endpoints }) =>
+    subnets
+      .filter((subnet) => !joined.has(`${space} ${formatPrefix(subnet)}`))
+      .filter((subnet) => endpoints.some(({ addresses }) => addresses.some((address) => contains(subnet, address))))
+      .map((subnet): Finding => {
+        const pool = formatPrefix(subnet);
+        const text = `network ${name} of the engine has containers on ${pool} (space ${space}), and this node has no part in that pool: re-create the network`;
+        return { kind: 'doubtful', subject: `${space} ${pool} ${name}`, text };
+      }),
+  );
+}

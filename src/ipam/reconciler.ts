@@ -1,0 +1,200 @@
+// One look at this node's records and its engine, and what is put right by it: claims of containers that are gone end,
+// containers without a claim get one. Knows no wire, neither etcd's nor the engine's, and not when to look.
+import { formatAddress } from '../net/address.js';
+import { formatPrefix } from '../net/prefix.js';
+import type { Engine, EngineView } from './engine-view.js';
+import { IpamError } from './errors.js';
+import {
+  behind,
+  claimKey,
+  claimsOf,
+  holderKey,
+  joinKey,
+  joinOf,
+  poolKey,
+  type Subnet,
+  subnetOfPool,
+} from './keyspace.js';
+import { Patience } from './patience.js';
+import type { PoolRef } from './pool-id.js';
+import { compare, type Finding, type Membership } from './reconcile.js';
+import { type ClaimRecord, decodeJoin, type HolderRecord, type JoinRecord } from './records.js';
+import type { Releases } from './releases.js';
+import { localSpace } from './spaces.js';
+import type { Found, Span, Store } from './store.js';
+import type { Self, Surroundings } from './surroundings.js';
+
+const PAGE = 1_000;
+/** For one read or commit. */
+const TRY_MS = 5_000;
+
+/** What a look put right, or what it could not. */
+export type Reconciled =
+  | {
+      readonly outcome: 'ended' | 'shared' | 'recognised' | 'claimed';
+      readonly space: string;
+      readonly pool: string;
+      readonly address: string;
+    }
+  | { readonly outcome: 'doubtful'; readonly text: string };
+
+export interface ReconcilerOptions {
+  readonly engine: Engine;
+  /** How long a claim must have been seen unchanged without a container before it ends. */
+  readonly graceMs: number;
+  readonly tell: (what: Reconciled) => void;
+}
+
+export interface Looked {
+  readonly view: EngineView;
+  /** Claims that were read for it. */
+  readonly claims: number;
+}
+
+export class Reconciler {
+  readonly #store: Store;
+  readonly #self: Self;
+  readonly #around: Surroundings;
+  readonly #releases: Releases;
+  readonly #options: ReconcilerOptions;
+  readonly #freed: (pool: PoolRef) => void;
+  readonly #patience: Patience;
+
+  /** `freed` hears of addresses that can be chosen again. */
+  constructor(
+    store: Store,
+    self: Self,
+    around: Surroundings,
+    releases: Releases,
+    freed: (pool: PoolRef) => void,
+    options: ReconcilerOptions,
+  ) {
+    this.#store = store;
+    this.#self = self;
+    this.#around = around;
+    this.#releases = releases;
+    this.#freed = freed;
+    this.#options = options;
+    this.#patience = new Patience(options.graceMs);
+  }
+
+  /**
+   * Rejects when the engine does not answer, and nothing was done; or when the store does not. The records are read first:
+   * what the engine shows after that, and what the records still say when they are changed, is true of one instant.
+   */
+  async look(): Promise<Looked> {
+    const memberships = await this.#memberships();
+    const view = await this.#options.engine.look();
+    const findings = compare(memberships, view, this.#self.node);
+    for (const finding of this.#patience.due(findings, this.#around.millis(), this.#around.now())) {
+      try {
+        await this.#putRight(finding);
+      } catch (error) {
+        // Somebody is busy with that very address: it will be due again.
+        if (!(error instanceof IpamError) || error.code !== 'contended') throw error;
+      }
+    }
+    return { view, claims: memberships.reduce((sum, { claims }) => sum + claims.length, 0) };
+  }
+
+  async #putRight(finding: Finding): Promise<void> {
+    if (finding.kind === 'doubtful') return this.#options.tell({ outcome: 'doubtful', text: finding.text });
+    const { subnet, address } = finding.at;
+    const place = { space: subnet.space, pool: formatPrefix(subnet.prefix), address: formatAddress(address) };
+    if (finding.kind === 'stale') {
+      const { join = '' } = finding.claim.record;
+      const known = () => finding.claim.version;
+      if (!(await this.#releases.release({ ...subnet, join }, address, known, this.#by()))) return;
+      this.#freed({ ...subnet, join });
+      return this.#options.tell({ ...place, outcome: 'ended' });
+    }
+    const outcome = ({ auxiliary: 'shared', container: 'recognised', missing: 'claimed' } as const)[finding.kind];
+    const done = await this.#releases.queued(subnet, address, () => this.#rewrite(finding));
+    if (done) this.#options.tell({ ...place, outcome });
+  }
+
+  /** Writes what the finding shows the claim to be, if claim and join are still what they were. */
+  async #rewrite(finding: Exclude<Finding, { kind: 'stale' | 'doubtful' }>): Promise<boolean> {
+    const { subnet, address } = finding.at;
+    const before = finding.kind === 'missing' ? finding.rest : finding.claim;
+    const id = finding.kind === 'missing' ? joinOf(finding.join.key) : (finding.claim.record.join ?? '');
+    const [join, pool] = await this.#store.read([{ one: joinKey(subnet, id) }, { one: poolKey(subnet) }], this.#by());
+    if (!join || pool?.record.state !== 'open') return false;
+    const token = this.#around.token();
+    const key = claimKey(subnet, address);
+    const holder = { key: holderKey(subnet, address, id), record: this.#holder(token) };
+    const shared = finding.kind === 'auxiliary';
+    this.#releases.begin();
+    const outcome = await this.#store.commit(
+      {
+        when: [
+          { key: joinKey(subnet, id), version: join.version },
+          { key: poolKey(subnet), version: pool.version },
+          { key, version: before?.version ?? null },
+        ],
+        write: [
+          { put: key, record: this.#record(finding, id, token) },
+          ...(shared ? [{ put: holder.key, record: holder.record }] : []),
+        ],
+        otherwise: [],
+        witness: { key: shared ? holder.key : key, token },
+      },
+      this.#by(),
+    );
+    return outcome.done;
+  }
+
+  #record(finding: Exclude<Finding, { kind: 'stale' | 'doubtful' }>, join: string, token: string): ClaimRecord {
+    const was = finding.kind === 'missing' ? undefined : finding.claim.record.from;
+    const from = was === undefined ? {} : { from: was };
+    if (finding.kind === 'auxiliary') return { kind: 'shared', ...from, since: finding.claim.record.since, token };
+    const { network, endpoint } = finding.live;
+    const { node, boot } = this.#self;
+    const who = { name: endpoint.name, ...(endpoint.mac !== undefined && { mac: endpoint.mac }) };
+    const since = finding.kind === 'missing' ? this.#around.now().toISOString() : finding.claim.record.since;
+    return { kind: network.managed ? 'swarm' : 'endpoint', node, boot, join, ...who, ...from, since, token };
+  }
+
+  #holder(token: string): HolderRecord {
+    const { node, boot } = this.#self;
+    return { role: 'aux', node, boot, since: this.#around.now().toISOString(), token };
+  }
+
+  /** All subnets of local spaces that this node has joined, with their claims. */
+  async #memberships(): Promise<Membership[]> {
+    const own = new Map<string, { subnet: Subnet; joins: Found<JoinRecord>[] }>();
+    for (const join of await this.#all(joinsOfLocalSpaces())) {
+      if (join.record.node !== this.#self.node) continue;
+      const path = join.key.slice(0, join.key.lastIndexOf('/'));
+      const entry = own.get(path) ?? { subnet: subnetOfPool(path), joins: [] };
+      own.set(path, entry);
+      entry.joins.push(join);
+    }
+    const memberships: Membership[] = [];
+    for (const { subnet, joins } of own.values()) {
+      joins.sort((a, b) => (BigInt(a.version) < BigInt(b.version) ? -1 : 1));
+      memberships.push({ subnet, joins, claims: await this.#all(claimsOf(subnet)) });
+    }
+    return memberships;
+  }
+
+  async #all<R>(span: Span<R>): Promise<Found<R>[]> {
+    const all: Found<R>[] = [];
+    for (let rest = span; ; ) {
+      const [page] = await this.#store.read([{ span: rest, limit: PAGE }], this.#by());
+      all.push(...page.found);
+      if (!page.more) return all;
+      rest = behind(rest, page.found.at(-1)!.key);
+    }
+  }
+
+  #by(): number {
+    return this.#around.millis() + TRY_MS;
+  }
+}
+
+/** `joins/local.blue/…` and `joins/local/…`: "." and "/" are neighbours. */
+function joinsOfLocalSpaces(): Span<JoinRecord> {
+  const root = `joins/${localSpace('')}`;
+  return { from: `${root}.`, to: `${root}0`, decode: decodeJoin };
+}

@@ -1,0 +1,126 @@
+// The undo of a grant that nobody received: it takes back that very grant, and puts back what it had replaced, so that
+// whoever held the address before still does.
+import { type Address, formatAddress } from '../net/address.js';
+import { formatPrefix } from '../net/prefix.js';
+import type { Backlog } from './backlog.js';
+import { type Held, Holding } from './holding.js';
+import { claimKey, holderKey, joinKey, joinOf, poolKey } from './keyspace.js';
+import type { PoolRef } from './pool-id.js';
+import type { ClaimRecord, HolderRecord } from './records.js';
+import type { Releases } from './releases.js';
+import type { Condition, Deadline, Found, Store, Write } from './store.js';
+import type { Surroundings } from './surroundings.js';
+
+const MOST_UNDONE = 10_000;
+
+/** A grant as its undo needs to know it. */
+export interface Granted {
+  readonly pool: PoolRef;
+  readonly address: Address;
+  readonly token: string;
+  readonly prior?: Found<ClaimRecord>;
+  readonly holder?: Sharing;
+  /** Of a global pool. */
+  readonly incarnation?: string;
+}
+
+/** A join's part in a shared address. `prior`: what it was before; `former`: those of ended epochs, which it replaced. */
+export interface Sharing {
+  readonly record: HolderRecord;
+  readonly prior?: Found<HolderRecord>;
+  readonly former?: readonly Found<HolderRecord>[];
+}
+
+type Replaced = Found<ClaimRecord | HolderRecord> | undefined;
+
+/** What is put back, and what that rests on. */
+interface Heir {
+  readonly restored?: object;
+  readonly former: readonly Found<HolderRecord>[];
+  readonly when: readonly Condition[];
+}
+
+const NOBODY: Heir = { former: [], when: [] };
+
+export class Undos {
+  readonly #store: Store;
+  readonly #backlog: Backlog;
+  readonly #releases: Pick<Releases, 'queued'>;
+  readonly #holding: Holding;
+  /**
+   * Tokens of grants taken back after a later grant had replaced them, with what these had replaced: nobody holds them, so
+   * whoever would put one back puts that back instead.
+   */
+  readonly #undone = new Map<string, Replaced>();
+
+  constructor(store: Store, around: Surroundings, backlog: Backlog, releases: Pick<Releases, 'queued'>) {
+    this.#store = store;
+    this.#backlog = backlog;
+    this.#releases = releases;
+    this.#holding = new Holding(store, around);
+  }
+
+  /** Takes the grant back unless another has replaced it. Waits its turn. */
+  undo(granted: Granted, by: Deadline): Promise<void> {
+    return this.#releases.queued(granted.pool, granted.address, () => this.#undo(granted, by));
+  }
+
+  /** Whatever the doubt turns out to be: a later grant may have replaced this one, and must not bring it back. */
+  undoAfter(settled: Promise<unknown>, granted: Granted): void {
+    const { pool, address } = granted;
+    void this.#backlog.add(`undo of ${formatAddress(address)} in ${formatPrefix(pool.prefix)}`, async (by) => {
+      await settled;
+      await this.undo(granted, by);
+    });
+  }
+
+  async #undo(granted: Granted, by: Deadline): Promise<void> {
+    const { pool, address, token, holder, prior } = granted;
+    const undone = await this.#holding.change(
+      pool,
+      address,
+      async (claim, held) => {
+        const mine = holder ? held.holders.find(({ key }) => joinOf(key) === pool.join) : claim;
+        if (mine?.record.token !== token) return undefined;
+        const heir = await this.#heir(granted, by);
+        return { when: heir.when, write: this.#undoing(granted, held, heir) };
+      },
+      by,
+    );
+    if (!undone) this.#remember(token, holder ? holder.prior : prior);
+  }
+
+  /**
+   * What the grant had replaced, or where that was taken back as well, what that had. Not if nobody would free it: its join
+   * has ended, or, in a global space, where joins end while what they gave lives on, the pool was made anew.
+   */
+  async #heir({ pool, prior, holder, incarnation }: Granted, by: Deadline): Promise<Heir> {
+    let replaced: Replaced = holder ? holder.prior : prior;
+    while (replaced && this.#undone.has(replaced.record.token)) replaced = this.#undone.get(replaced.record.token);
+    const restored = replaced ? { restored: replaced.record } : {};
+    if (incarnation !== undefined) {
+      const [record] = await this.#store.read([{ one: poolKey(pool) }], by);
+      if (record?.record.incarnation !== incarnation) return NOBODY;
+      return { ...restored, former: holder?.former ?? [], when: [{ key: record, version: record.version }] };
+    }
+    if (!replaced) return NOBODY;
+    const key = joinKey(pool, (!holder && (replaced.record as ClaimRecord).join) || pool.join);
+    const [join] = await this.#store.read([{ one: key }], by);
+    return join ? { ...restored, former: [], when: [{ key, version: join.version }] } : NOBODY;
+  }
+
+  #undoing({ pool, address, holder }: Granted, held: Held, { restored, former }: Heir): Write[] {
+    if (!holder)
+      return [restored ? { put: claimKey(pool, address), record: restored } : { remove: claimKey(pool, address) }];
+    const back = former.map(({ key, record }): Write => ({ put: holderKey(pool, address, joinOf(key)), record }));
+    if (restored) back.push({ put: holderKey(pool, address, pool.join), record: restored });
+    if (back.length === 0) return this.#holding.withoutHolder(pool, address, held);
+    const gone: Write[] = restored ? [] : [{ remove: holderKey(pool, address, pool.join) }];
+    return [...gone, ...back, this.#holding.touched(pool, address, held)];
+  }
+
+  #remember(token: string, replaced: Replaced): void {
+    this.#undone.set(token, replaced);
+    if (this.#undone.size > MOST_UNDONE) this.#undone.delete(this.#undone.keys().next().value!);
+  }
+}

@@ -1,0 +1,51 @@
+// Puts together what compares this node's records with its engine, and says in the log what came of it.
+import { basename } from 'node:path';
+import type { Settings } from './config.js';
+import type { Driver } from './docker/driver.js';
+import { DockerEngine } from './engine/docker-view.js';
+import { Looks } from './engine/looks.js';
+import type { Allocator } from './ipam/allocator.js';
+import type { Log } from './log.js';
+
+/** From this version on engines name every endpoint that they ask an address for. */
+const NAMES_ENDPOINTS_FROM = 29;
+
+/** Starts nothing. `names`: by which networks may call this driver, without a tag. */
+export function reconciliation(
+  { engineSocket, reconcileGrace: graceMs }: Pick<Settings<unknown>, 'engineSocket' | 'reconcileGrace'>,
+  names: readonly string[],
+  { allocator, driver, log }: { allocator: Allocator; driver: Pick<Driver, 'engineNamesEndpoints'>; log: Log },
+): Looks | undefined {
+  if (engineSocket === undefined) return undefined;
+  const reconciler = allocator.reconciler({
+    engine: new DockerEngine(engineSocket, names),
+    graceMs,
+    tell: (what) => {
+      if (what.outcome === 'doubtful') return log.warn(what.text);
+      const { outcome, space, pool, address } = what;
+      log.warn({ reconciled: outcome, space, pool, address }, `reconciliation ${WORDS[outcome]} ${address}`);
+    },
+  });
+  const look = async () => {
+    const { view, claims } = await reconciler.look();
+    if (Number.parseInt(view.version, 10) >= NAMES_ENDPOINTS_FROM) driver.engineNamesEndpoints();
+    return claims;
+  };
+  const report = (error: unknown) =>
+    error === undefined
+      ? log.info('reconciliation works again')
+      : log.warn({ error }, 'reconciliation has to wait: what is left by containers that are gone stays taken');
+  return new Looks({ graceMs, look, report });
+}
+
+const WORDS = {
+  ended: 'ended the claim, which no container stands behind, of',
+  shared: 'shared, as an auxiliary address of its network,',
+  recognised: 'recognised a container by',
+  claimed: 'claimed what a container uses and nobody had claimed:',
+} as const;
+
+/** `/run/docker/plugins/etcd-ipam.sock` is the driver `etcd-ipam`. */
+export function driverNamed(socket: string): string {
+  return basename(socket, '.sock');
+}

@@ -1,0 +1,87 @@
+// What one look finds, as a table: one claim of .9 in etcd, and what the engine shows.
+import { expect } from 'chai';
+import type { EngineView } from '../../../src/ipam/engine-view.js';
+import { claimKey, joinKey, type Subnet } from '../../../src/ipam/keyspace.js';
+import { compare, type Membership } from '../../../src/ipam/reconcile.js';
+import type { ClaimRecord } from '../../../src/ipam/records.js';
+import { parseAddress } from '../../../src/net/address.js';
+import { parsePrefix } from '../../../src/net/prefix.js';
+import { network, shown } from '../../support/engine-shown.js';
+
+const S = '10.66.0.0/24';
+const subnet: Subnet = { space: 'local', prefix: parsePrefix(S) };
+
+function membership(claim?: Partial<ClaimRecord>, at = '10.66.0.9'): Membership {
+  const join = { node: 'a', boot: 'b', since: 's', token: 't' };
+  const record: ClaimRecord = { kind: 'endpoint', node: 'a', boot: 'b', join: 'J1', since: 's', token: 't', ...claim };
+  const { key } = claimKey(subnet, parseAddress(at));
+  return {
+    subnet,
+    joins: ['J1', 'J2'].map((id, index) => ({ ...joinKey(subnet, id), record: join, version: String(index + 2) })),
+    claims: claim ? [{ key, record, version: '5' }] : [],
+  };
+}
+
+function found(claim: Partial<ClaimRecord> | undefined, view: EngineView): string[] {
+  return compare([membership(claim)], view, 'a').map((finding) => {
+    switch (finding.kind) {
+      case 'doubtful':
+        return `doubtful: ${finding.text.slice(0, 40)}`;
+      case 'missing':
+        return `missing by ${finding.join.key.split('/').at(-1)}${finding.rest ? ', over a rest' : ''}`;
+      default:
+        return finding.kind;
+    }
+  });
+}
+
+const empty = shown(network(S));
+const live = shown(network(S, { containers: { web: '10.66.0.9' } }));
+const listed = shown(network(S, { aux: ['10.66.0.9'] }));
+const both = shown(network(S, { aux: ['10.66.0.9'], containers: { web: '10.66.0.9' } }));
+const twice = shown(network(S), network(S, { name: 'second', containers: { web: '10.66.0.9' } }));
+const elsewhere = shown(network('10.66.0.0/16', { containers: { web: '10.66.0.9' } }));
+const blue = shown(network(S, { space: 'local.blue', containers: { web: '10.66.0.9' } }));
+
+const clash = ['doubtful: container web of network net uses 10.66.'];
+const hidden = 'doubtful: the engine shows no network of this driver';
+const lost = 'doubtful: network net of the engine has containers o';
+
+describe('a look at the engine', () => {
+  const rows: [string, Partial<ClaimRecord> | undefined, EngineView, string[]][] = [
+    ['a claim without a container', {}, empty, ['stale']],
+    ['a claim of a task', { kind: 'swarm' }, empty, ['stale']],
+    ['an unsure claim that is nowhere', { kind: 'unsure' }, empty, ['stale']],
+    ['a claim and its container', {}, live, []],
+    ['a task and its container', { kind: 'swarm' }, live, []],
+    ['a claim and its container on another network of the subnet', {}, twice, []],
+    ['an unsure claim with a container', { kind: 'unsure' }, live, ['container']],
+    ['an unsure claim that is listed', { kind: 'unsure' }, listed, ['auxiliary']],
+    [
+      'an unsure claim that is both: the container is the one who must not share',
+      { kind: 'unsure' },
+      both,
+      ['container'],
+    ],
+    ['a container’s claim that is listed as auxiliary', {}, listed, ['stale']],
+    ['a claim of another node', { node: 'b' }, empty, []],
+    ['an unsure claim of another node that is listed here', { kind: 'unsure', node: 'b' }, listed, []],
+    ['a shared address', { kind: 'shared', node: undefined }, empty, []],
+    ['a reserved address that names this node', { kind: 'reserved' }, empty, []],
+    ['a record nobody can read', { kind: 'foreign', node: undefined }, empty, []],
+    ['a container without a claim', undefined, live, ['missing by J2']],
+    ['a container over what was released', { kind: 'cooling' }, live, ['missing by J2, over a rest']],
+    ['a container with another node’s claim', { node: 'b' }, live, clash],
+    ['a container with a reserved address', { kind: 'reserved' }, live, clash],
+    ['a container with a gateway’s address', { kind: 'shared', node: undefined }, live, clash],
+    ['a container with a record nobody can read', { kind: 'foreign', node: undefined }, live, clash],
+    ['a claim of a subnet that is not shown', {}, shown(), [hidden.slice(0, 50)]],
+    ['a claim when another size of its subnet is shown', {}, elsewhere, [hidden.slice(0, 50), lost.slice(0, 50)]],
+    ['a claim when its subnet is shown in another space', {}, blue, [hidden.slice(0, 50), lost.slice(0, 50)]],
+  ];
+  for (const [what, claim, view, expected] of rows) {
+    it(`finds ${expected.map((text) => text.split(':')[0]).join(' and ') || 'nothing'} in ${what}`, () => {
+      expect(found(claim, view)).to.deep.equal(expected.map((text) => text.slice(0, 50)));
+    });
+  }
+});

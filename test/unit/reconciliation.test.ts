@@ -1,0 +1,76 @@
+// The whole of reconciliation but etcd and dockerd: settings and an engine's answers in, records and log lines out.
+import { expect } from 'chai';
+import { openLog } from '../../src/log.js';
+import { driverNamed, reconciliation } from '../../src/reconciliation.js';
+import { type Host, World } from '../support/allocator-fixture.js';
+import { FakeEngine, showing } from '../support/fake-engine.js';
+import { eventually } from '../support/process.js';
+
+const NET = {
+  Name: 'net',
+  Scope: 'local',
+  IPAM: {
+    Driver: 'etcd-ipam:latest',
+    Config: [{ Subnet: '10.66.0.0/24', AuxiliaryAddresses: { printer: '10.66.0.9' } }],
+  },
+};
+
+function answers(version: string) {
+  return showing({ '/version': { Version: version }, '/networks': [{ Id: 'n1', ...NET }], '/networks/n1': NET });
+}
+
+/** Looks until `until` holds; resolves with the messages of the log, and how often the driver was told of names. */
+async function run(engine: FakeEngine, host: Host, until: (seen: { log: string[]; named: number }) => boolean) {
+  const seen = { log: [] as string[], named: 0 };
+  const log = openLog({
+    ...{ level: 'info', node: 'a' },
+    to: { write: (line) => void seen.log.push((JSON.parse(line) as { msg: string }).msg) },
+  });
+  const driver = { engineNamesEndpoints: () => void seen.named++ };
+  const settings = { engineSocket: engine.socket, reconcileGrace: 30 };
+  const looks = reconciliation(settings, ['etcd-ipam'], { allocator: host.allocator, driver, log });
+  looks?.start();
+  await eventually('what the engine shows has been taken in', () => until(seen)).finally(() => looks?.stop());
+  return seen;
+}
+
+describe('reconciliation', () => {
+  it('is off without the engine’s socket', async () => {
+    const { allocator, driver } = await new World().host('a');
+    const log = openLog({ level: 'silent', node: 'a' });
+    expect(reconciliation({ reconcileGrace: 30 }, ['etcd-ipam'], { allocator, driver, log })).to.equal(undefined);
+  });
+
+  it('acts by the engine’s word and says each act in the log, with its address', async () => {
+    await using engine = await FakeEngine.start(answers('20.10.24'));
+    const host = await new World().host('a');
+    const net = await host.network('10.66.0.0/24');
+    await net.unsure('10.66.0.9');
+    await net.endpoint({ ip: '10.66.0.7', name: 'gone' });
+    const seen = await run(engine, host, ({ log }) => log.length === 2);
+    expect(seen.log).to.deep.equal([
+      'reconciliation shared, as an auxiliary address of its network, 10.66.0.9',
+      'reconciliation ended the claim, which no container stands behind, of 10.66.0.7',
+    ]);
+    expect(seen.named).to.equal(0);
+  });
+
+  for (const [version, names] of [
+    ['28.5.2', false],
+    ['29.0.0', true],
+    ['29.7.2+deb', true],
+    ['30.1', true],
+    ['dev', false],
+  ] as const) {
+    it(`has the driver ${names ? 'know' : 'not believe'} that engine ${version} names its endpoints`, async () => {
+      await using engine = await FakeEngine.start(answers(version));
+      const seen = await run(engine, await new World().host('a'), () => engine.asked.length >= 6);
+      expect(seen.named > 0).to.equal(names);
+    });
+  }
+
+  it('calls the driver as its socket’s file is called', () => {
+    expect(driverNamed('/run/docker/plugins/etcd-ipam.sock')).to.equal('etcd-ipam');
+    expect(driverNamed('/run/docker/plugins/blue/blue.sock')).to.equal('blue');
+  });
+});
