@@ -16,8 +16,8 @@ export interface SessionSettings extends Identity {
   /** Seconds the session outlives its process. etcd's minimum is 2. */
   readonly ttl: number;
   /**
-   * Rounds of silence after which another machine may take this node's name over (IPAM_HOLD). Absent: never, an
-   * operator has to remove the record.
+   * Rounds of silence after which another machine may take this node's name over (IPAM_HOLD). Absent: never,
+   * unless an operator evicts the node.
    */
   readonly goneRounds?: number;
   /** How long a session of another boot lives at most that nobody renews, in ms; see #renewed. */
