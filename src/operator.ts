@@ -17,7 +17,7 @@ export async function withStore<T>(
     throw new IpamError('internal', 'a command has no session');
   };
   try {
-    const store = new EtcdStore(client, { current: none, mismatch: none, fence: none }, prefix);
+    const store = new EtcdStore(client, { current: none, mismatch: none, fence: none, refusal: undefined }, prefix);
     return await run(store, performance.now() + WITHIN_MS);
   } finally {
     client.close();

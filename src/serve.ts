@@ -29,6 +29,9 @@ const PLUGIN_NAME = 'etcd-ipam';
  */
 const START_WINDOW_MS = 15_000;
 
+/** What a call would have waited for is known to be away; an election of etcd's takes one to two seconds, and is no outage. */
+const LEAST_OUTAGE_MS = 3_000;
+
 /** A stop has 10 s in all before it is killed: calls in hand, then undos and releases that wait, then the session. */
 const DRAIN_MS = { calls: 6_000, queued: 2_000, session: 1_500 } as const;
 
@@ -54,7 +57,7 @@ export async function startDriver(
   const self = { node, boot: bootId(), machine: machineId(settings.machineId) };
   const { gone: goneRounds } = limitsOf(settings, roundMs);
 
-  const client = openClient(settings.etcd);
+  const client = openClient({ ...settings.etcd, outageMs: Math.max(LEAST_OUTAGE_MS, settings.deadline) });
   releasers.push('etcd client', () => client.close());
   const session = new SessionKeeper(client, {
     ...self,

@@ -1,12 +1,12 @@
 #!/usr/bin/env node
 // The test runner: gives mocha a private host when it may, and refuses to know what any suite tests.
 //
-//   npm test                              every suite: unit, conformance, integration, e2e
+//   npm test                              every suite: unit, conformance, integration, e2e, machines
 //   npm test -- test/unit/foo.test.ts     one file
 //   npm test -- --grep "gateway"          any option of mocha
 //
-// The whole of it is two runs side by side, the engines' and the others': engines wait more than they work. What they
-// print comes one after the other.
+// The whole of it is three runs side by side, for engines wait more than they work: mostly those without engines,
+// those with one, those of several machines. What they print comes one after the other.
 //
 // As root on Linux a run lives in namespaces of its own (test/support/private-host.mjs): engines, networks and plugin
 // sockets of the tests never meet those of the machine, and nothing outlives the run. Elsewhere the e2e suites skip,
@@ -24,7 +24,15 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
 process.env.PATH = [process.env.PATH, '/usr/local/sbin', '/usr/sbin', '/sbin'].filter(Boolean).join(':');
 
-const levels = ['unit', 'conformance', 'integration', 'e2e'].map((level) => `test/${level}/**/*.test.ts`);
+const all = (...levels) => levels.map((level) => `test/${level}/**/*.test.ts`);
+const but = (file) => ['--ignore', file];
+// One file each way, so that the three take about as long as one another.
+const [compose, identity] = ['test/e2e/compose.test.ts', 'test/machines/identity.test.ts'];
+const lanes = [
+  [...all('unit', 'conformance', 'integration'), identity],
+  [...all('e2e'), ...but(compose)],
+  [...all('machines'), ...but(identity), compose],
+];
 const given = process.argv.slice(2).map((argument) => (isFolder(argument) ? join(argument, '**/*.test.ts') : argument));
 const files = given.filter(
   (argument) => !argument.startsWith('-') && (existsSync(argument) || /\*|\.ts$/.test(argument)),
@@ -49,12 +57,13 @@ if (runs.length > 1) console.log(`\nall levels\n${total(runs.map(({ printed }) =
 if (interrupted) process.exitCode = 128 + constants.signals[interrupted];
 
 function plan() {
-  const all = [...given, ...(files.length === 0 ? levels : [])];
-  if (unitOnly) return [start(all)];
+  const every = all('unit', 'conformance', 'integration', 'e2e', 'machines');
+  const asked = [...given, ...(files.length === 0 ? every : [])];
+  if (unitOnly) return [start(asked)];
   const problem = withoutHost();
-  if (problem) return [start(all, undefined, { ETCD_IPAM_TEST_NO_HOST: problem })];
-  if (given.length > 0) return [start(all, privateHost)];
-  return [start(levels.slice(0, -1), privateHost, {}, true), start(levels.slice(-1), privateHost, {}, true)];
+  if (problem) return [start(asked, undefined, { ETCD_IPAM_TEST_NO_HOST: problem })];
+  if (given.length > 0) return [start(asked, privateHost)];
+  return lanes.map((lane) => start(lane, privateHost, {}, true));
 }
 
 /** Why there can be no private host, if so. */

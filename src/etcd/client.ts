@@ -39,6 +39,8 @@ export interface EtcdSettings {
   readonly password?: string;
   /** How long one attempt at one endpoint may take, in ms. Default 1000. */
   readonly attemptMs?: number;
+  /** For how long nothing must have answered before etcd is known to be away, in ms. Default 3000. */
+  readonly outageMs?: number;
 }
 
 /** Every method rejects with an EtcdFault, and has done so by `by`. Numbers of 64 bits are decimal strings. */
@@ -59,7 +61,7 @@ export interface EtcdClient {
   /** The server version of the endpoint that answers, "3.4.23". */
   version(by: Deadline): Promise<string>;
   /**
-   * Why etcd is known to be away: no endpoint has answered anything for 3 s. It is asked on, in the background, and this is
+   * Why etcd is known to be away: no endpoint has answered anything for `outageMs`. It is asked on, in the background, and this is
    * undefined again with the first answer. Before that, calls need not wait for what is not coming.
    */
   outage(): EtcdFault | undefined;
@@ -88,13 +90,12 @@ export function openClient(settings: EtcdSettings): EtcdClient {
   return new FailOver(settings);
 }
 
-/** An election of etcd's takes one to two seconds, and is waited for. */
-const OUTAGE = 3_000;
 const PROBE_PAUSE = 250;
 
 class FailOver implements EtcdClient {
   readonly #endpoints: readonly Endpoint[];
   readonly #attemptMs: number;
+  readonly #outageMs: number;
   #current: number;
   #closed = false;
   /** The latest fault, and since when there has been nothing but faults. */
@@ -105,6 +106,7 @@ class FailOver implements EtcdClient {
     if (settings.endpoints.length === 0) throw new Error('no etcd endpoint is configured');
     this.#endpoints = settings.endpoints.map((url) => new Endpoint(url, settings));
     this.#attemptMs = settings.attemptMs ?? 1000;
+    this.#outageMs = settings.outageMs ?? 3000;
     this.#current = Math.floor(Math.random() * this.#endpoints.length);
   }
 
@@ -150,7 +152,7 @@ class FailOver implements EtcdClient {
   }
 
   outage(): EtcdFault | undefined {
-    return this.#away && performance.now() - this.#away.since >= OUTAGE ? this.#away.fault : undefined;
+    return this.#away && performance.now() - this.#away.since >= this.#outageMs ? this.#away.fault : undefined;
   }
 
   describe(): string {

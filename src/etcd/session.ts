@@ -101,6 +101,11 @@ export class SessionKeeper {
     this.#running ??= this.#tend();
   }
 
+  /** Why the node's name is another's at present, if it is. */
+  get refusal(): string | undefined {
+    return this.#refusal?.reason;
+  }
+
   /** Whether the session is believed in. */
   get alive(): boolean {
     return this.#live() !== undefined;

@@ -25,11 +25,14 @@ const LONGEST_RETRY = 400;
 const SETTLE = 5_000;
 const SETTLE_PAUSE = 500;
 
+/** `refusal`: what keeps a call waiting is then told, rather than that it waited. */
+type Session = Pick<SessionKeeper, 'current' | 'mismatch' | 'fence' | 'refusal'>;
+
 type ReadOp = { request_range: NonNullable<RequestOp['request_range']> };
 
 export class EtcdStore implements Store {
   readonly #client: EtcdClient;
-  readonly #session: Pick<SessionKeeper, 'current' | 'mismatch' | 'fence'>;
+  readonly #session: Session;
   readonly #prefix: string;
   readonly #patientUntil: Deadline;
   #seen = 0n;
@@ -39,12 +42,7 @@ export class EtcdStore implements Store {
    * `prefix`: IPAM_PREFIX with its slash at the end. Until `patientUntil` (monotonic) an etcd that is known to be away is
    * waited for all the same.
    */
-  constructor(
-    client: EtcdClient,
-    session: Pick<SessionKeeper, 'current' | 'mismatch' | 'fence'>,
-    prefix: string,
-    patientUntil: Deadline = 0,
-  ) {
+  constructor(client: EtcdClient, session: Session, prefix: string, patientUntil: Deadline = 0) {
     this.#client = client;
     this.#session = session;
     this.#prefix = prefix;
@@ -225,13 +223,19 @@ export class EtcdStore implements Store {
 
   #inTime(by: Deadline): void {
     const now = performance.now();
-    if (now >= by) throw new IpamError('deadline', `${this.#client.describe()} did not answer in time`);
+    if (now >= by)
+      throw this.#refused() ?? new IpamError('deadline', `${this.#client.describe()} did not answer in time`);
     const outage = now < this.#patientUntil ? undefined : this.#client.outage();
     if (outage) throw this.#worded(outage);
   }
 
+  #refused(): IpamError | undefined {
+    const { refusal } = this.#session;
+    return refusal === undefined ? undefined : new IpamError('node_name_taken', refusal);
+  }
+
   #worded(error: unknown): Error {
-    if (error instanceof EtcdFault) return ipamErrorOf(error, this.#client.describe());
+    if (error instanceof EtcdFault) return this.#refused() ?? ipamErrorOf(error, this.#client.describe());
     return error as Error;
   }
 }

@@ -113,8 +113,20 @@ export class Allocator {
   /** Never fails, as above. Unknown joins and those of other nodes are left alone. */
   releasePool(pool: PoolRef, by: Deadline): Promise<Released> {
     this.#addresses.forget(pool);
+    const what = `release of pool ${formatPrefix(pool.prefix)}`;
     const release = (until: Deadline) => this.#removal.release(pool, until);
-    return this.#orQueue(pool, `release of pool ${formatPrefix(pool.prefix)}`, () => release(by), release);
+    const before = isGlobal(pool.space) ? this.#queued.get(poolKey(pool).key) : undefined;
+    if (!before) return this.#orQueue(pool, what, () => release(by), release);
+    // What was given back before it says how the epoch ends.
+    this.#terms.ended(pool);
+    this.#waiting(
+      pool,
+      this.#backlog.add(what, async (until) => {
+        await before;
+        await release(until);
+      }),
+    );
+    return Promise.resolve('queued');
   }
 
   /** What puts this node's claims right by what its engine shows. */

@@ -202,12 +202,17 @@ export class Pools {
   }
 }
 
-/** What an epoch goes back to if it ends before it has served: the last whose engine knows its PoolID. */
+/**
+ * What an epoch goes back to if it ends before it has served: the last whose engine knows its PoolID, and if that has not
+ * served either, what it goes back to in its turn. Two are enough: a third would have to lose both.
+ */
 function replacing(pool: PoolRecord | undefined, leader: Found<JoinRecord> | undefined): Pick<JoinRecord, 'replaces'> {
   if (!pool || !leader) return {};
   const { replaces, ...record } = leader.record;
-  if (pool.stage !== 'new') return { replaces: { join: pool.leader!, stage: pool.stage!, record } };
-  return replaces ? { replaces } : {};
+  if (pool.stage === 'new') return replaces ? { replaces } : {};
+  const { replaces: _, ...before } = (replaces?.record ?? {}) as JoinRecord;
+  const kept = pool.stage === 'asked' && replaces ? { ...record, replaces: { ...replaces, record: before } } : record;
+  return { replaces: { join: pool.leader!, stage: pool.stage!, record: kept } };
 }
 
 /** Which epoch of which incarnation the pool is in. */

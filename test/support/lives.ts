@@ -221,8 +221,8 @@ class Swarm {
   #termStands = false;
   /** The leader has given something but a gateway in this term. */
   #termServes = false;
-  /** The network was removed in a term that had given nothing: what only an earlier leader knew stays. */
-  #mayRemain = false;
+  /** Gateway of a network that was removed in a term that had given nothing: what only an earlier leader knew stays. */
+  #mayRemain: string | undefined;
   #freed: string | undefined;
   #named = 0;
   #mutations = 0;
@@ -330,7 +330,7 @@ class Swarm {
       return undefined;
     };
     // What a removed network has left is taken over with --gateway, as the refusal says.
-    const term = (await asked('')) ?? (this.#mayRemain ? await asked(membersOf(S)[1]!) : undefined);
+    const term = (await asked('')) ?? (this.#mayRemain === undefined ? undefined : await asked(this.#mayRemain));
     if (term === undefined) throw new Violation('the overlay was refused a gateway');
     this.#term = term;
     this.#termServes = false;
@@ -421,7 +421,7 @@ class Swarm {
       for (const member of [...this.#members]) await this.#dismiss(member, false);
       const { poolId, gateway } = this.#term;
       this.#term = undefined;
-      this.#mayRemain = !this.#termServes;
+      this.#mayRemain = this.#termServes ? undefined : gateway;
       await this.#release(this.#leader, { poolId, address: gateway }, '');
       await this.#release(this.#leader, { poolId }, '');
     });

@@ -136,7 +136,7 @@ export function swarm(scene: Scene): void {
       ]);
     });
 
-    it('F1: a start that fails at the second of two subnets, whose engine then gives the first gateway back, takes nothing', async () => {
+    it('a start that fails at the second of two subnets, whose engine then gives the first gateway back, takes nothing', async () => {
       await withTask();
       const net = await follow(await scene.world.host('b'));
       expect(await net.release('10.80.0.1')).to.equal('released');
@@ -147,7 +147,7 @@ export function swarm(scene: Scene): void {
       ]);
     });
 
-    it('F1: `network rm` of a network that no task was ever in leaves nothing, after a leader change too', async () => {
+    it('`network rm` of a network that no task was ever in leaves nothing, after a leader change too', async () => {
       const { net: old } = await leading();
       await old.gateway();
       const net = await follow(await scene.world.host('b'));
@@ -156,7 +156,7 @@ export function swarm(scene: Scene): void {
       await scene.all();
     });
 
-    it('F2: a leader that took a quiet network over rules on after a second network was refused it', async () => {
+    it('a leader that took a quiet network over rules on after a second network was refused it', async () => {
       await withTask();
       const b = await scene.world.host('b');
       const net = await follow(b);
@@ -164,18 +164,18 @@ export function swarm(scene: Scene): void {
       const second = await b.network(S, global);
       expect(await refusal(second.gateway())).to.equal(IN_USE);
       expect((await net.task('10.80.0.2')).ip).to.equal('10.80.0.2');
-      await scene.all(served(3, 'J2'), joined('J2', 'b boot-1 epoch=2'), [
+      await scene.all(served(3, 'J2'), joined('J2', 'b boot-1 epoch=2 replaces=J1'), [
         ...[claim(1, 'shared'), holder(1, 'J2', 'gateway epoch=2'), claim(2, 'swarm join=J2 epoch=2')],
       ]);
     });
 
-    it('F2: an epoch that has nothing to go back to removes nothing that a former one gave', async () => {
+    it('an epoch that has nothing to go back to removes nothing that a former one gave', async () => {
       await withTask();
       const b = await scene.world.host('b');
-      const net = await follow(b);
-      b.allocator.beginTerm();
-      await (await b.network(S, global)).releasePool();
-      expect(await net.releasePool()).to.equal('nothing to release');
+      const [second, third, fourth] = [await follow(b), await follow(b), await follow(b)];
+      expect(await fourth.releasePool()).to.equal('released');
+      expect(await third.releasePool()).to.equal('released');
+      expect(await second.releasePool()).to.equal('nothing to release');
       expect((await scene.world.records()).filter((line) => line.startsWith('claims'))).to.deep.equal([
         claim(1, 'shared'),
         claim(2, 'swarm join=J1 epoch=1'),
@@ -184,7 +184,33 @@ export function swarm(scene: Scene): void {
       expect((await again.task('10.80.0.2')).ip).to.equal('10.80.0.2');
     });
 
-    it('F3: a pool that was removed and made again meanwhile is another, though its epoch has the same number', async () => {
+    it('an epoch that is gone back to before it has served still has what it goes back to itself', async () => {
+      await withTask();
+      const b = await scene.world.host('b');
+      const net = await follow(b);
+      b.allocator.beginTerm();
+      await (await b.network(S, global)).releasePool();
+      expect(await net.release('10.80.0.1')).to.equal('released');
+      expect(await net.releasePool()).to.equal('released');
+      await scene.all(pool('gateway=10.80.0.1 epoch=3 leader=J1 stage=served'), joined('J1', 'a boot-1 epoch=1'), [
+        ...[claim(1, 'shared'), holder(1, 'J1', 'gateway epoch=1'), claim(2, 'swarm join=J1 epoch=1')],
+      ]);
+    });
+
+    it('the end of a network waits for the gateway’s release that the store did not take', async () => {
+      const { net: old } = await leading();
+      await old.gateway();
+      const b = await scene.world.host('b');
+      const net = await follow(b);
+      b.link.away = true;
+      expect(await net.release('10.80.0.1', 100)).to.equal('queued');
+      b.link.away = false;
+      expect(await net.releasePool()).to.equal('queued');
+      await b.settled();
+      await scene.all();
+    });
+
+    it('a pool that was removed and made again meanwhile is another, though its epoch has the same number', async () => {
       const { net: first } = await leading();
       const [b, c] = [await scene.world.host('b'), await scene.world.host('c')];
       let looks = 0;
@@ -196,7 +222,7 @@ export function swarm(scene: Scene): void {
       expect(await refusal(b.network(S, global))).to.equal(TAKEN_OVER(1));
     });
 
-    it('F5: a network that is made again waits for what was released while the store was away', async () => {
+    it('a network that is made again waits for what was released while the store was away', async () => {
       const { host, net } = await withTask();
       host.link.away = true;
       for (const ip of ['10.80.0.2', '10.80.0.1']) expect(await net.release(ip, 100)).to.equal('queued');
@@ -380,7 +406,7 @@ export function swarm(scene: Scene): void {
       ]);
     });
 
-    it('W-b: what the swarm’s leader has taken back meanwhile is recorded as the swarm’s, so that the next task is not refused it', async () => {
+    it('what the swarm’s leader has taken back meanwhile is recorded as the swarm’s, so that the next task is not refused it', async () => {
       const { net } = await withTask();
       const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
       const [na, nb] = [await a.network(S, { managed: true }), await b.network(S, { managed: true })];
