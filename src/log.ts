@@ -18,6 +18,8 @@ export interface Decision {
   readonly token?: string | undefined;
   /** Transactions tried; above 1 means lost races. */
   readonly attempts?: number | undefined;
+  /** The node that had the address and is gone. */
+  readonly from?: string | undefined;
   readonly error?: unknown;
 }
 
@@ -55,9 +57,10 @@ const LEVEL_OF = {
 
 /** One line: what failed is an error, what the engine's user did not get is a warning. */
 export function logDecision(log: Log, decision: Decision): void {
-  const { call, outcome, space, pool, address, token, attempts, ms, error } = decision;
-  const line = { call, space, pool, address, token, outcome, attempts, ms: Math.round(ms * 10) / 10, error };
-  const what = [call, address ?? pool, outcome].filter(Boolean).join(' ');
+  const { call, outcome, space, pool, address, token, attempts, from, ms, error } = decision;
+  const line = { call, space, pool, address, token, outcome, attempts, from, ms: Math.round(ms * 10) / 10, error };
+  const taken = from === undefined ? undefined : `from ${from}, which is gone`;
+  const what = [call, address ?? pool, outcome, taken].filter(Boolean).join(' ');
   log[LEVEL_OF[outcome]](line, what);
 }
 

@@ -8,6 +8,12 @@ interface Options {
   readonly envFile?: string;
 }
 
+interface EvictFlags {
+  readonly force?: boolean;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
 const program = new Command('etcd-ipam')
   .description('IP address manager for Docker: one etcd, every host, no address given twice')
   .showHelpAfterError();
@@ -28,6 +34,39 @@ withEnvFileOption(program.command('status'))
     const status = await readStatus(settingsOf(options));
     console.log(json ? JSON.stringify(status) : formatStatus(status));
     process.exitCode = Object.values(status).every(({ ok }) => ok) ? 0 : 1;
+  });
+
+withEnvFileOption(program.command('nodes'))
+  .description('the hosts: which are alive, silent, gone or evicted, and what they take part in')
+  .option('--json', 'one JSON object')
+  .action(async ({ json, ...options }: Options & { readonly json?: boolean }) => {
+    const [{ listNodes, formatNodes }, { withStore }, { roundsIn }, { ROUND_MS }] = await Promise.all([
+      import('./ops/nodes.js'),
+      import('./operator.js'),
+      import('./ipam/silence.js'),
+      import('./rounds.js'),
+    ]);
+    const settings = settingsOf(options);
+    const gone = roundsIn(settings.hold, ROUND_MS);
+    const seen = await withStore(settings, (store, by) => listNodes(store, gone, by));
+    console.log(json ? JSON.stringify(seen) : formatNodes(seen, ROUND_MS));
+  });
+
+withEnvFileOption(program.command('evict'))
+  .argument('<node>', 'its name, as `nodes` lists it')
+  .description('give up a host that will not come back: others may take its addresses at once')
+  .option('--force', 'even if it has a session, which ends')
+  .option('--dry-run', 'change nothing, and say what others could take')
+  .option('--json', 'one JSON object')
+  .action(async (node: string, { json, force = false, dryRun = false, ...options }: Options & EvictFlags) => {
+    const [{ evictNode, formatEviction }, { withStore }, { randomBytes }] = await Promise.all([
+      import('./ops/evict.js'),
+      import('./operator.js'),
+      import('node:crypto'),
+    ]);
+    const wanted = { force, dryRun, now: new Date(), token: randomBytes(8).toString('hex') };
+    const eviction = await withStore(settingsOf(options), (store, by) => evictNode(store, node, wanted, by));
+    console.log(json ? JSON.stringify(eviction) : formatEviction(eviction));
   });
 
 async function serve(options: Options): Promise<void> {

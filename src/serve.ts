@@ -18,6 +18,7 @@ import { type Log, logDecision } from './log.js';
 import type { Inherited } from './process/inherited.js';
 import type { Releasers } from './process/releasers.js';
 import { driverNamed, reconciliation } from './reconciliation.js';
+import { limitsOf, ROUND_MS, roundsOf, tellGivenOn } from './rounds.js';
 
 /** The name of the discovery file; the socket's file name is the setting's. */
 const PLUGIN_NAME = 'etcd-ipam';
@@ -30,9 +31,6 @@ const START_WINDOW_MS = 15_000;
 
 /** What a call would have waited for is known to be away; an election of etcd's takes one to two seconds, and is no outage. */
 const LEAST_OUTAGE_MS = 3_000;
-
-/** One node is gone after IPAM_HOLD, counted in rounds of this many milliseconds. */
-const ROUND_MS = 30_000;
 
 /** A stop has 10 s in all before it is killed: calls in hand, then undos and releases that wait, then the session. */
 const DRAIN_MS = { calls: 6_000, queued: 2_000, session: 1_500 } as const;
@@ -53,9 +51,11 @@ export async function startDriver(
   log: Log,
   releasers: Releasers,
   inherited?: Inherited,
+  roundMs = ROUND_MS,
 ): Promise<Running> {
-  const { node, prefix, hold, swarm } = settings;
+  const { node, prefix, swarm } = settings;
   const self = { node, boot: bootId(), machine: machineId(settings.machineId) };
+  const { gone: goneRounds } = limitsOf(settings, roundMs);
 
   const client = openClient({ ...settings.etcd, outageMs: Math.max(LEAST_OUTAGE_MS, settings.deadline) });
   releasers.push('etcd client', () => client.close());
@@ -65,18 +65,24 @@ export async function startDriver(
     host: hostname(),
     prefix,
     ttl: settings.sessionTtl / 1_000,
-    ...(Number.isFinite(hold) && { goneRounds: Math.ceil(hold / ROUND_MS) }),
-    report: ({ kind, ...event }) => log[kind === 'alive' ? 'info' : 'warn'](event, `session ${kind}`),
+    goneRounds,
+    report: (event) => {
+      const { kind, ...rest } = event;
+      log[kind === 'alive' ? 'info' : 'warn'](rest, `session ${kind}`);
+      if (event.kind === 'alive' && event.returned) void tellGivenOn(log, store, node);
+    },
   });
   releasers.push('session', () => session.stop(performance.now() + DRAIN_MS.session));
 
   const store = new EtcdStore(client, session, prefix, START_WINDOW_MS);
   releasers.push('store', () => store.close());
   const failedForGood = (what: string, error: unknown) => log.error({ error }, `${what} failed`);
-  const rounds = countRounds(() => session.alive);
-  releasers.push('rounds', rounds.end);
-  const around = { ...SURROUNDINGS, rounds: rounds.count };
-  const allocator = new Allocator(store, { ...self, swarm }, around, settings.pools, failedForGood);
+  const lived = countRounds(() => session.alive, roundMs);
+  releasers.push('lived rounds', lived.end);
+  const around = { ...SURROUNDINGS, rounds: lived.count };
+  const rounds = roundsOf({ client, session, store, around, settings, log }, roundMs);
+  releasers.push('rounds', () => rounds.stop());
+  const allocator = new Allocator(store, { ...self, swarm, goneRounds }, around, settings.pools, failedForGood);
   releasers.push('queued releases', async () => {
     if (!(await allocator.close(DRAIN_MS.queued)))
       log.warn(
@@ -104,6 +110,7 @@ export async function startDriver(
   const addresses = listening.map(({ address }) => address);
   log.info({ addresses, etcd: settings.etcd.endpoints, prefix }, 'listening');
   session.start();
+  rounds.start();
   looks?.start();
   return { addresses, alive: async (by) => void (await session.current(by)) };
 }
@@ -142,13 +149,13 @@ function logUntold(log: Log, { call, outcome, ms, request, error }: CallEvent): 
 }
 
 /** Counts time as etcd has seen us live it: a process that was stopped, or cut off, counts nothing meanwhile. */
-function countRounds(alive: () => boolean): { count: () => number; end: () => void } {
+function countRounds(alive: () => boolean, roundMs: number): { count: () => number; end: () => void } {
   let lived = 0;
   let throughout = alive();
   const timer = setInterval(() => {
     if (throughout && alive()) lived++;
     throughout = alive();
-  }, ROUND_MS);
+  }, roundMs);
   timer.unref();
   return { count: () => lived, end: () => clearInterval(timer) };
 }

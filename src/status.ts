@@ -3,6 +3,7 @@ import { request as httpRequest, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Settings } from './config.js';
 import { openClient } from './etcd/client.js';
+import { BRAKE } from './ipam/keyspace.js';
 
 export interface Part {
   readonly ok: boolean;
@@ -18,6 +19,8 @@ export interface Status {
 
 /** A container's health check has 3 s by habit. */
 const WITHIN_MS = 2_500;
+
+const BRAKED = '; more than half of the nodes are silent together, so no silence counts: see etcd-ipam nodes';
 
 export async function readStatus(settings: Settings<unknown>): Promise<Status> {
   const [plugin, rest] = await Promise.all([pluginPart(settings), etcdParts(settings)]);
@@ -73,9 +76,12 @@ async function etcdParts({ etcd, prefix, node }: Settings<unknown>): Promise<Omi
       key: Buffer.from(`${prefix}sessions/${node}/`),
       range_end: Buffer.from(`${prefix}sessions/${node}0`),
     };
-    const reply = await client.read({ success: [{ request_range: range }] }, began + WITHIN_MS);
+    const brake = { key: Buffer.from(`${prefix}${BRAKE.key}`) };
+    const reads = [{ request_range: range }, { request_range: brake }];
+    const reply = await client.read({ success: reads }, began + WITHIN_MS);
     const ms = Math.round(performance.now() - began);
-    const answered = { ok: true, text: `${etcd.endpoints.join(', ')} in ${ms} ms` };
+    const braked = reply.responses[1]?.response_range.kvs.length ? BRAKED : '';
+    const answered = { ok: true, text: `${etcd.endpoints.join(', ')} in ${ms} ms${braked}` };
     const sessions = reply.responses[0]?.response_range.kvs ?? [];
     if (sessions.length === 0) return { etcd: answered, session: { ok: false, text: `node ${node} has none` } };
     const since = sessions.map(({ value }) => sinceOf(value)).join(' and ');

@@ -27,6 +27,8 @@ export interface Told {
   readonly address?: string;
   readonly token?: string;
   readonly attempts?: number;
+  /** The node that had the address, and is gone. */
+  readonly from?: string;
   readonly error?: unknown;
 }
 
@@ -115,8 +117,8 @@ export class Driver implements Ipam {
     const started = performance.now();
     try {
       const { grant, told, reply } = await ask();
-      const { token, attempts } = grant;
-      const granted = { ...subject, ...told, token };
+      const { token, attempts, from } = grant;
+      const granted = { ...subject, ...told, token, ...(from !== undefined && { from }) };
       call.onUndelivered(async () => {
         this.#allocator.undo(grant, `${subject.call} ${told.address ?? told.pool}`);
         this.#tell({ ...granted, outcome: 'undone', ms: performance.now() - started });

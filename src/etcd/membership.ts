@@ -1,6 +1,7 @@
 // etcd's room, whose a node name is: a pure judgement over the node record and its sessions, as etcd showed them. Refuses
 // to ask etcd anything.
 
+import { isGone } from '../ipam/silence.js';
 import type { Version } from '../ipam/store.js';
 import type { KeyValue, TxnResponse } from './client.js';
 
@@ -24,6 +25,7 @@ export interface Seen {
     readonly since: string;
     readonly token: string;
     readonly silence: number;
+    readonly evicted?: string;
     /** Of sessions: the host's own name, which people know it by. */
     readonly host?: string;
   };
@@ -46,12 +48,12 @@ export function refusalOf(
   record: Seen | undefined,
   others: readonly Seen[],
   renewed: readonly string[] = [],
-  goneRounds = Number.POSITIVE_INFINITY,
+  goneRounds?: number,
 ): NameRefusal | undefined {
   const isOther = ({ record: { machine, boot } }: Seen) => machine !== self.machine || renewed.includes(boot);
   const foreign = others.find(isOther);
   const owner = foreign ?? record;
-  const free = foreign === undefined && record !== undefined && record.record.silence >= goneRounds;
+  const free = foreign === undefined && record !== undefined && isGone(record.record, goneRounds);
   if (owner !== undefined && isOther(owner) && !free) {
     const { machine, boot } = owner.record;
     const clone = machine === self.machine;
@@ -59,9 +61,7 @@ export function refusalOf(
       ? `a machine with the machine id of this one (${short(machine)}, in boot ${short(boot)})`
       : `machine ${short(machine)}`;
     const names = clone ? 'IPAM_NODE and IPAM_MACHINE_ID to what' : 'IPAM_NODE to a name';
-    const wayOut = record
-      ? `, or, if that machine is gone for good, remove its record with etcdctl del ${record.key}`
-      : '';
+    const wayOut = record ? `, or, if that machine is gone for good, etcd-ipam evict ${self.node}` : '';
     const reason = `node name ${self.node} belongs to ${named} ${standing(owner)}: set ${names} no other host has${wayOut}`;
     return { reason, endsByItself: false };
   }
@@ -103,6 +103,7 @@ export function recordOf(kv: KeyValue): Seen {
       since: text('since'),
       token: text('token'),
       silence: typeof record.silence === 'number' ? record.silence : 0,
+      ...(typeof record.evicted === 'string' && { evicted: record.evicted }),
       ...(typeof record.host === 'string' && { host: record.host }),
     },
   };

@@ -3,6 +3,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { IpamError } from '../ipam/errors.js';
+import { isGone } from '../ipam/silence.js';
 import type { Deadline, Version } from '../ipam/store.js';
 import type { Compare, EtcdClient, TxnResponse } from './client.js';
 import { EtcdFault, ipamErrorOf } from './fault.js';
@@ -15,8 +16,8 @@ export interface SessionSettings extends Identity {
   /** Seconds the session outlives its process. etcd's minimum is 2. */
   readonly ttl: number;
   /**
-   * Rounds of silence after which another machine may take this node's name over (IPAM_HOLD). Absent: never, an
-   * operator has to remove the record.
+   * Rounds of silence after which another machine may take this node's name over (IPAM_HOLD). Absent: never,
+   * unless an operator evicts the node.
    */
   readonly goneRounds?: number;
   /** How long a session of another boot lives at most that nobody renews, in ms; see #renewed. */
@@ -24,9 +25,9 @@ export interface SessionSettings extends Identity {
   readonly report: (event: SessionEvent) => void;
 }
 
-/** Reported once each time it becomes so, not once per attempt. */
+/** Reported once each time it becomes so, not once per attempt. `returned`: others took the node for gone. */
 export type SessionEvent =
-  | { readonly kind: 'alive'; readonly key: string; readonly version: Version }
+  | { readonly kind: 'alive'; readonly key: string; readonly version: Version; readonly returned?: boolean }
   | { readonly kind: 'lost' | 'refused' | 'unreachable'; readonly reason: string };
 
 /** What a grant compares: the session key's mod_revision. */
@@ -258,7 +259,8 @@ export class SessionKeeper {
     this.#fault = undefined;
     this.#held = { lease: lease.id, ttlMs: lease.ttlMs, validUntil: lease.sent + lease.ttlMs, version: '0' };
     this.#adopt(this.#held, outcome.header.revision, token);
-    this.#report({ kind: 'alive', key: this.#key, version: this.#held.version });
+    const returned = record !== undefined && isGone(recordOf(record).record, this.#settings.goneRounds);
+    this.#report({ kind: 'alive', key: this.#key, version: this.#held.version, ...(returned && { returned }) });
   }
 
   /**

@@ -3,11 +3,22 @@ import { type Address, formatAddress } from '../net/address.js';
 import { contains, formatPrefix, reservedAs } from '../net/prefix.js';
 import { Chooser, type Takeable } from './chooser.js';
 import { type AddressAsk, Claiming, choices, contended, exhausted, MOST_ATTEMPTS, named } from './claiming.js';
-import { isOfFormerEpoch, judge, type Purpose, type Verdict } from './decide.js';
+import { isOfFormerEpoch, isOfNode, judge, type Purpose, type Verdict } from './decide.js';
 import { IpamError, outside } from './errors.js';
 import { chooseGateway, isStillMeant, overtaken } from './gateways.js';
 import type { Grant } from './grant.js';
-import { addressOfClaim, claimKey, claimsIn, holderKey, holdersAt, joinsOf, nodeKey, poolKey } from './keyspace.js';
+import {
+  addressOfClaim,
+  claimKey,
+  claimsIn,
+  holderKey,
+  holdersAt,
+  joinsOf,
+  nodeKey,
+  poolKey,
+  sessionsOf,
+} from './keyspace.js';
+import { readNode } from './nodes.js';
 import type { PoolRef } from './pool-id.js';
 import type { HolderRecord } from './records.js';
 import { poolAround, type Releases } from './releases.js';
@@ -78,7 +89,13 @@ export class Addresses {
     // Usually the address is free, and the claim itself is the first look. Where the swarm is the authority it is asked first.
     let looked: Looked = { verdict: { kind: 'free' } };
     if (onSwarm(ask, view))
-      looked = this.#look(ask, address, view, await this.#store.read(factsOf(ask.pool, address, this.#self), by));
+      looked = await this.#look(
+        ask,
+        address,
+        view,
+        await this.#store.read(factsOf(ask.pool, address, this.#self), by),
+        by,
+      );
     for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
       if (looked.verdict.kind === 'refuse') throw looked.verdict.error;
       const plan = this.#claiming.plan(
@@ -91,19 +108,26 @@ export class Addresses {
       const outcome = await this.#claiming.commit(ask, view, plan, factsOf(ask.pool, address, this.#self), by);
       if (outcome.done) return this.#claiming.granted(ask, view, plan, attempt);
       view = this.#views.set(ask.pool, outcome.seen[0], outcome.seen[1]);
-      looked = this.#look(ask, address, view, outcome.seen);
+      looked = await this.#look(ask, address, view, outcome.seen, by);
       if (!ask.address && !isStillMeant(address, looked.verdict, view, first)) throw overtaken(ask.pool, address);
     }
     throw contended(ask.pool);
   }
 
-  /** What is to be done about the address, by what one revision says of it. */
-  #look(ask: AddressAsk, address: Address, view: View, facts: Facts): Looked {
+  /**
+   * What is to be done about the address, by what one revision says of it. Only what another node holds needs a second look,
+   * at that node.
+   */
+  async #look(ask: AddressAsk, address: Address, view: View, facts: Facts, by: Deadline): Promise<Looked> {
     const [, , claim, { found: holders }, node, swarm, pool] = facts;
     const declared = isDeclared(address, view);
     const wanted = { address, purpose: ask.purpose, declared, join: ask.pool.join, ...named(ask) };
     const ofSwarm = onSwarm(ask, view) ? { swarm, ruled: pool?.record.state === 'open' } : {};
-    const verdict = judge(wanted, { claim, holders, node, ...ofSwarm }, this.#self);
+    const seen = { claim, holders, node, ...ofSwarm };
+    let verdict = judge(wanted, seen, this.#self);
+    const other = claim && isOfNode(claim.record) && claim.record.node !== this.#self.node && claim.record.node;
+    if (verdict.kind === 'refuse' && other)
+      verdict = judge(wanted, { ...seen, owner: await readNode(this.#store, other, by) }, this.#self);
     return { verdict, prior: holders.find(({ key }) => key === holderKey(ask.pool, address, ask.pool.join).key) };
   }
 
@@ -151,16 +175,17 @@ export class Addresses {
       const verdict: Verdict = last ? { kind: 'take', ...last } : { kind: 'free' };
       const plan = this.#claiming.plan(ask, ask.purpose, address, verdict, undefined);
       const window = { keys: claimsIn(ask.pool, chooser.windowAt(address.value)), limit: 0 };
-      const node = { one: nodeKey(this.#self.node) };
-      const outcome = await this.#claiming.commit(ask, view, plan, [...viewOf(ask.pool), window, node], by);
+      const name = last?.claim.record.node ?? this.#self.node;
+      const owner = [{ one: nodeKey(name) }, { count: sessionsOf(name) }] as const;
+      const outcome = await this.#claiming.commit(ask, view, plan, [...viewOf(ask.pool), window, ...owner], by);
       if (outcome.done) {
         chooser.won();
         return this.#claiming.granted(ask, view, plan, attempt);
       }
-      const [pool, join, { keys }, own] = outcome.seen;
+      const [pool, join, { keys }, node, sessions] = outcome.seen;
       view = this.#views.set(ask.pool, pool, join);
       const taken = keys.map((key) => addressOfClaim(key).value);
-      if (last) chooser.lostTakeable(own);
+      if (last) chooser.lostTakeable(name, node, sessions > 0);
       else if (taken.includes(address.value)) chooser.lost(address.value, taken);
       else chooser.back(address.value);
     }

@@ -2,11 +2,13 @@
 // store count when little is left. Remembers candidates, never claims; every one of them may be lost to another host.
 import { freeIn, split } from '../net/gaps.js';
 import type { Range } from '../net/prefix.js';
-import { type Evidence, findTakeable, isOfFormerEpoch } from './decide.js';
+import { findTakeable, isOfFormerEpoch } from './decide.js';
 import { addressOfClaim, behind, claimKey, claimsIn, nodeKey, type Subnet } from './keyspace.js';
+import { readNodes } from './nodes.js';
 import type { ClaimRecord, NodeRecord } from './records.js';
+import { isGone, type NodeSeen } from './silence.js';
 import { familyOf, localSpace } from './spaces.js';
-import type { Deadline, Found, Store } from './store.js';
+import type { Condition, Deadline, Found, Store } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 
 /** Keys a lost claim reads along, from the candidate on. */
@@ -19,11 +21,14 @@ const MANY_LOSSES = 4;
 const PAGE = 1_000;
 const FULL_MS = 1_000;
 const NOTHING_TAKEABLE_MS = 5_000;
+/** Claims become takeable when a node does, but for what an undo restores: then they are listed all the same. */
+const LISTED_ANEW_MS = 300_000;
 const TAKEABLES = 64;
 
 export interface Takeable {
   readonly claim: Found<ClaimRecord>;
-  readonly evidence: Evidence;
+  readonly evidence: readonly Condition[];
+  readonly gone?: string;
 }
 
 export class Chooser {
@@ -41,6 +46,8 @@ export class Chooser {
   #takeable: Takeable[] = [];
   #scanning: Promise<void> | undefined;
   #nothingUntil = Number.NEGATIVE_INFINITY;
+  /** Of which nodes nothing takeable was found in the whole range, and until when that is believed. */
+  #barren = { nodes: '', until: Number.NEGATIVE_INFINITY };
 
   constructor(range: Range, subnet: Subnet, store: Store, self: Self, around: Surroundings) {
     this.#range = range;
@@ -116,11 +123,13 @@ export class Chooser {
     return this.#takeable.shift();
   }
 
-  /** A takeable claim was lost, the node record being this one: what rests on an older one is lost as well. */
-  lostTakeable(node: Found<NodeRecord> | undefined): void {
-    this.#takeable = this.#takeable.filter(
-      ({ evidence }) => evidence.version === null || evidence.version === node?.version,
-    );
+  /** A takeable claim of that node was lost, its record being this one: what rests on an older one is lost as well. */
+  lostTakeable(name: string, node: Found<NodeRecord> | undefined, living: boolean): void {
+    const { key } = nodeKey(name);
+    this.#takeable = this.#takeable.filter(({ evidence, gone }) => {
+      if (gone === name && living) return false;
+      return evidence.every((one) => !('key' in one) || one.key.key !== key || one.version === node?.version);
+    });
   }
 
   #advance(): bigint {
@@ -154,11 +163,23 @@ export class Chooser {
     if (this.#free.length === 0 && range === this.#range) this.#full();
   }
 
-  #ofEarlierBoots(claims: readonly Found<ClaimRecord>[], node: Found<NodeRecord> | undefined): Takeable[] {
+  #leftBehind(claims: readonly Found<ClaimRecord>[], nodes: ReadonlyMap<string, NodeSeen>): Takeable[] {
+    const own = nodes.get(this.#self.node)?.found;
     return claims.flatMap((claim) => {
-      const evidence = findTakeable({ join: '' }, claim, node, this.#self)?.evidence;
-      return evidence ? [{ claim, evidence }] : [];
+      const owner = claim.record.node === undefined ? undefined : nodes.get(claim.record.node);
+      const { evidence, gone } = findTakeable({ join: '' }, claim, own, this.#self, owner) ?? {};
+      return evidence ? [{ claim, evidence, ...(gone !== undefined && { gone }) }] : [];
     });
+  }
+
+  /** Our own node and those that are gone: whoever else holds a claim stands behind it. */
+  async #absent(by: Deadline): Promise<Map<string, NodeSeen>> {
+    const nodes = await readNodes(this.#store, by);
+    const { node, goneRounds } = this.#self;
+    const absent = nodes.filter(
+      ({ name, living, found }) => name === node || (!living && isGone(found.record, goneRounds)),
+    );
+    return new Map(absent.map((one) => [one.name, one]));
   }
 
   /**
@@ -175,7 +196,7 @@ export class Chooser {
       keys.map((one) => ({ one })),
       by,
     );
-    return former.flatMap((claim, i) => (ofNodes[i] ? [] : [{ claim, evidence: { key: keys[i]!, version: null } }]));
+    return former.flatMap((claim, i) => (ofNodes[i] ? [] : [{ claim, evidence: [{ key: keys[i]!, version: null }] }]));
   }
 
   #full(): void {
@@ -183,17 +204,24 @@ export class Chooser {
   }
 
   async #scan(leader: string | undefined, by: Deadline): Promise<void> {
+    const now = this.#around.millis();
+    const absent = leader === undefined ? await this.#absent(by) : new Map<string, NodeSeen>();
+    // There is no index of claims by node, and a full /16 is 65,000 keys: it is listed anew when other nodes are gone.
+    const nodes = JSON.stringify([...absent].map(([name, { found }]) => [name, found.record.boot]));
+    const known = leader === undefined && nodes === this.#barren.nodes && now < this.#barren.until;
     const found: Takeable[] = [];
     let rest = claimsIn(this.#subnet, this.#range);
-    for (let more = true; more && found.length < TAKEABLES; ) {
-      const [page, node] = await this.#store.read([{ span: rest, limit: PAGE }, { one: nodeKey(this.#self.node) }], by);
+    for (let more = !known; more && found.length < TAKEABLES; ) {
+      const [page] = await this.#store.read([{ span: rest, limit: PAGE }], by);
       found.push(
-        ...(leader === undefined ? this.#ofEarlierBoots(page.found, node) : await this.#former(page.found, leader, by)),
+        ...(leader === undefined ? this.#leftBehind(page.found, absent) : await this.#former(page.found, leader, by)),
       );
       more = page.more;
       if (more) rest = behind(rest, page.found.at(-1)!.key);
     }
     this.#takeable = found.slice(0, TAKEABLES);
-    if (found.length === 0) this.#nothingUntil = this.#around.millis() + NOTHING_TAKEABLE_MS;
+    if (found.length > 0) return;
+    this.#nothingUntil = now + NOTHING_TAKEABLE_MS;
+    if (!known) this.#barren = { nodes, until: now + LISTED_ANEW_MS };
   }
 }

@@ -1,14 +1,14 @@
 // One claim as one transaction: what it writes, what it compares, and how it is taken back. Knows no way to choose.
 import { type Address, formatAddress } from '../net/address.js';
 import { formatPrefix, intersect, type Range, rangeOf, usable } from '../net/prefix.js';
-import type { Evidence, Purpose, Verdict } from './decide.js';
+import type { Purpose, Verdict } from './decide.js';
 import { InDoubtError, IpamError } from './errors.js';
 import type { Grant } from './grant.js';
 import { claimKey, holderKey, joinOf, poolKey } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import type { ClaimRecord, HolderRecord, PoolRecord } from './records.js';
 import type { Releases } from './releases.js';
-import type { Change, Deadline, Found, Query, Store, Write } from './store.js';
+import type { Change, Condition, Deadline, Found, Query, Store, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 import type { Granted, Sharing, Undos } from './undos.js';
 import { standing, type View, type Views } from './views.js';
@@ -31,7 +31,7 @@ export interface Plan {
   readonly address: Address;
   readonly claim: ClaimRecord;
   readonly prior?: Found<ClaimRecord>;
-  readonly evidence?: Evidence;
+  readonly evidence?: readonly Condition[];
   readonly holder?: Sharing;
   readonly token: string;
 }
@@ -69,18 +69,26 @@ export class Claiming {
     const role =
       verdict.kind === 'share' ? verdict.role : purpose === 'gateway' || purpose === 'aux' ? purpose : undefined;
     const replaced = verdict.kind === 'share' || verdict.kind === 'take' ? { prior: verdict.claim } : {};
+    const from = 'gone' in verdict && verdict.gone !== undefined ? { from: verdict.gone } : {};
     const evidence = 'evidence' in verdict && verdict.evidence ? { evidence: verdict.evidence } : {};
     if (role) {
       const kept = verdict.kind === 'share' ? verdict.claim.record.since : since;
       const former = verdict.kind === 'share' && verdict.former ? { former: verdict.former } : {};
       const holder = { record: { role, ...node, ...term, since, token }, ...(prior && { prior }), ...former };
-      return { address, claim: { kind: 'shared', since: kept, token }, holder, token, ...replaced, ...evidence };
+      return {
+        address,
+        claim: { kind: 'shared', ...from, since: kept, token },
+        holder,
+        token,
+        ...replaced,
+        ...evidence,
+      };
     }
     const onSwarm = purpose === 'swarm' || ('onSwarm' in verdict && verdict.onSwarm);
     const kind = onSwarm ? 'swarm' : purpose === 'unsure' ? 'unsure' : 'endpoint';
     const through = ask.through === undefined ? {} : { through: ask.through };
     const place = { join: ask.pool.join, ...term, ...through };
-    const claim: ClaimRecord = { kind, ...node, ...place, ...named(ask), since, token };
+    const claim: ClaimRecord = { kind, ...node, ...place, ...named(ask), ...from, since, token };
     return { address, claim, token, ...replaced, ...evidence };
   }
 
@@ -93,11 +101,7 @@ export class Claiming {
     const changed = poolAfter(ask, view, plan);
     if (changed) write.push({ put: poolKey(pool), record: changed });
     const change: Change<Q> = {
-      when: [
-        ...standing(view, pool),
-        { key, version: plan.prior?.version ?? null },
-        ...(plan.evidence ? [plan.evidence] : []),
-      ],
+      when: [...standing(view, pool), { key, version: plan.prior?.version ?? null }, ...(plan.evidence ?? [])],
       write,
       otherwise,
       // Others rewrite a shared claim at any time, but nobody the record of our own part in it.
@@ -118,7 +122,8 @@ export class Claiming {
   granted(ask: AddressAsk, view: View, plan: Plan, attempts: number): Grant<Address> {
     const undo = (by: Deadline) => this.#undos.undo(this.#grantedBy(ask, view, plan), by);
     const within = ask.through === undefined ? {} : { within: ask.pool.prefix };
-    return { reply: plan.address, ...within, token: plan.token, attempts, undo };
+    const from = plan.claim.from === undefined ? {} : { from: plan.claim.from };
+    return { reply: plan.address, ...within, ...from, token: plan.token, attempts, undo };
   }
 
   #grantedBy({ pool }: AddressAsk, view: View, plan: Plan): Granted {

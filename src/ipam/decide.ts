@@ -3,6 +3,7 @@ import type { Address } from '../net/address.js';
 import { formatAddress } from '../net/address.js';
 import { type Code, IpamError } from './errors.js';
 import type { ClaimRecord, HolderRecord, NodeRecord } from './records.js';
+import { type NodeSeen, standingOf, stillSilent } from './silence.js';
 import type { Condition, Found } from './store.js';
 import type { Self } from './surroundings.js';
 
@@ -24,23 +25,26 @@ export interface Wanted {
 }
 
 /**
- * What one revision says of the address. `node` is the record of our own node. Where the asking network is the swarm's,
- * `swarm` is the claim by which a leader gave the address, and `ruled`, that a leader gives addresses of this subnet.
+ * What one revision says of the address. `node` is the record of our own node; `owner`, the other node that holds it. Where
+ * the asking network is the swarm's, `swarm` is the claim by which a leader gave the address, and `ruled`, that a leader
+ * gives addresses of this subnet.
  */
 export interface Seen {
   readonly claim: Found<ClaimRecord> | undefined;
   readonly holders: readonly Found<HolderRecord>[];
   readonly node: Found<NodeRecord> | undefined;
   readonly swarm?: Found<ClaimRecord> | undefined;
+  readonly owner?: NodeSeen | undefined;
   readonly ruled?: boolean;
 }
 
 /**
  * `take` and `share`: the claim must still be as seen. `evidence`: these too, or be absent still, where they are what the
- * verdict rests on. `onSwarm`: it rests on the leader's word. `former`: holders of epochs that have ended.
+ * verdict rests on. `onSwarm`: it rests on the leader's word. `former`: holders of epochs that have ended. `gone`: the
+ * node whose claim it was, which is not there any more.
  */
 export type Verdict =
-  | { readonly kind: 'free'; readonly evidence?: Evidence; readonly onSwarm?: boolean }
+  | { readonly kind: 'free'; readonly evidence?: readonly Condition[]; readonly onSwarm?: boolean }
   | {
       readonly kind: 'share';
       readonly claim: Found<ClaimRecord>;
@@ -50,25 +54,24 @@ export type Verdict =
   | {
       readonly kind: 'take';
       readonly claim: Found<ClaimRecord>;
-      readonly evidence?: Evidence;
+      readonly evidence?: readonly Condition[];
       readonly onSwarm?: boolean;
+      readonly gone?: string;
     }
   | { readonly kind: 'refuse'; readonly error: IpamError };
-
-export type Evidence = Extract<Condition, { version: unknown }>;
 
 export function judge(wanted: Wanted, seen: Seen, self: Self): Verdict {
   const { claim } = seen;
   if (wanted.purpose === 'swarm') return judgeEpoch(wanted, claim);
   const worker = wanted.purpose === 'endpoint' || wanted.purpose === 'unsure';
   const swarm = worker && seen.swarm?.record.kind === 'swarm' ? seen.swarm : undefined;
-  const onSwarm = swarm && { onSwarm: true, evidence: { key: swarm, version: swarm.version } };
+  const onSwarm = swarm && { onSwarm: true, evidence: [{ key: swarm, version: swarm.version }] };
   // The leader may have taken it back by now; the next one that it gives it to is not to be refused.
   if (!claim) return { kind: 'free', ...(worker && seen.ruled && { onSwarm: true }), ...onSwarm };
   if (claim.record.kind === 'shared') return judgeShared(wanted, claim, seen.holders);
   // The leader is the authority: releases of its workers come in no order.
   if (onSwarm && claim.record.kind === 'swarm') return { kind: 'take', claim, ...onSwarm };
-  const takeable = findTakeable(wanted, claim, seen.node, self);
+  const takeable = findTakeable(wanted, claim, seen.node, self, seen.owner);
   if (takeable) return takeable;
   return refuse(
     'taken',
@@ -108,20 +111,33 @@ function judgeShared(wanted: Wanted, claim: Found<ClaimRecord>, holders: readonl
   );
 }
 
-/** The two rules that concern one node (the others need a second one). Both compare their evidence when they commit. */
+/** Whom a claim belongs to can end it: a claim of these kinds is its node's, and not a network's. */
+export function isOfNode({ kind, node }: ClaimRecord): boolean {
+  return node !== undefined && (kind === 'endpoint' || kind === 'swarm');
+}
+
+/**
+ * The rules that ask who stands behind a claim: its own node of this boot or an earlier one, or another that may be gone.
+ * What a verdict rests on is compared when it is committed.
+ */
 export function findTakeable(
   wanted: Pick<Wanted, 'join' | 'name' | 'mac'>,
   claim: Found<ClaimRecord>,
   node: Found<NodeRecord> | undefined,
   self: Self,
+  owner?: NodeSeen,
 ): Extract<Verdict, { kind: 'take' }> | undefined {
   const { record } = claim;
+  if (owner && owner.name === record.node && owner.name !== self.node && isOfNode(record)) {
+    const gone = ['gone', 'evicted'].includes(standingOf(owner, self.goneRounds));
+    return gone ? { kind: 'take', claim, evidence: stillSilent(owner), gone: owner.name } : undefined;
+  }
   if (record.node !== self.node || !['endpoint', 'unsure', 'swarm'].includes(record.kind)) return undefined;
   const sameName = wanted.name !== undefined && wanted.name === record.name;
   const sameMac = wanted.mac !== undefined && wanted.mac === record.mac;
   if (record.join === wanted.join && (sameName || sameMac)) return { kind: 'take', claim };
   if (record.kind !== 'unsure' && record.boot !== self.boot && node?.record.boot === self.boot) {
-    return { kind: 'take', claim, evidence: { key: node, version: node.version } };
+    return { kind: 'take', claim, evidence: [{ key: node, version: node.version }] };
   }
   return undefined;
 }

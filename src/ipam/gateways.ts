@@ -5,7 +5,8 @@ import { formatPrefix, usable } from '../net/prefix.js';
 import { type AddressAsk, contended, exhausted, MOST_ATTEMPTS } from './claiming.js';
 import { isOfFormerEpoch, type Verdict } from './decide.js';
 import { IpamError } from './errors.js';
-import { addressOfClaim, behind, claimKey, claimsIn, claimsOf, poolKey } from './keyspace.js';
+import { addressOfClaim, claimKey, claimsIn, claimsOf, poolKey } from './keyspace.js';
+import { all } from './pages.js';
 import type { PoolRef } from './pool-id.js';
 import type { Deadline, Store } from './store.js';
 import { type View, type Views, viewOf } from './views.js';
@@ -21,16 +22,9 @@ export async function isSecondNetwork(pool: PoolRef, store: Store, by: Deadline)
 
 /** Whether tasks, services or load balancers have addresses that another epoch than this one gave. */
 export async function hasFormer(pool: PoolRef, store: Store, by: Deadline): Promise<boolean> {
-  for (let rest = claimsOf(pool), more = true; more; ) {
-    const [page] = await store.read([{ span: rest, limit: PAGE }], by);
-    if (page.found.some((claim) => isOfFormerEpoch(claim, pool.join))) return true;
-    more = page.more;
-    if (more) rest = behind(rest, page.found.at(-1)!.key);
-  }
+  for await (const claim of all(store, claimsOf(pool), by)) if (isOfFormerEpoch(claim, pool.join)) return true;
   return false;
 }
-
-const PAGE = 1_000;
 
 /** Addresses looked at in one read. */
 const WINDOW = 256n;

@@ -3,7 +3,9 @@
 import { type Address, formatWide, parseWide } from '../net/address.js';
 import { formatWidePrefix, lastOf, type Prefix, type Range } from '../net/prefix.js';
 import {
+  type BrakeRecord,
   type ClaimRecord,
+  decodeBrake,
   decodeClaim,
   decodeGuard,
   decodeHolder,
@@ -58,6 +60,29 @@ export function holderKey(subnet: Subnet, address: Address, join: string): Key<H
 
 export function nodeKey(node: string): Key<NodeRecord> {
   return { key: `nodes/${node}`, decode: decodeNode };
+}
+
+/** `nodes/` and `sessions/` of the whole cluster. */
+export const NODES: Span<NodeRecord> = { from: 'nodes/', to: after('nodes'), decode: decodeNode };
+export const SESSIONS: Span<unknown> = { from: 'sessions/', to: after('sessions'), decode: (json) => json };
+
+export const EVERY_JOIN: Span<JoinRecord> = { from: 'joins/', to: after('joins'), decode: decodeJoin };
+export const EVERY_CLAIM: Span<ClaimRecord> = { from: 'claims/', to: after('claims'), decode: decodeClaim };
+export const EVERY_HOLDER: Span<HolderRecord> = { from: 'holders/', to: after('holders'), decode: decodeHolder };
+
+/** Whoever makes it runs a round, which lasts until its lease ends. */
+export const TICK: Key<unknown> = { key: 'tick', decode: (json) => json };
+/** There while so many nodes are silent at once that nobody's silence counts. */
+export const BRAKE: Key<BrakeRecord> = { key: 'brake', decode: decodeBrake };
+
+/** Of every process that answers for the node. */
+export function sessionsOf(node: string): Span<unknown> {
+  return { ...SESSIONS, from: `sessions/${node}/`, to: after(`sessions/${node}`) };
+}
+
+/** The node that a node record or a session is of. */
+export function nodeOf(key: string): string {
+  return key.split('/')[1]!;
 }
 
 /** Pools of a space and family, of any length, whose network address lies between the two ends of the range. */
@@ -140,9 +165,14 @@ export function prefixOfPool(key: string): Prefix {
   return { family, first: value, length: Number(length) };
 }
 
-/** The pool that the key is of. */
+/** The pool that the key is of: a pool's own, or the part of another one that names its pool. */
 export function subnetOfPool(key: string): Subnet {
   return { space: key.split('/')[1]!, prefix: prefixOfPool(key) };
+}
+
+/** The key of what the record is part of: of a claim's, its pool's. */
+export function parentOf(key: string): string {
+  return key.slice(0, key.lastIndexOf('/'));
 }
 
 export function joinOf(key: string): string {
@@ -150,5 +180,5 @@ export function joinOf(key: string): string {
 }
 
 export function addressOfHolder(key: string): Address {
-  return addressOfClaim(key.slice(0, key.lastIndexOf('/')));
+  return addressOfClaim(parentOf(key));
 }

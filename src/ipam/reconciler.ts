@@ -145,12 +145,14 @@ export class Reconciler {
   }
 
   #record(finding: Exclude<Finding, { kind: 'stale' | 'doubtful' }>, join: string, token: string): ClaimRecord {
-    if (finding.kind === 'auxiliary') return { kind: 'shared', since: finding.claim.record.since, token };
+    const was = finding.kind === 'missing' ? undefined : finding.claim.record.from;
+    const from = was === undefined ? {} : { from: was };
+    if (finding.kind === 'auxiliary') return { kind: 'shared', ...from, since: finding.claim.record.since, token };
     const { network, endpoint } = finding.live;
     const { node, boot } = this.#self;
     const who = { name: endpoint.name, ...(endpoint.mac !== undefined && { mac: endpoint.mac }) };
     const since = finding.kind === 'missing' ? this.#around.now().toISOString() : finding.claim.record.since;
-    return { kind: network.managed ? 'swarm' : 'endpoint', node, boot, join, ...who, since, token };
+    return { kind: network.managed ? 'swarm' : 'endpoint', node, boot, join, ...who, ...from, since, token };
   }
 
   #holder(token: string): HolderRecord {

@@ -47,7 +47,8 @@ const join = z.looseObject({
 /**
  * Somebody holds the address. A shared one belongs to its holders, whose records say who they are. Of kind `swarm` is
  * what a leader gave (with `epoch`, and no node), and on a node what it was asked for on the leader's word. `through`: the
- * join of a sibling pool that the leader named when it claimed the address, and may name again when it releases it.
+ * join of a sibling pool that the leader named when it claimed the address, and may name again when it releases it. `from`:
+ * the node that had the address and was gone.
  */
 const claim = z.looseObject({
   kind: z.enum(['endpoint', 'unsure', 'shared', 'cooling', 'reserved', 'swarm', 'foreign']),
@@ -56,6 +57,7 @@ const claim = z.looseObject({
   join: text.optional(),
   epoch: count.optional(),
   through: text.optional(),
+  from: text.optional(),
   name: text.optional(),
   mac: text.optional(),
   since: text,
@@ -72,8 +74,20 @@ const holder = z.looseObject({
   token: text,
 });
 
-/** A host, bound to its machine. `boot` changes only while no session of another boot lives. */
-const node = z.looseObject({ machine: text, boot: text, since: text });
+/**
+ * A host, bound to its machine. `boot` changes only while no session of another boot lives. `silence` counts the rounds
+ * that it has had no session; `evicted` says since when an operator has given it up. A new session ends both.
+ */
+const node = z.looseObject({
+  machine: text,
+  boot: text,
+  silence: count.optional(),
+  evicted: text.optional(),
+  since: text,
+});
+
+/** Of `of` nodes that are in use `silent` have no session. */
+const brake = z.looseObject({ silent: count, of: count, since: text });
 
 export type GuardRecord = z.infer<typeof guard>;
 export type PoolRecord = z.infer<typeof pool>;
@@ -81,6 +95,7 @@ export type JoinRecord = z.infer<typeof join>;
 export type ClaimRecord = z.infer<typeof claim>;
 export type HolderRecord = z.infer<typeof holder>;
 export type NodeRecord = z.infer<typeof node>;
+export type BrakeRecord = z.infer<typeof brake>;
 
 function decoder<R>(schema: z.ZodType<R>): (json: unknown, key: string) => R {
   return (json, key) => {
@@ -98,7 +113,21 @@ export const decodeGuard = decoder<GuardRecord>(guard);
 export const decodePool = decoder<PoolRecord>(pool);
 export const decodeJoin = decoder<JoinRecord>(join);
 export const decodeHolder = decoder<HolderRecord>(holder);
-export const decodeNode = decoder<NodeRecord>(node);
+
+/** Total: the brake holds whatever its record says. */
+export function decodeBrake(json: unknown): BrakeRecord {
+  const parsed = brake.safeParse(json);
+  return parsed.success ? parsed.data : { silent: 0, of: 0, since: '' };
+}
+
+/** Total: a node whose record nobody can read is of no machine and no boot that there is, and never gone. */
+export function decodeNode(json: unknown): NodeRecord {
+  const parsed = node.safeParse(json);
+  return parsed.success ? parsed.data : { machine: UNREADABLE, boot: UNREADABLE, since: '' };
+}
+
+/** The machine of a node record that nobody can read. */
+export const UNREADABLE = 'unknown';
 
 /** Total: a claim that nobody can read is somebody's all the same, and is never given to another. */
 export function decodeClaim(json: unknown): ClaimRecord {

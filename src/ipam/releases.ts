@@ -5,7 +5,6 @@ import { type HeldChange, Holding } from './holding.js';
 import {
   addressOfClaim,
   addressOfHolder,
-  behind,
   claimKey,
   claimsOf,
   holdersOf,
@@ -16,14 +15,14 @@ import {
   type Subnet,
   subnetOfPool,
 } from './keyspace.js';
+import { all } from './pages.js';
 import type { PoolRef } from './pool-id.js';
 import { KeyedQueue } from './queue.js';
 import type { ClaimRecord } from './records.js';
 import { isGlobal } from './spaces.js';
-import type { Deadline, Found, Span, Store, Version, Write } from './store.js';
+import type { Deadline, Found, Store, Version, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 
-const PAGE = 1_000;
 /** Removals in one transaction: each needs a compare as well, and etcd takes 128 of either. */
 const CHUNK = 100;
 
@@ -74,11 +73,11 @@ export class Releases {
 
   /** Frees all that an ended join still holds. The engine does not release gateway and aux after a failed create. */
   async purge(pool: PoolRef, by: Deadline): Promise<void> {
-    for await (const { key } of this.#all(holdersOf(pool), by)) {
+    for await (const { key } of all(this.#store, holdersOf(pool), by)) {
       if (joinOf(key) === pool.join) await this.release(pool, addressOfHolder(key), () => undefined, by);
     }
     let chunk: Found<ClaimRecord>[] = [];
-    for await (const claim of this.#all(claimsOf(pool), by)) {
+    for await (const claim of all(this.#store, claimsOf(pool), by)) {
       if (claim.record.join !== pool.join) continue;
       chunk.push(claim);
       if (chunk.length === CHUNK) {
@@ -128,15 +127,6 @@ export class Releases {
     );
     if (outcome.done) return;
     for (const { key } of claims) await this.release(pool, addressOfClaim(key), () => undefined, by);
-  }
-
-  async *#all<R>(span: Span<R>, by: Deadline): AsyncGenerator<Found<R>> {
-    for (let rest = span; ; ) {
-      const [page] = await this.#store.read([{ span: rest, limit: PAGE }], by);
-      yield* page.found;
-      if (!page.more) return;
-      rest = behind(rest, page.found.at(-1)!.key);
-    }
   }
 }
 

@@ -6,6 +6,8 @@ export interface Self {
   readonly boot: string;
   /** The swarm that its engine is of, where several share the records (IPAM_SWARM); empty or absent: the only one. */
   readonly swarm?: string;
+  /** Rounds of silence that make another node gone (IPAM_HOLD); absent or Infinity: none ever do. */
+  readonly goneRounds?: number;
 }
 
 export interface Surroundings {

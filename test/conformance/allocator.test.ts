@@ -3,10 +3,13 @@
 import { type Backend, EtcdBackend, MemoryBackend } from '../support/stores.js';
 import { boots } from './allocator/boots.js';
 import { containers } from './allocator/containers.js';
+import { evictions } from './allocator/evictions.js';
+import { gone } from './allocator/gone.js';
 import { joins } from './allocator/joins.js';
 import { outages } from './allocator/outages.js';
 import { pools } from './allocator/pools.js';
 import { reconciling } from './allocator/reconciling.js';
+import { rounds } from './allocator/rounds.js';
 import { Scene } from './allocator/scene.js';
 import { sharing } from './allocator/sharing.js';
 import { swarm } from './allocator/swarm.js';
@@ -22,7 +25,8 @@ function allocatorConformance(start: () => Promise<Backend>): void {
   beforeEach(() => scene.begin(backend));
   afterEach(() => backend.clear());
 
-  for (const suite of [joins, sharing, containers, boots, outages, pools, reconciling, swarm]) suite(scene);
+  const suites = [joins, sharing, containers, boots, gone, rounds, evictions, outages, pools, reconciling, swarm];
+  for (const suite of suites) suite(scene);
 }
 
 describe('allocator: the double', () => allocatorConformance(async () => new MemoryBackend()));

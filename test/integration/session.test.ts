@@ -182,7 +182,7 @@ describe('session', function () {
       expect(performance.now() - began).to.be.below(3_000);
       expect(error.code).to.equal('node_name_taken');
       expect(error.message).to.match(
-        /^node name web belongs to machine m1 since 20\S+Z: set IPAM_NODE to a name no other host has, or, if that machine/,
+        /^node name web belongs to machine m1 since 20\S+Z: set IPAM_NODE to a name no other host has, or, if that machine is gone for good, etcd-ipam evict web$/,
       );
       expect((await keyspace(etcd, NODE))[NODE]).to.include({ machine: 'm1', boot: 'b1' });
       expect(await keyspace(etcd, `${PREFIX}sessions/`)).to.have.all.keys(session('i1'));
@@ -208,6 +208,28 @@ describe('session', function () {
       await sleep(1300);
       await second.current(soon(500));
       expect((await keyspace(etcd, NODE))[NODE]).to.include({ machine: 'm2', silence: 0 });
+    });
+
+    it('passes to another machine at once when an operator evicted the node, and is evicted no more', async () => {
+      const evicted = { machine: 'm1', boot: 'b1', silence: 0, since: 'then', evicted: 'now' };
+      await etcd.ctl('put', NODE, JSON.stringify(evicted));
+      await begin({ instance: 'i2', machine: 'm2', boot: 'b2' }).current(soon());
+      const record = (await keyspace(etcd, NODE))[NODE];
+      expect(record).to.include({ machine: 'm2', silence: 0 });
+      expect(record).to.not.have.property('evicted');
+    });
+
+    it('a node that was gone or evicted is told that it has returned, one that was silent is not', async () => {
+      const told = [];
+      for (const past of [{ silence: 3 }, { silence: 4 }, { silence: 0, evicted: 'now' }]) {
+        await etcd.ctl('put', NODE, JSON.stringify({ machine: 'm1', boot: 'b1', since: 'then', ...past }));
+        const keeper = begin({ goneRounds: 4 });
+        await keeper.current(soon());
+        const alive = events.findLast((event) => event.kind === 'alive');
+        told.push(alive?.kind === 'alive' && (alive.returned ?? false));
+        await keeper.stop(soon());
+      }
+      expect(told).to.deep.equal([false, true, true]);
     });
 
     it('is shared by two processes of one boot', async () => {

@@ -5,7 +5,7 @@ import { expect } from 'chai';
 import { type Entry, type EtcdFixture, entries, startEtcd } from '../support/etcd.js';
 import { Machine } from '../support/machine.js';
 import { type Answer, PluginClient } from '../support/plugin-client.js';
-import { eventually, sleep } from '../support/process.js';
+import { eventually, runOrFail, sleep } from '../support/process.js';
 import { RealDriver } from '../support/real-driver.js';
 import { needPrivateHost } from '../support/skip.js';
 import { AS } from '../support/whole-driver.js';
@@ -90,8 +90,8 @@ describe('node identity', function () {
     keep(await Seat.on(etcd, ...args));
 
   const all = () => entries(etcd, PREFIX);
-  /** Everything but who is alive, with the revision that wrote it last. */
-  const records = async () => (await all()).filter(({ key }) => !key.startsWith(`${PREFIX}sessions/`));
+  /** Everything but who is alive and the pace of rounds, with the revision that wrote it last. */
+  const records = async () => (await all()).filter(({ key }) => !/\/(sessions\/|tick$)/.test(key));
   const sessions = async (node: string) =>
     (await entries(etcd, `${PREFIX}sessions/${node}/`)) as (Entry & { value: { since: string; boot: string } })[];
   // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of it
@@ -164,7 +164,7 @@ describe('node identity', function () {
     expect(await record('web')).to.include({ machine: 'rack-7', boot: await bootOf(b) });
   });
 
-  it('another machine under the name of a living one listens, refuses with a sentence, frees nothing, and serves once the record is removed', async () => {
+  it('another machine under the name of a living one listens, refuses with a sentence, frees nothing, and serves once the node is evicted', async () => {
     const [a, b] = [await machine('host-a'), await machine('host-b')];
     const first = await seat(a);
     const pools = await furnish(first);
@@ -172,7 +172,7 @@ describe('node identity', function () {
     const by = async () => (await sessions('host-a'))[0]?.value.since ?? (await record('host-a')).since;
     const sentence = async (host: string) =>
       `node name host-a belongs to machine ${short(await idOf(a))} since ${await by()}${host}: set IPAM_NODE to a name no ` +
-      `other host has, or, if that machine is gone for good, remove its record with etcdctl del ${PREFIX}nodes/host-a`;
+      `other host has, or, if that machine is gone for good, etcd-ipam evict host-a`;
     await expectRefusing(second, pools, await sentence(' (host host-a)'));
     await expectFreeingNothing(second, pools);
 
@@ -184,10 +184,13 @@ describe('node identity', function () {
     await eventually('it still refuses, in the words for a silent machine', refused, SOON);
     await expectRefusing(second, pools, silent);
 
-    await etcd.ctl('del', `${PREFIX}nodes/host-a`);
+    const evict = ['--import', 'tsx/esm', 'src/main.ts', 'evict', 'host-a'];
+    await runOrFail(process.execPath, evict, { env: { ETCD_ENDPOINTS: etcd.url } });
     await eventually('it serves', async () => (await sessions('host-a')).length === 1, SOON);
     expect(await second.address(await second.pool('10.66.0.0/24'))).to.equal('10.66.0.3');
-    expect(await record('host-a')).to.include({ machine: await idOf(b), boot: await bootOf(b) });
+    expect(await record('host-a'))
+      .to.include({ machine: await idOf(b), boot: await bootOf(b) })
+      .and.not.to.have.property('evicted');
   });
 
   it('a clone, with the machine id in another boot, is refused as long as the original has a session, and frees nothing', async () => {

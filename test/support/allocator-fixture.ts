@@ -6,13 +6,20 @@ import { Allocator, type Released } from '../../src/ipam/allocator.js';
 import type { Purpose } from '../../src/ipam/decide.js';
 import { IpamError } from '../../src/ipam/errors.js';
 import type { Grant } from '../../src/ipam/grant.js';
+import { nodeOf, TICK } from '../../src/ipam/keyspace.js';
 import type { PoolRef } from '../../src/ipam/pool-id.js';
 import { type Predefined, parsePredefined } from '../../src/ipam/predefined.js';
+import type { NodeRecord } from '../../src/ipam/records.js';
+import { type RoundEvent, Rounds } from '../../src/ipam/rounds.js';
+import type { Version } from '../../src/ipam/store.js';
 import type { Self, Surroundings } from '../../src/ipam/surroundings.js';
 import { type Address, formatAddress, parseAddress } from '../../src/net/address.js';
 import { parsePrefix } from '../../src/net/prefix.js';
 import { Link } from './link.js';
 import { type Backend, MemoryBackend } from './stores.js';
+
+/** In rounds of silence. */
+export const LIMITS = { gone: 4, forget: 6 } as const;
 
 export const soon = (ms = 5_000): number => performance.now() + ms;
 
@@ -136,6 +143,7 @@ export class World {
   rounds = 0;
   /** Whoever pauses, as queued work does between its attempts, stays asleep until this is resolved. */
   #held: { readonly promise: Promise<void>; asleep: number } | undefined;
+  readonly roundsTold: string[] = [];
   readonly #backend: Backend;
   readonly #joins: string[] = [];
   #tokens = 0;
@@ -152,9 +160,35 @@ export class World {
     options: { boot?: string; predefined?: string; requireMac?: boolean; swarm?: string } = {},
   ): Promise<Host> {
     const { boot = 'boot-1', predefined = '', requireMac = false, swarm = '' } = options;
+    const self = { node, boot, swarm, goneRounds: LIMITS.gone };
     const seat = await this.#backend.open(node, boot);
     const settings = { predefined: parsePredefined(predefined), requireMac };
-    return new Host(this, { node, boot, swarm }, new Link(seat.store), () => seat.loseSession(), settings);
+    return new Host(this, self, new Link(seat.store), () => seat.loseSession(), settings);
+  }
+
+  /** The key that paces rounds passes to somebody, as if its lease had ended meanwhile. */
+  async tick(host: Host): Promise<Version> {
+    await this.#backend.plant('tick', { node: host.self.node });
+    const [found] = await host.link.read([{ one: TICK }], soon());
+    return found!.version;
+  }
+
+  /** Rounds run by that process, one after the other; what they told is kept. */
+  async silence(host: Host, rounds = 1): Promise<void> {
+    for (let round = 0; round < rounds; round++) await this.round(host, await this.tick(host));
+  }
+
+  round(host: Host, tick: Version): Promise<void> {
+    const tell = ({ kind, ...rest }: RoundEvent) => this.roundsTold.push([kind, ...Object.values(rest)].join(' '));
+    return new Rounds(host.link, LIMITS, this.surroundings(), tell).run(tick, soon(20_000));
+  }
+
+  /** "a 0", "b 4 evicted": each node with the rounds of its silence. */
+  async nodes(): Promise<string[]> {
+    return Object.entries(await this.#backend.nodes()).map(([key, record]) => {
+      const { silence, evicted } = record as NodeRecord;
+      return `${nodeOf(key)} ${silence}${evicted === undefined ? '' : ' evicted'}`;
+    });
   }
 
   plant(key: string, record: unknown): Promise<void> {

@@ -276,7 +276,9 @@ class Swarm {
       await this.step({ do: 'service' });
       await this.step({ do: 'remove', keep: false });
     }
-    const left = Object.keys(await this.#world.keyspace()).filter((key) => !/^(nodes|sessions|tick)(\/|$)/.test(key));
+    const left = Object.keys(await this.#world.keyspace()).filter(
+      (key) => !/^(nodes|sessions|tick|brake)(\/|$)/.test(key),
+    );
     if (left.length > 0) throw new Violation(`left behind when all had ended: ${left.join(', ')}`);
   }
 

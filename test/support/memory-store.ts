@@ -61,6 +61,10 @@ export class MemoryStore implements Store {
     return Object.fromEntries(this.#keys().map((key) => [key, parsed(this.#entries.get(key)!.text)]));
   }
 
+  has(key: string): boolean {
+    return this.#entries.has(key);
+  }
+
   /** Writes behind the store's back, as another client of etcd would. */
   plant(key: string, record: unknown): void {
     this.#revision++;

@@ -19,8 +19,10 @@ export interface Backend {
   readonly name: string;
   /** A new process on the node. The processes of an earlier boot must have been closed. */
   open(node: string, boot: string): Promise<Seat>;
-  /** Every record but those of nodes and sessions, which are the session keeper's. */
+  /** Every record but those of nodes and sessions, which are the session keeper's, and the key that paces rounds. */
   records(): Promise<Record<string, unknown>>;
+  /** Those of nodes. */
+  nodes(): Promise<Record<string, unknown>>;
   /** Writes behind everybody's back; text is written as it is, undefined removes. */
   plant(key: string, record: unknown): Promise<void>;
   /** Removes all records. The seats opened so far end. */
@@ -31,10 +33,15 @@ export interface Backend {
 export class MemoryBackend implements Backend {
   readonly name = 'the double';
   #memory = new MemoryStore();
+  #instances = 0;
 
   async open(node: string, boot: string): Promise<Seat> {
-    this.#memory.plant(`nodes/${node}`, { machine: `m-${node}`, boot, since: 'then' });
-    return new MemorySeat(this.#memory);
+    this.#memory.plant(`nodes/${node}`, { machine: `m-${node}`, boot, silence: 0, since: 'then' });
+    return new MemorySeat(this.#memory, `sessions/${node}/i${++this.#instances}`);
+  }
+
+  async nodes(): Promise<Record<string, unknown>> {
+    return only(/^nodes\//, this.#memory.keyspace());
   }
 
   async records(): Promise<Record<string, unknown>> {
@@ -52,19 +59,21 @@ export class MemoryBackend implements Backend {
   async close(): Promise<void> {}
 }
 
-/** Knows only the revisions that its own answers carried, as a process does. */
+/** Knows only the revisions that its own answers carried, as a process does. Its session key is there while it is alive. */
 class MemorySeat implements Seat, Store {
   readonly store = this;
   readonly #memory: MemoryStore;
+  readonly #session: string;
   #seen = 0n;
-  #alive = true;
 
-  constructor(memory: MemoryStore) {
+  constructor(memory: MemoryStore, session: string) {
     this.#memory = memory;
+    this.#session = session;
+    memory.plant(session, { token: session });
   }
 
   async loseSession(): Promise<void> {
-    this.#alive = false;
+    this.#memory.plant(this.#session, undefined);
   }
 
   seen(): Version | undefined {
@@ -78,7 +87,8 @@ class MemorySeat implements Seat, Store {
   }
 
   async commit<const Q extends readonly Query[]>(change: Change<Q>, by: Deadline): Promise<Outcome<Q>> {
-    if ((change.witness || change.signed) && !this.#alive) throw new IpamError('unavailable', 'the session has ended');
+    const signed = change.witness || change.signed;
+    if (signed && !this.#memory.has(this.#session)) throw new IpamError('unavailable', 'the session has ended');
     const outcome = await this.#memory.commit(change, by);
     this.#saw();
     return outcome;
@@ -127,12 +137,20 @@ export class EtcdBackend implements Backend {
   }
 
   async records(): Promise<Record<string, unknown>> {
+    return withoutNodes(await this.#everything());
+  }
+
+  async nodes(): Promise<Record<string, unknown>> {
+    return only(/^nodes\//, await this.#everything());
+  }
+
+  async #everything(): Promise<Record<string, unknown>> {
     const reply = await this.#direct.read({ success: [{ request_range: this.#all() }] }, performance.now() + 5_000);
     const found = reply.responses[0]!.response_range.kvs.map((kv): [string, unknown] => [
       kv.key.toString().slice(this.#prefix.length),
       parsed(kv.value.toString()),
     ]);
-    return withoutNodes(Object.fromEntries(found));
+    return Object.fromEntries(found);
   }
 
   async plant(key: string, record: unknown): Promise<void> {
@@ -159,7 +177,11 @@ export class EtcdBackend implements Backend {
 }
 
 function withoutNodes(all: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(all).filter(([key]) => !/^(nodes|sessions)\//.test(key)));
+  return only(/^(?!nodes\/|sessions\/|tick$)/, all);
+}
+
+function only(pattern: RegExp, all: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(all).filter(([key]) => pattern.test(key)));
 }
 
 function parsed(text: string): unknown {

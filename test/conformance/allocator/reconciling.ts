@@ -173,6 +173,22 @@ export function reconciling(scene: Scene): void {
         await scene.all(OPEN, joined('J1'));
       });
 
+      it('of an address that a node had which is gone still says so when it is a container’s', async () => {
+        const b = await scene.world.host('b');
+        await (await b.network(S)).endpoint({ ip: '10.66.0.8', name: 'lost' });
+        await b.loseSession();
+        await scene.world.silence(a, 4);
+        expect((await net.unsure('10.66.0.8')).from).to.equal('b');
+        engine.view = shown(network(S, { aux: ['10.66.0.9'], containers: { web: '10.66.0.8' } }));
+        await reconciler.look();
+        expect(told.sort()).to.deep.equal(['recognised 10.66.0.8', 'shared 10.66.0.9']);
+        await scene.all(OPEN, joined('J1'), joined('J2', 'b boot-1'), [
+          claim(8, 'endpoint a boot-1 join=J1 name=web mac=02:42:00:00:00:08 from=b'),
+          claim(9, 'shared'),
+          holder(9, 'J1', 'aux a boot-1'),
+        ]);
+      });
+
       it('that is neither ends like any other', async () => {
         await lookPastGrace();
         expect(told).to.deep.equal(['ended 10.66.0.9']);

@@ -79,7 +79,7 @@ describe('node name', () => {
     const id = '0123456789abcdef0123456789abcdef';
     const words = (host = '') =>
       `node name web belongs to machine 01234567… since 2024-01-01T00:00:00Z${host}: set IPAM_NODE to a name no other ` +
-      'host has, or, if that machine is gone for good, remove its record with etcdctl del /etcd-ipam/nodes/web';
+      'host has, or, if that machine is gone for good, etcd-ipam evict web';
     expect(reasonOf(self, seen(id, 'b'), [])).to.equal(words());
     expect(reasonOf(self, seen(id, 'b'), [seen(id, 'b', 0, 'db')])).to.equal(words(' (host db)'));
     expect(reasonOf(self, undefined, [seen(id, 'b', 0, 'db')])).to.equal(
@@ -90,8 +90,7 @@ describe('node name', () => {
   it('belongs to a clone whose session was seen to be renewed, also without one, until it is gone', () => {
     const words =
       'node name web belongs to a machine with the machine id of this one (m1, in boot b0) since 2024-01-01T00:00:00Z: set ' +
-      'IPAM_NODE and IPAM_MACHINE_ID to what no other host has, or, if that machine is gone for good, remove its record ' +
-      'with etcdctl del /etcd-ipam/nodes/web';
+      'IPAM_NODE and IPAM_MACHINE_ID to what no other host has, or, if that machine is gone for good, etcd-ipam evict web';
     expect(reasonOf(self, seen('m1', 'b0'), [seen('m1', 'b0')], ['b0'])).to.equal(words);
     expect(reasonOf(self, seen('m1', 'b0', 9), [], ['b0'], 10)).to.equal(words);
     expect(reasonOf(self, seen('m1', 'b0', 10), [], ['b0'], 10)).to.equal(undefined);

@@ -1,11 +1,12 @@
 import { expect } from 'chai';
 import { findTakeable, judge, type Purpose, type Seen, type Wanted } from '../../../src/ipam/decide.js';
 import { IpamError } from '../../../src/ipam/errors.js';
-import type { ClaimRecord, HolderRecord } from '../../../src/ipam/records.js';
-import type { Found } from '../../../src/ipam/store.js';
+import type { ClaimRecord, HolderRecord, NodeRecord } from '../../../src/ipam/records.js';
+import type { NodeSeen } from '../../../src/ipam/silence.js';
+import type { Condition, Found } from '../../../src/ipam/store.js';
 import { parseAddress } from '../../../src/net/address.js';
 
-const self = { node: 'a', boot: 'boot-2' };
+const self = { node: 'a', boot: 'boot-2', goneRounds: 4 };
 const address = parseAddress('10.66.0.9');
 const since = '2030-01-01T00:00:00.000Z';
 
@@ -40,11 +41,17 @@ function verdict(
     case 'share':
       return `share as ${given.role}`;
     case 'take':
-      return given.evidence ? `take while ${given.evidence.key.key} is as of ${given.evidence.version}` : 'take';
+      return given.evidence ? `take while ${given.evidence.map(conditionText).join(' and ')}` : 'take';
     case 'refuse':
       expect(given.error).to.be.instanceOf(IpamError);
       return `${given.error.code}: ${given.error.message}`;
   }
+}
+
+function conditionText(condition: Condition): string {
+  return 'none' in condition
+    ? `nothing is in ${condition.none.from}`
+    : `${condition.key.key} is as of ${condition.version}`;
 }
 
 describe('verdicts', () => {
@@ -196,13 +203,55 @@ describe('verdicts', () => {
         { claim: undefined, holders: [], node: nodeOf('boot-2'), swarm },
         self,
       );
-      expect(given).to.deep.equal({ kind: 'free', onSwarm: true, evidence: { key: swarm, version: '9' } });
+      expect(given).to.deep.equal({ kind: 'free', onSwarm: true, evidence: [{ key: swarm, version: '9' }] });
     });
 
     it('what an earlier boot had on the leader’s word is its node’s', () => {
       expect(verdict({ join: 'J9' }, { claim: mine('swarm', { boot: 'boot-1' }) })).to.equal(
         'take while nodes/a is as of 5',
       );
+    });
+  });
+
+  describe('of a claim of another node', () => {
+    const theirs = (kind: ClaimRecord['kind']) => claimOf({ kind, node: 'b', boot: 'boot-7', join: 'J7' });
+    const owner = (record: Partial<NodeRecord>, living = false): NodeSeen => ({
+      name: 'b',
+      found: { key: 'nodes/b', version: '6', record: { machine: 'm-b', boot: 'boot-7', since, ...record } },
+      living,
+    });
+    const take = 'take while nodes/b is as of 6 and nothing is in sessions/b/';
+
+    it('taken over once that node is gone, after 4 rounds of silence and not one before, for whatever purpose', () => {
+      for (const purpose of ['endpoint', 'unsure', 'gateway', 'aux'] as const)
+        for (const kind of ['endpoint', 'swarm'] as const) {
+          const claim = theirs(kind);
+          expect(verdict({ purpose }, { claim, owner: owner({ silence: 4 }) })).to.equal(take);
+          expect(verdict({ purpose }, { claim, owner: owner({ silence: 3 }) })).to.match(/^taken: /);
+          expect(verdict({ purpose }, { claim, owner: owner({}) })).to.match(/^taken: /);
+          expect(verdict({ purpose }, { claim, owner: undefined })).to.match(/^taken: /);
+        }
+    });
+
+    it('taken over when that node was evicted, unless it has a session', () => {
+      const claim = theirs('endpoint');
+      expect(verdict({}, { claim, owner: owner({ evicted: since }) })).to.equal(take);
+      expect(verdict({}, { claim, owner: owner({ evicted: since, silence: 9 }, true) })).to.match(/^taken: /);
+    });
+
+    it('never for silence where IPAM_HOLD is `never`', () => {
+      const wanted: Wanted = { address, purpose: 'endpoint', join: 'J1' };
+      const seen = { claim: theirs('endpoint'), holders: [], node: undefined };
+      const never = { node: 'a', boot: 'boot-2' };
+      expect(judge(wanted, { ...seen, owner: owner({ silence: 1e9 }) }, never).kind).to.equal('refuse');
+      expect(judge(wanted, { ...seen, owner: owner({ evicted: since }) }, never).kind).to.equal('take');
+    });
+
+    it('not what that node shares, is unsure of, or what is nobody’s or of a kind that ends otherwise', () => {
+      for (const kind of ['unsure', 'cooling', 'reserved', 'foreign'] as const)
+        expect(verdict({}, { claim: theirs(kind), owner: owner({ silence: 9 }) })).to.match(/^taken: /);
+      const holders = [holderOf('J7', 'gateway', 'b')];
+      expect(verdict({}, { claim: theirs('shared'), holders, owner: owner({ silence: 9 }) })).to.match(/^taken: /);
     });
   });
 

@@ -1,0 +1,75 @@
+// `etcd-ipam nodes`: who is alive, silent or gone. Reads; decides nothing.
+import { BRAKE, EVERY_JOIN } from '../ipam/keyspace.js';
+import { readNodes } from '../ipam/nodes.js';
+import { all } from '../ipam/pages.js';
+import type { BrakeRecord } from '../ipam/records.js';
+import { type Standing, standingOf } from '../ipam/silence.js';
+import type { Deadline, Store } from '../ipam/store.js';
+
+export interface NodeRow {
+  readonly node: string;
+  readonly state: Standing;
+  /** When it came alive last, or was evicted; of the others only how long they have been silent is known. */
+  readonly since?: string;
+  /** In rounds, and so in about as many half minutes. */
+  readonly silence: number;
+  /** Its parts in pools: its networks, and those that it leads. */
+  readonly joins: number;
+  readonly machine: string;
+}
+
+export interface NodesSeen {
+  readonly nodes: readonly NodeRow[];
+  readonly brake?: BrakeRecord;
+}
+
+/** `goneRounds`: Infinity where IPAM_HOLD is `never`. */
+export async function listNodes(store: Store, goneRounds: number, by: Deadline): Promise<NodesSeen> {
+  const seen = await readNodes(store, by);
+  const joins = new Map<string, number>();
+  for await (const { record } of all(store, EVERY_JOIN, by)) joins.set(record.node, (joins.get(record.node) ?? 0) + 1);
+  const [brake] = await store.read([{ one: BRAKE }], by);
+  const nodes = seen.map((one): NodeRow => {
+    const { record } = one.found;
+    const state = standingOf(one, goneRounds);
+    const since = state === 'alive' ? record.since : state === 'evicted' ? record.evicted : undefined;
+    const counts = { silence: record.silence ?? 0, joins: joins.get(one.name) ?? 0 };
+    return { node: one.name, state, ...(since !== undefined && { since }), ...counts, machine: record.machine };
+  });
+  return { nodes, ...(brake && { brake: brake.record }) };
+}
+
+/** `roundMs`: how long a round lasts at least. */
+export function formatNodes({ nodes, brake }: NodesSeen, roundMs: number): string {
+  const rows = nodes.map(({ node, state, since = '', silence, joins, machine }) => [
+    ...[node, state, since, silence === 0 ? '' : roughly(silence * roundMs), String(joins), machine],
+  ]);
+  const table = [['NODE', 'STATE', 'SINCE', 'SILENT FOR', 'JOINS', 'MACHINE'], ...rows];
+  const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
+  const lines = table.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join('  ')
+      .trimEnd(),
+  );
+  if (brake)
+    lines.push(
+      '',
+      `${brake.silent} of ${brake.of} nodes fell silent together, so since ${brake.since} nobody's silence counts:`,
+      'if they are gone for good, evict them',
+    );
+  return lines.join('\n');
+}
+
+/** The two largest units: "2 d 4 h", "35 min", "30 s". */
+function roughly(ms: number): string {
+  const seconds = Math.round(ms / 1_000);
+  const [days, hours, minutes] = [
+    Math.floor(seconds / 86_400),
+    Math.floor(seconds / 3_600) % 24,
+    Math.floor(seconds / 60) % 60,
+  ];
+  if (days > 0) return `${days} d ${hours} h`;
+  if (hours > 0) return `${hours} h ${minutes} min`;
+  return minutes > 0 ? `${minutes} min` : `${seconds} s`;
+}
