@@ -737,10 +737,9 @@ class Swarm {
     const [granted = ''] = reply.granted.Address!.split('/');
     const outcome = this.#referee.granted({ poolId, who, asked: address, address: granted, shared, open });
     if (outcome === 'moved') this.#count('RequestAddress', 'moved');
-    // A release of that very address through that very PoolID, which was under way meanwhile, may have come after the grant.
     for (const sent of crossed)
       if (sent.release.poolId === poolId && sent.release.address === granted)
-        this.#referee.releasing(sent.at, sent.release);
+        this.#referee.crossed(sent.at, sent.release);
     if (lives) this.#asked.push({ at, space, who, body, name: 'RequestAddress', shared });
     return granted;
   }

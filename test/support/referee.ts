@@ -54,6 +54,8 @@ export class Referee {
   /** Gateways and auxiliary addresses: the joins that have a part in them. */
   readonly #shared = new Map<string, Set<Pool>>();
   readonly #managed = new Set<string>();
+  /** Places of holders that a release crossed: it may have come before their grant, or after. */
+  readonly #doubtful = new Set<string>();
 
   /** A pool was granted. A term of the swarm's leader ends the one before it. */
   joined(at: number, space: string, poolId: string, subnet: string): Pool {
@@ -113,6 +115,12 @@ export class Referee {
     this.#leave(place, pool);
   }
 
+  /** A release was under way while its own address was granted: whether that still stands, nobody can say. */
+  crossed(at: number, release: Release): void {
+    if (release.address !== undefined && this.frees(at, release))
+      this.#doubtful.add(placeOf(this.#byId.get(release.poolId)!, release.address));
+  }
+
   /** A ReleasePool was answered by the node it was for. */
   ended(at: number, poolId: string): void {
     const pool = this.#byId.get(poolId);
@@ -166,8 +174,9 @@ export class Referee {
       return 'given';
     }
     if (this.#shared.has(place)) throw new Violation(`${who} was given ${address}, which is shared by networks`);
-    if (before && before.who !== who && !this.#moves(before, who))
+    if (before && before.who !== who && !this.#doubtful.has(place) && !this.#moves(before, who))
       throw new Violation(`${who} was given ${address}, which ${before.who} holds`);
+    this.#doubtful.delete(place);
     this.#held.set(place, { who, address, pool });
     return before && before.pool !== pool && pool.space === 'local' ? 'moved' : 'given';
   }
@@ -186,7 +195,8 @@ export class Referee {
   check(keyspace: Keyspace): void {
     const record = (key: string) => recordIn(keyspace, key);
     for (const { id, state } of this.pools) if (state === 'open') this.stands(id, keyspace);
-    for (const { who, address, pool } of this.#held.values()) {
+    for (const [place, { who, address, pool }] of this.#held) {
+      if (this.#doubtful.has(place)) continue;
       const { space, subnet, join, at, state } = pool;
       const claim = record(`claims/${space}/v4/${keyOf(subnet)}/${wide(address)}`);
       const own = claim?.join === join && (space === 'global' ? claim.kind === 'swarm' : claim.node === nodeOf(at));
