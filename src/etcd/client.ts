@@ -211,7 +211,9 @@ class FailOver implements EtcdClient {
       try {
         return await this.#attempt(by, send);
       } catch (error) {
-        if (!(error instanceof EtcdFault) || !error.traits.elsewhere || this.#closed) throw error;
+        if (!(error instanceof EtcdFault) || this.#closed) throw error;
+        // The pause may have taken what time was left: that says nothing.
+        if (!error.traits.elsewhere) throw (error.kind === 'not_sent' && before) || error;
         // "no answer within 0.2 s" would be the caller's haste, not what is wrong.
         const telling = cutShort && before ? before : error;
         const round = Math.floor(tries / this.#endpoints.length);
