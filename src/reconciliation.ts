@@ -22,6 +22,11 @@ export function reconciliation(
     graceMs,
     tell: (what) => {
       if (what.outcome === 'doubtful') return log.warn(what.text);
+      if (what.outcome === 'left') {
+        const { outcome, space, pool, join } = what;
+        const text = `reconciliation ended a part in ${pool} that a network of the swarm had and never gave back`;
+        return log.warn({ reconciled: outcome, space, pool, join }, text);
+      }
       const { outcome, space, pool, address } = what;
       log.warn({ reconciled: outcome, space, pool, address }, `reconciliation ${WORDS[outcome]} ${address}`);
     },

@@ -131,8 +131,14 @@ export class Allocator {
 
   /** What puts this node's claims right by what its engine shows. */
   reconciler(options: ReconcilerOptions): Reconciler {
-    const freed = (pool: PoolRef) => this.#addresses.freed(pool);
-    return new Reconciler(this.#store, this.#self, this.#around, this.#releases, freed, options);
+    const ends = {
+      freed: (pool: PoolRef) => this.#addresses.freed(pool),
+      leave: (pool: PoolRef, by: Deadline) => {
+        this.#addresses.forget(pool);
+        return this.#removal.release(pool, by);
+      },
+    };
+    return new Reconciler(this.#store, this.#self, this.#around, this.#releases, ends, options);
   }
 
   /** Runs an undo now, and again later should the store be away. */

@@ -40,8 +40,10 @@ export class Patience {
         return true;
       case 'missing':
         return again;
-      case 'stale': {
-        const age = now.getTime() - Date.parse(finding.claim.record.since);
+      case 'stale':
+      case 'lost': {
+        const { record } = finding.kind === 'stale' ? finding.claim : finding.join;
+        const age = now.getTime() - Date.parse(record.since);
         return again && millis - sighting.firstMs >= this.#graceMs && age >= this.#graceMs;
       }
       case 'doubtful': {
@@ -57,6 +59,8 @@ function nameOf(finding: Finding): string {
   switch (finding.kind) {
     case 'doubtful':
       return `${finding.kind} ${finding.subject}`;
+    case 'lost':
+      return `${finding.kind} ${finding.join.key}`;
     case 'missing':
       return `${finding.kind} ${finding.at.subnet.space} ${finding.at.address.value} ${finding.rest?.version ?? ''}`;
     default:

@@ -4,7 +4,7 @@ import { type Address, formatAddress } from '../net/address.js';
 import { contains, formatPrefix } from '../net/prefix.js';
 import { describe } from './decide.js';
 import type { EngineEndpoint, EngineNetwork, EngineView } from './engine-view.js';
-import { addressOfClaim, type Subnet } from './keyspace.js';
+import { addressOfClaim, joinOf, type Subnet } from './keyspace.js';
 import type { ClaimRecord, JoinRecord } from './records.js';
 import type { Found } from './store.js';
 
@@ -33,6 +33,8 @@ export type Finding =
       readonly join: Found<JoinRecord>;
       readonly live: Live;
     }
+  /** The node's part in a pool for a network of its swarm's, which an engine that ended without a word took with it. */
+  | { readonly kind: 'lost'; readonly subnet: Subnet; readonly join: Found<JoinRecord> }
   /** Nothing that can be put right here; `text` says it to people. */
   | { readonly kind: 'doubtful'; readonly subject: string; readonly text: string };
 
@@ -52,7 +54,10 @@ const HELD_BY_CONTAINERS: ReadonlySet<ClaimRecord['kind']> = new Set(['endpoint'
 export function compare(memberships: readonly Membership[], view: EngineView, node: string): Finding[] {
   const findings = memberships.flatMap((membership) => {
     const networks = view.networks.filter((network) => isOf(network, membership.subnet));
-    return networks.length > 0 ? ofShown(membership, networks, node) : [unshown(membership, node)];
+    const lost = lostJoins(membership, networks, node);
+    if (networks.length > 0) return [...ofShown(membership, networks, node), ...lost];
+    const joins = membership.joins.filter((join) => !lost.some((one) => one.join === join));
+    return [...lost, ...(joins.length > 0 ? [unshown({ ...membership, joins }, node)] : [])];
   });
   return [...findings, ...strangers(memberships, view)];
 }
@@ -100,8 +105,30 @@ function liveOn(networks: readonly EngineNetwork[], { prefix }: Subnet): Map<str
 }
 
 /**
+ * An engine keeps the networks that its swarm's agent makes in memory only: what one that was killed had joined, nobody
+ * releases. The API shows no PoolIDs, but the claims behind a network's containers name its join: once every network that is
+ * shown is known by one, joins of the agent's that none of them names are lost. A network without any, whose join may be
+ * any of them, makes nothing certain.
+ */
+function lostJoins({ subnet, joins, claims }: Membership, networks: readonly EngineNetwork[], node: string) {
+  const own = claims.filter(({ record }) => record.node === node && HELD_BY_CONTAINERS.has(record.kind));
+  const joinBehind = new Map(own.map(({ key, record }) => [formatAddress(addressOfClaim(key)), record.join]));
+  const living = new Set<string>();
+  for (const network of networks) {
+    const named = [...liveOn([network], subnet).keys()].flatMap((address) => joinBehind.get(address) ?? []);
+    // A manager shows the swarm's overlays where it has no part in them, too. Where it has, a load balancer is on them.
+    const elsewhere = network.managed && network.endpoints.length === 0;
+    if (named.length === 0 && !elsewhere) return [];
+    for (const join of named) living.add(join);
+  }
+  return joins
+    .filter(({ key, record }) => record.managed && !living.has(joinOf(key)))
+    .map((join) => ({ kind: 'lost', subnet, join }) as const);
+}
+
+/**
  * Another engine may stand behind a subnet that this one does not show, and the API shows no PoolIDs: so nothing of it is
- * ended, neither claims nor joins.
+ * ended, neither claims nor joins, but for those of a swarm's agent.
  */
 function unshown({ subnet, joins, claims }: Membership, node: string): Finding {
   const held = claims.filter(({ record }) => record.node === node && HELD_BY_CONTAINERS.has(record.kind)).length;

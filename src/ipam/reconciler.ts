@@ -21,7 +21,7 @@ import { compare, type Finding, type Membership } from './reconcile.js';
 import { type ClaimRecord, decodeJoin, type HolderRecord, type JoinRecord } from './records.js';
 import type { Releases } from './releases.js';
 import { localSpace } from './spaces.js';
-import type { Found, Span, Store } from './store.js';
+import type { Deadline, Found, Span, Store } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 
 const PAGE = 1_000;
@@ -36,6 +36,8 @@ export type Reconciled =
       readonly pool: string;
       readonly address: string;
     }
+  /** A part in the pool, and all that was held by it. */
+  | { readonly outcome: 'left'; readonly space: string; readonly pool: string; readonly join: string }
   | { readonly outcome: 'doubtful'; readonly text: string };
 
 export interface ReconcilerOptions {
@@ -44,6 +46,15 @@ export interface ReconcilerOptions {
   readonly graceMs: number;
   readonly tell: (what: Reconciled) => void;
 }
+
+export interface Ends {
+  /** Hears of addresses that can be chosen again. */
+  freed(pool: PoolRef): void;
+  /** As the network's ReleasePool would. */
+  leave(pool: PoolRef, by: Deadline): Promise<boolean>;
+}
+
+type Rewritten = Exclude<Finding, { kind: 'stale' | 'lost' | 'doubtful' }>;
 
 export interface Looked {
   readonly view: EngineView;
@@ -57,23 +68,22 @@ export class Reconciler {
   readonly #around: Surroundings;
   readonly #releases: Releases;
   readonly #options: ReconcilerOptions;
-  readonly #freed: (pool: PoolRef) => void;
+  readonly #ends: Ends;
   readonly #patience: Patience;
 
-  /** `freed` hears of addresses that can be chosen again. */
   constructor(
     store: Store,
     self: Self,
     around: Surroundings,
     releases: Releases,
-    freed: (pool: PoolRef) => void,
+    ends: Ends,
     options: ReconcilerOptions,
   ) {
     this.#store = store;
     this.#self = self;
     this.#around = around;
     this.#releases = releases;
-    this.#freed = freed;
+    this.#ends = ends;
     this.#options = options;
     this.#patience = new Patience(options.graceMs);
   }
@@ -99,13 +109,19 @@ export class Reconciler {
 
   async #putRight(finding: Finding): Promise<void> {
     if (finding.kind === 'doubtful') return this.#options.tell({ outcome: 'doubtful', text: finding.text });
+    if (finding.kind === 'lost') {
+      const { space, prefix } = finding.subnet;
+      const join = joinOf(finding.join.key);
+      if (!(await this.#ends.leave({ ...finding.subnet, join }, this.#by()))) return;
+      return this.#options.tell({ outcome: 'left', space, pool: formatPrefix(prefix), join });
+    }
     const { subnet, address } = finding.at;
     const place = { space: subnet.space, pool: formatPrefix(subnet.prefix), address: formatAddress(address) };
     if (finding.kind === 'stale') {
       const { join = '' } = finding.claim.record;
       const known = () => finding.claim.version;
       if (!(await this.#releases.release({ ...subnet, join }, address, known, this.#by()))) return;
-      this.#freed({ ...subnet, join });
+      this.#ends.freed({ ...subnet, join });
       return this.#options.tell({ ...place, outcome: 'ended' });
     }
     const outcome = ({ auxiliary: 'shared', container: 'recognised', missing: 'claimed' } as const)[finding.kind];
@@ -114,7 +130,7 @@ export class Reconciler {
   }
 
   /** Writes what the finding shows the claim to be, if claim and join are still what they were. */
-  async #rewrite(finding: Exclude<Finding, { kind: 'stale' | 'doubtful' }>): Promise<boolean> {
+  async #rewrite(finding: Rewritten): Promise<boolean> {
     const { subnet, address } = finding.at;
     const before = finding.kind === 'missing' ? finding.rest : finding.claim;
     const id = finding.kind === 'missing' ? joinOf(finding.join.key) : (finding.claim.record.join ?? '');
@@ -144,7 +160,7 @@ export class Reconciler {
     return outcome.done;
   }
 
-  #record(finding: Exclude<Finding, { kind: 'stale' | 'doubtful' }>, join: string, token: string): ClaimRecord {
+  #record(finding: Rewritten, join: string, token: string): ClaimRecord {
     const was = finding.kind === 'missing' ? undefined : finding.claim.record.from;
     const from = was === undefined ? {} : { from: was };
     if (finding.kind === 'auxiliary') return { kind: 'shared', ...from, since: finding.claim.record.since, token };

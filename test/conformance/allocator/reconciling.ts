@@ -4,7 +4,7 @@ import type { Reconciler } from '../../../src/ipam/reconciler.js';
 import { parseAddress } from '../../../src/net/address.js';
 import { type Host, type Net, soon } from '../../support/allocator-fixture.js';
 import { network, SpokenEngine, shown } from '../../support/engine-shown.js';
-import { claim, holder, joined, OPEN, S, type Scene } from './scene.js';
+import { claim, holder, joined, LED, OPEN, S, type Scene } from './scene.js';
 
 const GRACE = 600_000;
 
@@ -29,7 +29,10 @@ export function reconciling(scene: Scene): void {
       return host.allocator.reconciler({
         engine,
         graceMs: GRACE,
-        tell: (what) => told.push(what.outcome === 'doubtful' ? what.text : `${what.outcome} ${what.address}`),
+        tell: (what) => {
+          if (what.outcome === 'doubtful') told.push(what.text);
+          else told.push(`${what.outcome} ${what.outcome === 'left' ? what.join : what.address}`);
+        },
       });
     }
 
@@ -268,6 +271,63 @@ export function reconciling(scene: Scene): void {
           'network lost of the engine has containers on 10.67.0.0/24 (space local), and this node has no part in that pool: re-create the network',
         ]);
         await scene.all(OPEN, joined('J1'));
+      });
+    });
+
+    describe('a part that a network of the swarm’s agent had, whose engine was killed', () => {
+      let lost: Net;
+
+      beforeEach(async () => {
+        await net.releasePool();
+        lost = await a.network(S, { managed: true });
+        await lost.gateway('10.66.0.1');
+        await lost.endpoint({ ip: '10.66.0.8', name: 'task.1' });
+      });
+
+      it('ends with all it held once the network made again has a container, and what that has stays', async () => {
+        const again = await a.network(S, { managed: true });
+        await again.gateway('10.66.0.1');
+        await again.endpoint({ ip: '10.66.0.9', name: 'task.2' });
+        engine.view = shown(network(S, { containers: { 'task.2': '10.66.0.9' } }));
+        await lookPastGrace();
+        expect(told.sort()).to.deep.equal(['ended 10.66.0.8', `left ${lost.ref.join}`]);
+        await scene.all(LED, joined('J3', 'a boot-1 managed=true'), claim(1, 'shared'), [
+          holder(1, 'J3', 'gateway a boot-1'),
+          claim(9, 'endpoint a boot-1 join=J3 name=task.2'),
+        ]);
+      });
+
+      it('ends at the second look past the grace where the engine shows no network, and its pool with it', async () => {
+        engine.view = shown();
+        await reconciler.look();
+        await reconciler.look();
+        expect(told).to.deep.equal([]);
+        skip(GRACE + 1_000);
+        await reconciler.look();
+        expect(told).to.deep.equal([`left ${lost.ref.join}`]);
+        await scene.all();
+      });
+
+      it('that turns out to be the network’s in the grace stays', async () => {
+        engine.view = shown();
+        await reconciler.look();
+        engine.view = shown(network(S, { containers: { 'task.1': '10.66.0.8' } }));
+        await lookPastGrace();
+        expect(told).to.deep.equal([]);
+        engine.view = shown();
+        await reconciler.look();
+        await reconciler.look();
+        expect(told).to.deep.equal([]);
+      });
+
+      it('ends nobody’s by a process that has lost its session: another machine may have the name', async () => {
+        engine.view = shown();
+        await reconciler.look();
+        skip(GRACE + 1_000);
+        const before = await scene.world.records();
+        await a.loseSession();
+        expect(await reconciler.look().catch((error: unknown) => error)).to.be.instanceOf(Error);
+        expect(await scene.world.records()).to.deep.equal(before);
       });
     });
 

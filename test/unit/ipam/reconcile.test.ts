@@ -84,4 +84,55 @@ describe('a look at the engine', () => {
       expect(found(claim, view)).to.deep.equal(expected.map((text) => text.slice(0, 50)));
     });
   }
+
+  describe('at joins of a swarm’s agent, of which an engine that was killed releases none', () => {
+    const byHand = { node: 'a', boot: 'b', since: 's', token: 't' };
+    /** S1 is the agent's, H1 one made by hand. `ips`: an address of a container's claim, and its join. */
+    const joined = (ids: readonly string[], ips: Readonly<Record<string, string>>): Membership => ({
+      subnet,
+      joins: ids.map((id, index) => {
+        const record = id.startsWith('H') ? byHand : { ...byHand, managed: true };
+        return { ...joinKey(subnet, id), record, version: String(index + 2) };
+      }),
+      claims: Object.entries(ips).map(([ip, join]) => {
+        const record: ClaimRecord = { kind: 'endpoint', node: 'a', boot: 'b', join, since: 's', token: 't' };
+        return { key: claimKey(subnet, parseAddress(ip)).key, record, version: '9' };
+      }),
+    });
+    type Containers = Readonly<Record<string, string>>;
+    const lan = (containers: Containers = {}) => network(S, { containers });
+    const hand = (containers: Containers = {}) => network(S, { name: 'hand', containers });
+    const overlay = (containers: Containers = {}) => network(S, { name: 'over', managed: true, containers });
+    const [web, db] = [{ web: '10.66.0.9' }, { db: '10.66.0.8' }];
+    const of8 = (join: string) => ({ '10.66.0.8': join });
+    const of9 = (join: string) => ({ '10.66.0.9': join });
+
+    const cases: [string, string, Readonly<Record<string, string>>, EngineView, string][] = [
+      ['the only one, of the network that is shown', 'S1', of9('S1'), shown(lan(web)), ''],
+      ['an older one than the container’s', 'S1 S2', of9('S2'), shown(lan(web)), 'S1'],
+      ['a newer one than the container’s', 'S1 S2', of9('S1'), shown(lan(web)), 'S2'],
+      ['one with a container', 'S1 S2', { ...of8('S2'), ...of9('S1') }, shown(lan({ ...web, ...db })), ''],
+      ['one whose own container is gone', 'S1 S2', { ...of8('S1'), ...of9('S2') }, shown(lan(web)), 'S1'],
+      ['one where the network has no container', 'S1 S2', {}, shown(lan()), ''],
+      ['one where nobody claims the container’s address', 'S1 S2', {}, shown(lan(web)), ''],
+      ['one where one of two networks has no container', 'S1 S2', of9('S2'), shown(lan(web), hand()), ''],
+      ['one beside a network made by hand', 'H1 S2', of9('H1'), shown(hand(web)), 'S2'],
+      ['one made by hand', 'H1 H2', of9('H2'), shown(hand(web)), ''],
+      ['all, where no network is shown', 'S1 S2 H3', of8('S1'), shown(), 'S1 S2'],
+      ['one of an overlay that has no load balancer here', 'S1', {}, shown(overlay()), 'S1'],
+      ['an older one of an overlay that has one', 'S1 S2', of9('S2'), shown(overlay({ lb: '10.66.0.9' })), 'S1'],
+    ];
+    for (const [what, ids, ips, view, expected] of cases) {
+      it(`finds ${expected || 'none'} lost of ${ids}: ${what}`, () => {
+        const lost = compare([joined(ids.split(' '), ips)], view, 'a').filter((finding) => finding.kind === 'lost');
+        expect(lost.map(({ join }) => join.key.split('/').at(-1)).join(' ')).to.equal(expected);
+      });
+    }
+
+    it('tells of a part in a subnet that is not shown, but for those', () => {
+      const [lost, hidden, ...more] = compare([joined(['S1', 'H2'], of9('H2'))], shown(), 'a');
+      expect([lost?.kind, more]).to.deep.equal(['lost', []]);
+      expect(hidden).to.have.property('text').that.contains("1 of the pool's joins and 1 addresses");
+    });
+  });
 });
