@@ -145,8 +145,10 @@ export class Engine implements AsyncDisposable {
 
   // What a reboot takes with it: without that, dockerd waits in vain for the containerd that the leftovers name.
   private async clearRuntime(): Promise<void> {
+    // A machine without power has no mounts.
+    const off = this.place instanceof Machine && !this.place.isOn;
     const unmount = `awk '{print $5}' /proc/self/mountinfo | grep "^$1/" | sort -r | xargs -r -n1 umount -l`;
-    await runOrFail(...this.place.enter('sh', ['-c', unmount, 'sh', this.root]));
+    if (!off) await runOrFail(...this.place.enter('sh', ['-c', unmount, 'sh', this.root]));
     await rm(this.execRoot, { recursive: true, force: true });
     await rm(join(this.root, 'pid'), { force: true });
   }

@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LanMachine } from './lan.js';
+import type { Machine } from './machine.js';
 import { eventually, Program, run, runOrFail } from './process.js';
 
 const API = { ETCDCTL_API: '3' };
@@ -13,28 +14,16 @@ const API = { ETCDCTL_API: '3' };
 export class EtcdCluster implements AsyncDisposable {
   private constructor(
     private readonly machines: readonly LanMachine[],
-    private readonly members: readonly Program[],
+    private readonly members: Map<LanMachine, Program>,
     private readonly directory: string,
   ) {}
 
   /** Resolves once a majority answers. */
   static async start(machines: readonly LanMachine[]): Promise<EtcdCluster> {
     const directory = await mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'etcd-ipam-'));
-    const peers = machines.map(({ name, address }) => `${name}=http://${address}:2380`).join(',');
-    const members = await Promise.all(
-      machines.map((machine) => {
-        const [client, peer] = [clientUrl(machine), `http://${machine.address}:2380`];
-        return machine.start('etcd', [
-          ...['--name', machine.name, '--data-dir', join(directory, machine.name), '--unsafe-no-fsync'],
-          ...['--listen-client-urls', client, '--advertise-client-urls', client],
-          ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer, '--initial-cluster', peers],
-          // Starting engines leave little of a small machine: a late heartbeat is not the end of a leader.
-          ...['--heartbeat-interval', '250', '--election-timeout', '2500', '--log-level', 'warn'],
-        ]);
-      }),
-    );
-    const cluster = new EtcdCluster(machines, members, directory);
+    const cluster = new EtcdCluster(machines, new Map(), directory);
     try {
+      await Promise.all(machines.map((machine) => cluster.begin(machine)));
       await eventually('etcd answers', () => cluster.answers(), 30_000, 200);
       return cluster;
     } catch (cause) {
@@ -52,6 +41,11 @@ export class EtcdCluster implements AsyncDisposable {
     return [machine, ...this.machines.filter((other) => other !== machine)].map(clientUrl).join(',');
   }
 
+  /** Starts the member of a machine whose power was cut, over the data that it had. */
+  async restart(machine: Machine): Promise<void> {
+    await this.begin(this.machines.find((one) => one === machine)!);
+  }
+
   /** Runs etcdctl and returns what it printed. */
   ctl(...args: string[]): Promise<string> {
     return runOrFail('etcdctl', this.ctlArgs(args), { env: API });
@@ -64,8 +58,21 @@ export class EtcdCluster implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.members.map((member) => member.kill()));
+    await Promise.all([...this.members.values()].map((member) => member.kill()));
     await rm(this.directory, { recursive: true, force: true });
+  }
+
+  private async begin(machine: LanMachine): Promise<void> {
+    const peers = this.machines.map(({ name, address }) => `${name}=http://${address}:2380`).join(',');
+    const [client, peer] = [clientUrl(machine), `http://${machine.address}:2380`];
+    const member = await machine.start('etcd', [
+      ...['--name', machine.name, '--data-dir', join(this.directory, machine.name), '--unsafe-no-fsync'],
+      ...['--listen-client-urls', client, '--advertise-client-urls', client],
+      ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer, '--initial-cluster', peers],
+      // Starting engines leave little of a small machine: a late heartbeat is not the end of a leader.
+      ...['--heartbeat-interval', '250', '--election-timeout', '2500', '--log-level', 'warn'],
+    ]);
+    this.members.set(machine, member);
   }
 
   private async answers(): Promise<boolean> {
@@ -74,7 +81,9 @@ export class EtcdCluster implements AsyncDisposable {
   }
 
   private ctlArgs(args: readonly string[]): string[] {
-    return [`--endpoints=${this.url}`, ...args];
+    // It waits long for a machine that is off.
+    const up = this.machines.filter((machine) => this.members.get(machine)?.running);
+    return [`--endpoints=${up.map(clientUrl).join(',')}`, ...args];
   }
 }
 

@@ -64,6 +64,10 @@ export class Machine implements Place, AsyncDisposable {
     return machine;
   }
 
+  get isOn(): boolean {
+    return this.#holder !== undefined;
+  }
+
   /** The process that holds the machine's namespaces open; another one after `cutPower`. */
   get pid(): number {
     if (this.#holder === undefined) throw new Error(`machine ${this.name} is not running`);
@@ -109,29 +113,36 @@ export class Machine implements Place, AsyncDisposable {
    * and the addresses of a `Lan` do; the boot id is another.
    */
   async cutPower(): Promise<void> {
-    await this.off();
-    await this.boot();
+    await this.powerOff();
+    await this.powerOn();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.off();
-    await rm(this.root, { recursive: true, force: true });
-  }
-
-  private async boot(): Promise<void> {
-    await rm(join(this.root, 'run-docker'), { recursive: true, force: true });
-    await mkdir(this.pluginSockets, { recursive: true });
-    await writeFile(join(this.root, 'boot-id'), `${randomUUID()}\n`);
-    const namespaces = ['--net', '--mount', '--propagation', 'private', '--uts'];
-    const args = [...namespaces, 'sh', '-c', hold, 'sh', this.root, this.name];
-    this.#holder = await Program.start('unshare', args, { ready: /^holding$/m });
-    await this.#connect(this);
-  }
-
-  private async off(): Promise<void> {
+  /** The power cut alone. */
+  async powerOff(): Promise<void> {
+    if (!this.isOn) return;
     const { pid } = this;
     await killAtOnce(() => processesOfMounts(pid));
     await this.#holder?.exited;
     this.#holder = undefined;
+  }
+
+  /** The next boot. In the `same` one only processes died, as they do when a system container is killed. */
+  async powerOn(boot?: 'same'): Promise<void> {
+    await this.boot(boot);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.powerOff();
+    await rm(this.root, { recursive: true, force: true });
+  }
+
+  private async boot(boot?: 'same'): Promise<void> {
+    await rm(join(this.root, 'run-docker'), { recursive: true, force: true });
+    await mkdir(this.pluginSockets, { recursive: true });
+    if (boot !== 'same') await writeFile(join(this.root, 'boot-id'), `${randomUUID()}\n`);
+    const namespaces = ['--net', '--mount', '--propagation', 'private', '--uts'];
+    const args = [...namespaces, 'sh', '-c', hold, 'sh', this.root, this.name];
+    this.#holder = await Program.start('unshare', args, { ready: /^holding$/m });
+    await this.#connect(this);
   }
 }
