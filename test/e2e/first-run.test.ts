@@ -69,7 +69,7 @@ describe('a fresh clone', function () {
       engine = await startEngine({ place: newcomer!.machine });
       await newcomer!.machine.must('ln', ['-s', engine.host.replace('unix://', ''), '/run/docker.sock']);
       job = await npmStart({ NODE_ENV: 'production' });
-      await job.prints(READY, 60_000);
+      await job.prints(READY, 120_000);
     });
 
     it('starts again without an install or a build', () => {
@@ -130,7 +130,7 @@ describe('a fresh clone', function () {
 
       await pressCtrlC();
       job = await npmStart();
-      await job.prints(READY, 60_000);
+      await job.prints(READY, 120_000);
       await run('two');
       expect(await keys()).to.have.length(3);
 
@@ -138,7 +138,7 @@ describe('a fresh clone', function () {
       await job.exited;
       expect(etcdPids()).to.have.length(1);
       job = await npmStart();
-      await job.prints(READY, 60_000);
+      await job.prints(READY, 120_000);
       expect(job.output).to.contain('of an earlier start that was killed');
       expect(etcdPids()).to.have.length(1);
       await run('three');

@@ -186,7 +186,7 @@ describe('refusals, as the user of docker reads them', function () {
     after(() => host.engine.docker('network', 'rm', 'other'));
 
     for (const [how, { leave, back, because }] of Object.entries(absences)) {
-      it(`${how}: every command ends within 6 s and says so, a release ends well, and nothing else is left when it is back`, async () => {
+      it(`${how}: every call is answered within 6 s and says so, a release ends well, and nothing else is left when it is back`, async () => {
         await host.run('ada', 'net');
         await leave();
         const began = performance.now();
@@ -205,7 +205,10 @@ describe('refusals, as the user of docker reads them', function () {
           expectWords(outcome, call + found, command);
         }
         expect({ code: removed.code, stderr: removed.stderr }).to.deep.equal({ code: 0, stderr: '' });
-        for (const { ms } of [created, ran, removed]) expect(ms).to.be.below(6_000);
+        const answered = host.driver.decisions.filter(({ outcome }) => outcome === 'failed' || outcome === 'queued');
+        for (const { ms } of answered) expect(Number(ms)).to.be.below(6_000);
+        // What docker itself needs is a busy machine's to say.
+        for (const { ms } of [created, ran, removed]) expect(ms).to.be.below(20_000);
         // Once it has lasted as long as a call may take, the outage is known.
         await sleep(2_000);
         const again = await host.tryRun('again', 'other');
@@ -219,7 +222,7 @@ describe('refusals, as the user of docker reads them', function () {
           const parts = [pool(other, '10.72.0.1'), node.join(other, second)];
           return wholeOf(node.own(), network, ...parts, node.shared(other, '10.72.0.1', 'gateway', second));
         };
-        await host.view.becomes(await expected(), 10_000);
+        await host.view.becomes(await expected(), 60_000);
         // What the frozen etcd had in its buffers would have landed by now.
         await sleep(500);
         expect(await host.view.now()).to.deep.equal(await expected());

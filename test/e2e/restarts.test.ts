@@ -8,7 +8,7 @@ import { needPrivateHost } from '../support/skip.js';
 
 /** The session of a killed driver outlives it by this, so that the tests need not wait 15 s each time. */
 const SHORT_SESSION = { IPAM_SESSION_TTL: '4s' };
-const SESSION_OVER_MS = 12_000;
+const SESSION_OVER_MS = 60_000;
 
 const SUBNET = 'local/v4/010.066.000.000-24';
 const AUTOMATIC = 'local/v4/010.208.000.000-24';
@@ -93,7 +93,9 @@ describe('restarts', function () {
   it('a driver killed with kill -9 takes nothing with it, and another process serves the same PoolIDs', async () => {
     const before = wholeOf(networks(), await claimsOf('always', 'static', 'cut', 'manual'));
     await host.driver.kill();
-    expect(await host.view.now()).to.deep.equal(wholeOf(now.own(instance), before));
+    // Its session lives a few seconds more, or has just ended.
+    const left = Object.entries(await host.view.now()).filter(([key]) => !key.startsWith('sessions/'));
+    expect(Object.fromEntries(left)).to.deep.equal(wholeOf(now.record(), before));
     await host.driver.start();
     instance = 'instance-2';
     await host.view.becomes(wholeOf(now.own(instance), before), SESSION_OVER_MS);
@@ -250,7 +252,7 @@ describe('an engine with --live-restore', function () {
     await host.engine.stop();
     await host.machine.must('kill', ['-9', pid]);
     await host.engine.start();
-    await host.view.becomes(wholeOf(node.own(), network, claims.get('stays')!), 5_000);
+    await host.view.becomes(wholeOf(node.own(), network, claims.get('stays')!), 60_000);
     await host.engine.must('rm', '--force', 'stays', 'ends');
     await host.engine.must('network', 'rm', 'net');
     await host.expectKeys();

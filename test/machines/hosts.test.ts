@@ -23,7 +23,7 @@ const ENGINES_OWN = /unknown network \S+ id/;
 
 /** The session of a killed driver outlives it by this. */
 const SHORT_SESSION = { IPAM_SESSION_TTL: '4s' };
-const SESSION_OVER_MS = 12_000;
+const SESSION_OVER_MS = 60_000;
 
 /** A network's range, if it has one, and the number of its join. */
 interface Joined {
@@ -235,7 +235,7 @@ describe('three hosts with one subnet', function () {
         }
       };
       const loads = Promise.all(hosts.all.flatMap((host) => [1, 2, 3].map((lane) => load(host, lane))));
-      await eventually('two containers on b', () => started >= 2, 30_000, 10);
+      await eventually('two containers on b', () => started >= 2, 60_000, 10);
       await b.driver.kill();
       await sleep(2_000);
       await b.driver.start();
@@ -297,7 +297,7 @@ describe('three hosts with one subnet', function () {
           return false;
         }
       };
-      await eventually('etcd has what runs', asRunning, 60_000, 500).catch((cause) => {
+      await eventually('etcd has what runs', asRunning, 120_000, 500).catch((cause) => {
         throw difference ?? cause;
       });
       expect(look().size).to.equal(replicas);
@@ -346,7 +346,7 @@ describe('three hosts with one subnet', function () {
       const before = new Set(look().values());
       await onLeader('service', 'update', '--force', '--detach', 'web');
       const allNew = () => ![...look().values()].some((pid) => before.has(pid));
-      await eventually('12 tasks replaced', allNew, 60_000, 200);
+      await eventually('12 tasks replaced', allNew, 120_000, 200);
       await settles(12);
       await expectAllReached();
       await expectNoneFailed();
@@ -363,7 +363,7 @@ describe('three hosts with one subnet', function () {
       await onLeader('service', 'scale', '--detach', 'web=3');
       await settles(3);
       await onLeader('service', 'rm', 'web');
-      await hosts.view.becomes(hosts.own(instances), 20_000);
+      await hosts.view.becomes(hosts.own(instances), 60_000);
       await onLeader('network', 'rm', 'net');
       for (const { engine } of hosts.all) await engine.must('network', 'rm', 'config');
       await expectKeys();

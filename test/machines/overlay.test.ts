@@ -120,7 +120,7 @@ describe('an overlay network of three managers', function () {
     await swarm.form();
     const options = ['--attachable', '--ipam-driver', DRIVER, '--subnet', '10.80.0.0/24'];
     await onLeader('network', 'create', '--driver', 'overlay', ...options, 'net');
-    await eventually('the network has a gateway', async () => Object.keys(await now()).length === 5, 60_000);
+    await eventually('the network has a gateway', async () => Object.keys(await now()).length === 5, 120_000);
     const all = await now();
     expect(epochIn(all)?.epoch).to.equal(1);
     expect(all).to.deep.equal(given(all, 'a', [], 'asked'));
@@ -206,7 +206,7 @@ describe('an overlay network of three managers', function () {
         if (its.length !== claims.length - 1) return false;
         return needed.every((address) => its.includes(`claims/${GLOBAL}/${wide(address)}`));
       };
-      await eventually('the new leader has claimed all', reclaimed, 60_000, 200);
+      await eventually('the new leader has claimed all', reclaimed, 120_000, 200);
       console.log(`overlay: leader ${how}, all claimed again after ${Math.round(performance.now() - began)} ms`);
       await expectSame();
     });
@@ -249,7 +249,7 @@ describe('an overlay network of three managers', function () {
     await onLeader('service', 'rm', 'web');
     await settles(0);
     await onLeader('network', 'rm', 'net');
-    await eventually('nothing is left', async () => Object.keys(await now()).length === 0, 60_000, 200);
+    await eventually('nothing is left', async () => Object.keys(await now()).length === 0, 120_000, 200);
   });
 
   async function expectReach(members: readonly Member[]): Promise<void> {
@@ -261,7 +261,7 @@ describe('an overlay network of three managers', function () {
       const args = ['--target', String(from.pid), '--net', '--', 'sh', '-c', pings, 'sh', ...to];
       const reached = async () => (await run('nsenter', args)).code === 0;
       // Nodes tell each other where a container is, which takes its time.
-      await eventually(`${from.address} on ${from.node} reaches ${to.join()}`, reached, 60_000, 500);
+      await eventually(`${from.address} on ${from.node} reaches ${to.join()}`, reached, 120_000, 500);
     }
   }
 

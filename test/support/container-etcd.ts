@@ -73,7 +73,7 @@ class ContainerMember implements EtcdFixture {
 
   async healthy(): Promise<void> {
     const answers = async () => (await this.exec('--command-timeout=500ms', 'get', 'x')).exitCode === 0;
-    await eventually('etcd in a container answers', answers, 15_000);
+    await eventually('etcd in a container answers', answers, 60_000);
   }
 
   async ctl(...args: string[]): Promise<string> {

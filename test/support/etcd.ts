@@ -143,11 +143,11 @@ class Member implements EtcdFixture {
     child.on('error', (error) => {
       failed = error;
     });
-    const end = Date.now() + 10_000;
+    const end = Date.now() + 60_000;
     for (;;) {
       if (failed || child.exitCode !== null) throw new Error(`etcd did not start: ${failed ?? this.#output}`);
       if (await this.#healthy()) return;
-      if (Date.now() > end) throw new Error(`etcd was not healthy within 10 s: ${this.#output}`);
+      if (Date.now() > end) throw new Error(`etcd was not healthy within 60 s: ${this.#output}`);
       await sleep(20);
     }
   }

@@ -67,7 +67,7 @@ export class KeyspaceView {
   }
 
   /** The name of the one session, once those of killed processes are over. */
-  async instance(withinMs = 12_000): Promise<string> {
+  async instance(withinMs = 60_000): Promise<string> {
     const one = async () => {
       const sessions = Object.keys(await this.now()).filter((key) => key.startsWith('sessions/'));
       return sessions.length === 1 && sessions[0]!.split('/').at(-1);

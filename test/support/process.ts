@@ -63,7 +63,7 @@ export async function runOrFail(command: string, args: readonly string[], option
 export interface StartOptions extends Pick<RunOptions, 'env' | 'cwd'> {
   /** The start resolves once the output holds this; at once when there is none. */
   readonly ready?: RegExp;
-  /** Milliseconds for `ready`; 15,000 unless given. */
+  /** Milliseconds for `ready`; 60,000 unless given. */
   readonly timeoutMs?: number;
 }
 
@@ -117,7 +117,7 @@ export class Program implements AsyncDisposable {
   }
 
   /** Resolves once the output holds `pattern`; rejects after `timeoutMs` or when the program ends first. */
-  async prints(pattern: RegExp, timeoutMs = 15_000): Promise<void> {
+  async prints(pattern: RegExp, timeoutMs = 60_000): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     while (!pattern.test(this.#output)) {
       if (!this.running)
@@ -161,7 +161,7 @@ export const sleep = (ms: number): Promise<void> => new Promise((resolve) => set
 export async function eventually<T>(
   what: string,
   ask: () => Promise<T | undefined | false> | T | undefined | false,
-  timeoutMs = 10_000,
+  timeoutMs = 25_000,
   everyMs = 50,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
