@@ -100,7 +100,7 @@ describe('deaths in a swarm of three hosts', function () {
 
   /** Records of these nodes by the revision that wrote them; what they share has no node. */
   const records = async (...nodes: string[]) => {
-    const found = (await entries(hosts.etcd)).filter(({ key }) => /\/(joins|claims|holders)\//.test(key));
+    const found = (await entries(hosts.etcd)).filter(({ key }) => /\/(joins|claims|holders)\/local\//.test(key));
     const theirs = found.filter(({ value }) => nodes.includes((value as { node?: string }).node ?? ''));
     return Object.fromEntries(theirs.map(({ key, modified }) => [key, modified]));
   };

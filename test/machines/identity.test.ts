@@ -6,6 +6,7 @@ import { type Entry, type EtcdFixture, entries, startEtcd } from '../support/etc
 import { Machine } from '../support/machine.js';
 import { type Answer, PluginClient } from '../support/plugin-client.js';
 import { eventually, runOrFail, sleep } from '../support/process.js';
+import { PROGRAM } from '../support/program.js';
 import { RealDriver } from '../support/real-driver.js';
 import { needPrivateHost } from '../support/skip.js';
 import { AS } from '../support/whole-driver.js';
@@ -184,8 +185,7 @@ describe('node identity', function () {
     await eventually('it still refuses, in the words for a silent machine', refused, SOON);
     await expectRefusing(second, pools, silent);
 
-    const evict = ['--import', 'tsx/esm', 'src/main.ts', 'evict', 'host-a'];
-    await runOrFail(process.execPath, evict, { env: { ETCD_ENDPOINTS: etcd.url } });
+    await runOrFail(process.execPath, [...PROGRAM, 'evict', 'host-a'], { env: { ETCD_ENDPOINTS: etcd.url } });
     await eventually('it serves', async () => (await sessions('host-a')).length === 1, SOON);
     expect(await second.address(await second.pool('10.66.0.0/24'))).to.equal('10.66.0.3');
     expect(await record('host-a'))

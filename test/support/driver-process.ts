@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PluginClient } from './plugin-client.js';
 import { eventually, tail } from './process.js';
+import { PROGRAM } from './program.js';
 
 /** What one decision was, as the log has it. */
 export interface Decision {
@@ -41,7 +42,7 @@ export class DriverProcess implements AsyncDisposable {
       ...{ ETCD_ENDPOINTS: etcd, IPAM_NODE: node, IPAM_MACHINE_ID: `machine-${node}`, IPAM_OPS_LISTEN: '' },
       ...{ IPAM_SOCKET: join(directory, 'ipam.sock'), LOG_LEVEL: 'info', ...env },
     };
-    const child = spawn(process.execPath, ['--import', 'tsx/esm', 'src/main.ts', 'serve'], {
+    const child = spawn(process.execPath, [...PROGRAM, 'serve'], {
       stdio: ['ignore', log.fd, log.fd],
       env: { ...process.env, ...settings },
     });

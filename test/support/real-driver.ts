@@ -2,6 +2,7 @@
 import type { EtcdFixture } from './etcd.js';
 import type { Machine } from './machine.js';
 import { Program } from './process.js';
+import { PROGRAM } from './program.js';
 
 export interface RealDriverOptions {
   readonly etcd: Pick<EtcdFixture, 'url'>;
@@ -51,7 +52,7 @@ export class RealDriver implements AsyncDisposable {
   async start(ready: 'session alive' | 'listening' = 'session alive'): Promise<void> {
     this.#earlier += this.#program?.output ?? '';
     const { etcd, machine, network, env } = this.options;
-    const serve = ['--import', 'tsx/esm', 'src/main.ts', 'serve'];
+    const serve = [...PROGRAM, 'serve'];
     // Released addresses are to be gone at once, and drivers of several machines share one loopback here.
     const settings = { ETCD_ENDPOINTS: etcd.url, IPAM_COOLDOWN: '0s', IPAM_OPS_LISTEN: '', ...env };
     const program = [process.execPath, serve] as const;
