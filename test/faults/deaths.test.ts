@@ -15,14 +15,8 @@ const OWN = ['--subnet', '10.77.0.0/29', '--gateway', '10.77.0.1'];
 const KEY = '/etcd-ipam/joins/local/v4/010.077.000.000-29/';
 /** Of the swarm's. */
 const LAN = [
-  '--subnet',
-  '10.66.0.0/24',
-  '--gateway',
-  '10.66.0.1',
-  '--ip-range',
-  '10.66.0.64/27',
-  '--opt',
-  'parent=eth0',
+  ...['--subnet', '10.66.0.0/24', '--gateway', '10.66.0.1', '--ip-range', '10.66.0.64/27'],
+  ...['--opt', 'parent=eth0'],
 ];
 const SETTINGS = {
   IPAM_SESSION_TTL: '4s',
