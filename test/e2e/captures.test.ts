@@ -117,7 +117,7 @@ const sessions = () =>
   NODES.map((node, i) => node.own(`instance-${i + 1}`, { machine: `machine-${node.node}`, host: hostname() }));
 
 describe('what three engines of a swarm sent for a macvlan service of three replicas', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   const recorded = new Recorded();
 
   before(() => recorded.start(...HOSTS));
@@ -151,7 +151,7 @@ describe('what three engines of a swarm sent for a macvlan service of three repl
 });
 
 describe('what three engines of a swarm sent for an overlay of three tasks', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   const recorded = new Recorded();
   const global = 'global/v4/010.088.000.000-24';
   const local = 'local/v4/010.088.000.000-24';

@@ -44,7 +44,7 @@ function close(server: Server): Promise<void> {
 }
 
 describe('a real engine', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let engine: Engine;
   let driver: Awaited<ReturnType<typeof startRecordingDriver>>;
 
@@ -151,7 +151,7 @@ describe('an image build', function () {
 });
 
 describe('a machine', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
 
   before(function () {
     needPrivateHost(this);

@@ -8,7 +8,7 @@ import { needPrivateHost } from '../support/skip.js';
 const bare = (address: string) => address.replace(/\/.*/, '');
 
 describe('networks of a real engine', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let host: Host;
   let node: NodeRecords;
 
@@ -372,7 +372,7 @@ describe('networks of a real engine', function () {
 });
 
 describe('networks of a real engine with IPAM_REQUIRE_MAC', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   const subnet = 'local/v4/010.066.000.000-24';
   let host: Host;
   let node: NodeRecords;

@@ -13,7 +13,7 @@ const ARGS = ['--import', 'tsx/esm', 'src/quickstart/index.ts'];
 const READY = /Ctrl-C stops/;
 
 describe('the quickstart beside a real engine', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let folder: string;
   let machine: Machine | undefined;
   let engine: Engine;

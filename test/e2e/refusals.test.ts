@@ -22,7 +22,7 @@ function expectWords({ code, stderr }: Outcome, sentence: string, command: 'run'
 }
 
 describe('refusals, as the user of docker reads them', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   const subnet = 'local/v4/010.066.000.000-24';
   let host: Host;
   let node: NodeRecords;

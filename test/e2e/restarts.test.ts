@@ -16,7 +16,7 @@ const AUTOMATIC = 'local/v4/010.208.000.000-24';
 const bare = (address: string) => address.replace(/\/.*/, '');
 
 describe('restarts', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let host: Host;
   /** The boot in which the networks were made, and the present one. */
   let made: NodeRecords;
@@ -157,7 +157,7 @@ describe('restarts', function () {
 });
 
 describe('a reboot whose releases were lost', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let host: Host;
 
   before(async function () {
@@ -221,7 +221,7 @@ describe('a reboot whose releases were lost', function () {
 });
 
 describe('an engine with --live-restore', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let host: Host;
 
   before(async function () {

@@ -35,7 +35,7 @@ async function readUnit(path: string): Promise<Unit> {
 }
 
 describe('under systemd', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let root: string;
   const at = (path: string) => join(root, path);
   const unitFile = (name: string) => at(`etc/systemd/system/${name}`);

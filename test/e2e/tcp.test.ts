@@ -16,7 +16,7 @@ const listen = '127.0.0.1:9474';
 const activate = `POST /Plugin.Activate HTTP/1.1\r\nHost: ${listen}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
 
 describe('the driver over TCP', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let machine: Machine;
   let etcd: Program;
   let engine: Engine;

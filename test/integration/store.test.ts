@@ -145,7 +145,7 @@ describe('etcd store', () => {
     proxy.swallowReplies();
     const began = performance.now();
     const doubt = await doubtOf(store.commit(grant('x', 'mine'), soon(800)));
-    expect(performance.now() - began).to.be.lessThan(4_000);
+    expect(performance.now() - began).to.be.lessThan(10_000);
     expect(doubt.code).to.equal('unavailable');
     proxy.cut();
     proxy.resume();
@@ -207,20 +207,20 @@ describe('etcd store', () => {
         refusal(store.commit(creation('x', 'change'), soon(700))),
         refusal(store.commit(grant('y', 'grant'), soon(700))),
       ]);
-      expect(performance.now() - began).to.be.lessThan(4_000);
+      expect(performance.now() - began).to.be.lessThan(10_000);
       for (const end of ends) expect(end).to.match(/^(unavailable|deadline): etcd at 127\.0\.0\.1:\d+ /);
     } finally {
       etcd.thaw();
     }
   });
 
-  it('a doubt that is open when store and client are closed counts as not committed, and ends within 4 s', async () => {
+  it('a doubt that is open when store and client are closed counts as not committed, and ends within 10 s', async () => {
     proxy.swallowReplies();
     const doubt = await doubtOf(store.commit(grant('x', 'mine'), soon(600)));
     const closed = performance.now();
     for (const end of endings.splice(0)) await end();
     expect(await doubt.settled).to.equal(false);
-    expect(performance.now() - closed).to.be.lessThan(4_000);
+    expect(performance.now() - closed).to.be.lessThan(10_000);
     expect(await records()).to.deep.equal({ x: { token: 'mine' } });
   });
 

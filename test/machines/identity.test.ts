@@ -67,7 +67,7 @@ class Seat implements AsyncDisposable {
 const poolOf = (Pool: string, AddressSpace = 'local') => ({ AddressSpace, Pool, SubPool: '', Options: {}, V6: false });
 
 describe('node identity', function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
   let etcd: EtcdFixture;
   let parts: AsyncDisposable[] = [];
 

@@ -150,7 +150,7 @@ describe('docker: a call past its deadline', () => {
     );
     const asked = performance.now();
     const answer = await client.call(ADDRESS, ANY);
-    expect(performance.now() - asked).to.be.within(95, 4_000);
+    expect(performance.now() - asked).to.be.within(95, 20_000);
     expect([answer.status, answer.json.Err]).to.deep.equal([500, 'RequestAddress did not finish within 0.1 s']);
     expect(lent?.signal.aborted).to.equal(true);
     expect(events.map((event) => event.outcome)).to.deep.equal(['late']);

@@ -53,7 +53,7 @@ describe('releasers', () => {
     releasers.push('hanging', () => new Promise(() => {}));
     const began = performance.now();
     const failures = await releasers.release(40);
-    expect(performance.now() - began).to.be.within(35, 1_000);
+    expect(performance.now() - began).to.be.within(35, 10_000);
     expect(seen).to.deep.equal(['first']);
     expect(failures[0]!.name).to.equal('hanging');
     expect((failures[0]!.error as Error).message).to.equal('not stopped within 40 ms');
