@@ -60,7 +60,8 @@ export class DockerEngine implements Engine {
       // A `--config-only` network asks nobody for a pool.
       if (this.#isOurs(shown.IPAM.Driver) && !shown.ConfigOnly) networks.push(networkOf(shown));
     }
-    return { version, networks };
+    // Each node has the swarm's ingress network at least.
+    return { version, swarm: listed.some(({ Scope }) => Scope === 'swarm'), networks };
   }
 
   /** `etcd-ipam:latest` is `etcd-ipam`; `host:5000/etcd-ipam` has no tag. */

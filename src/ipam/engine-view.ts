@@ -6,6 +6,8 @@ import type { Prefix } from '../net/prefix.js';
 export interface EngineView {
   /** As the engine writes it: "29.0.1", "20.10.24+dfsg1". */
   readonly version: string;
+  /** It is a node of a swarm, and may have networks that the swarm's agent made. */
+  readonly swarm: boolean;
   /** Those of this driver. */
   readonly networks: readonly EngineNetwork[];
 }

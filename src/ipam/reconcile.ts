@@ -54,7 +54,7 @@ const HELD_BY_CONTAINERS: ReadonlySet<ClaimRecord['kind']> = new Set(['endpoint'
 export function compare(memberships: readonly Membership[], view: EngineView, node: string): Finding[] {
   const findings = memberships.flatMap((membership) => {
     const networks = view.networks.filter((network) => isOf(network, membership.subnet));
-    const lost = lostJoins(membership, networks, node);
+    const lost = view.swarm ? lostJoins(membership, networks, node) : [];
     if (networks.length > 0) return [...ofShown(membership, networks, node), ...lost];
     const joins = membership.joins.filter((join) => !lost.some((one) => one.join === join));
     return [...lost, ...(joins.length > 0 ? [unshown({ ...membership, joins }, node)] : [])];
@@ -108,7 +108,7 @@ function liveOn(networks: readonly EngineNetwork[], { prefix }: Subnet): Map<str
  * An engine keeps the networks that its swarm's agent makes in memory only: what one that was killed had joined, nobody
  * releases. The API shows no PoolIDs, but the claims behind a network's containers name its join: once every network that is
  * shown is known by one, joins of the agent's that none of them names are lost. A network without any, whose join may be
- * any of them, makes nothing certain.
+ * any of them, makes nothing certain; nor does an engine that is in no swarm, as such joins are then another engine's.
  */
 function lostJoins({ subnet, joins, claims }: Membership, networks: readonly EngineNetwork[], node: string) {
   const own = claims.filter(({ record }) => record.node === node && HELD_BY_CONTAINERS.has(record.kind));

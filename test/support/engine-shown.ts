@@ -25,8 +25,9 @@ export function network(subnet: string, { name = 'net', space = 'local', managed
   return shown;
 }
 
+/** Of a swarm's node. */
 export function shown(...networks: readonly EngineNetwork[]): EngineView {
-  return { version: '20.10.24', networks };
+  return { version: '20.10.24', swarm: true, networks };
 }
 
 /** An engine whose word a test changes; undefined: it does not answer. */

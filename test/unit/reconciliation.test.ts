@@ -55,6 +55,22 @@ describe('reconciliation', () => {
     expect(seen.named).to.equal(0);
   });
 
+  it('says of which pool it left a part that a network of the swarm had', async () => {
+    const ingress = { ...NET, Name: 'ingress', Scope: 'swarm', IPAM: { Driver: 'default' } };
+    const all = {
+      '/version': { Version: '20.10.24' },
+      '/networks': [{ Id: 'n1', ...ingress }],
+      '/networks/n1': ingress,
+    };
+    await using engine = await FakeEngine.start(showing(all));
+    const host = await new World().host('a');
+    await host.network('10.66.0.0/24', { managed: true });
+    const seen = await run(engine, host, ({ log }) => log.length === 1);
+    expect(seen.log).to.deep.equal([
+      'reconciliation ended a part in 10.66.0.0/24 that a network of the swarm had and never gave back',
+    ]);
+  });
+
   for (const [version, names] of [
     ['28.5.2', false],
     ['29.0.0', true],

@@ -92,6 +92,12 @@ describe('what an engine shows', () => {
     expect((await viewOf(showing(all))).networks.map(({ name }) => name)).to.include('ov');
   });
 
+  it('says that it is in a swarm by any network of the swarm, and only then', async () => {
+    expect((await viewOf(showing(recorded))).swarm).to.equal(true);
+    const list = (recorded['/networks'] as (Shown & { Scope: string })[]).filter(({ Scope }) => Scope !== 'swarm');
+    expect((await viewOf(showing({ ...recorded, '/networks': list }))).swarm).to.equal(false);
+  });
+
   it('may be null where nothing is', async () => {
     const bare = changed('auto', (network) => {
       Object.assign(network, { Containers: null });

@@ -119,6 +119,7 @@ describe('a look at the engine', () => {
       ['one beside a network made by hand', 'H1 S2', of9('H1'), shown(hand(web)), 'S2'],
       ['one made by hand', 'H1 H2', of9('H2'), shown(hand(web)), ''],
       ['all, where no network is shown', 'S1 S2 H3', of8('S1'), shown(), 'S1 S2'],
+      ['one of an engine that is in no swarm', 'S1', {}, { ...shown(), swarm: false }, ''],
       ['one of an overlay that has no load balancer here', 'S1', {}, shown(overlay()), 'S1'],
       ['an older one of an overlay that has one', 'S1 S2', of9('S2'), shown(overlay({ lb: '10.66.0.9' })), 'S1'],
     ];
