@@ -6,7 +6,7 @@ import { Hosts, type LanHost } from '../support/hosts.js';
 import { lingering } from '../support/image.js';
 import { LiveAddresses } from '../support/live-addresses.js';
 import { PluginClient } from '../support/plugin-client.js';
-import { eventually, Program } from '../support/process.js';
+import { eventually, Program, tail } from '../support/process.js';
 import { needPrivateHost } from '../support/skip.js';
 import { recorded, running } from '../support/standing.js';
 
@@ -80,7 +80,10 @@ describe('deaths in a swarm of three hosts', function () {
         return false;
       }
     };
-    await eventually('etcd has what runs', asRunning, WITHIN_MS, 500).catch(() => {
+    await eventually('etcd has what runs', asRunning, WITHIN_MS, 500).catch(async () => {
+      const tasks = await a.engine.docker('service', 'ps', '--no-trunc', 'one', 'two');
+      const logs = on.map(({ records, engine }) => `${records.node}: ${tail(engine.log, 25)}`);
+      console.log(`${tasks.stdout}\n${logs.join('\n')}`);
       throw difference;
     });
     expect([...live.duplicates]).to.deep.equal([]);
