@@ -38,10 +38,13 @@ export class Lan implements AsyncDisposable {
   /** Starts a machine whose eth0 has an address on the switch. */
   async machine(name: string): Promise<LanMachine> {
     this.#machines += 1;
-    const address = this.addressOf(10 + this.#machines);
+    const host = 10 + this.#machines;
+    const address = this.addressOf(host);
+    // The same after a power cut, as a card's is: the others remember it.
+    const mac = `02:00:00:00:${hex(this.number)}:${hex(host)}`;
     const machine = await Machine.start(name);
     await machine.connect(async () => {
-      await this.plug(machine.pid, 'eth0');
+      await this.plug(machine.pid, 'eth0', ['address', mac]);
       await machine.must('ip', ['address', 'add', `${address}/24`, 'dev', 'eth0']);
       await machine.must('ip', ['link', 'set', 'eth0', 'up']);
     });
@@ -56,13 +59,15 @@ export class Lan implements AsyncDisposable {
     return `192.168.${100 + this.number}.${host}`;
   }
 
-  private async plug(pid: number, name: string): Promise<void> {
+  private async plug(pid: number, name: string, options: readonly string[] = []): Promise<void> {
     this.#ports += 1;
     const port = `port${this.#ports}`;
-    const peer = ['type', 'veth', 'peer', 'name', name, 'netns', String(pid)];
+    const peer = ['type', 'veth', 'peer', 'name', name, ...options, 'netns', String(pid)];
     await this.bridge.must('ip', ['link', 'add', port, ...peer]);
     await this.bridge.must('ip', ['link', 'set', port, 'master', 'bridge', 'up']);
   }
 }
+
+const hex = (byte: number) => byte.toString(16).padStart(2, '0');
 
 export type LanMachine = Machine & { readonly address: string };
