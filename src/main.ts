@@ -1,8 +1,12 @@
 #!/usr/bin/env node
 // The command `etcd-ipam`: words and exit codes. Loads the rest only when it is asked for, so that `status` is quick.
-import { Command } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { parseDuration } from './config/kinds.js';
 import { loadSettings, type Settings, withEnvFile } from './config.js';
 import { type Predefined, parsePredefined } from './ipam/predefined.js';
+import { CLAIM_KINDS } from './ipam/records.js';
+import { type Address, parseAddress } from './net/address.js';
+import { type Prefix, parsePrefix } from './net/prefix.js';
 
 interface Options {
   readonly envFile?: string;
@@ -11,6 +15,16 @@ interface Options {
 interface EvictFlags {
   readonly force?: boolean;
   readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
+interface ClaimFlags {
+  readonly space: string;
+  readonly node?: string;
+  readonly name?: string;
+  readonly kind?: string;
+  readonly older?: Date;
+  readonly newer?: Date;
   readonly json?: boolean;
 }
 
@@ -50,6 +64,59 @@ withEnvFileOption(program.command('nodes'))
     const gone = roundsIn(settings.hold, ROUND_MS);
     const seen = await withStore(settings, (store, by) => listNodes(store, gone, by));
     console.log(json ? JSON.stringify(seen) : formatNodes(seen, ROUND_MS));
+  });
+
+withEnvFileOption(program.command('pools'))
+  .description('the subnets: how full each is, and how many hosts have a part in it')
+  .option('--json', 'one JSON array')
+  .action(async ({ json, ...options }: Options & { readonly json?: boolean }) => {
+    const [{ listPools, formatPools }, { withStore }] = await Promise.all([
+      import('./ops/pools.js'),
+      import('./operator.js'),
+    ]);
+    const pools = await withStore(settingsOf(options), (store, by) => listPools(store, by));
+    console.log(json ? JSON.stringify(pools) : formatPools(pools));
+  });
+
+withEnvFileOption(program.command('claims'))
+  .argument('[pool]', 'a subnet, such as 10.66.0.0/24; all, if there is none', argument(parsePrefix))
+  .description('the addresses that are taken, as they are read')
+  .option('--space <name>', 'the address space of the pool', 'local')
+  .option('--node <name>', 'of that host')
+  .option('--name <name>', 'of the container or task of that name')
+  .addOption(new Option('--kind <kind>', 'of that kind').choices(CLAIM_KINDS))
+  .option('--older <duration>', 'written longer ago than that, such as 7d', ago)
+  .option('--newer <duration>', 'written within that, such as 10m', ago)
+  .option('--json', 'one JSON object a line')
+  .action(async (prefix: Prefix | undefined, { space, json, older, newer, ...rest }: Options & ClaimFlags) => {
+    const [{ claimTitles, formatClaim, listClaims }, { withStore }] = await Promise.all([
+      import('./ops/claims.js'),
+      import('./operator.js'),
+    ]);
+    const { envFile: _, ...filter } = { ...rest, ...(older && { before: older }), ...(newer && { after: newer }) };
+    if (!json) console.log(claimTitles());
+    await withStore(settingsOf(rest), async (store, by) => {
+      for await (const row of listClaims(store, prefix && { space, prefix }, filter, by))
+        console.log(json ? JSON.stringify(row) : formatClaim(row));
+    });
+  });
+
+withEnvFileOption(program.command('who'))
+  .argument('<address>', 'such as 10.66.0.7', argument(parseAddress))
+  .description('who has that address; exit code 1 if nobody has')
+  .option('--json', 'one JSON array, with an object for each pool that the address lies in')
+  .action(async (address: Address, { json, ...options }: Options & { readonly json?: boolean }) => {
+    const [{ formatWho, whoHas }, { withStore }, { roundsIn }, { ROUND_MS }] = await Promise.all([
+      import('./ops/who.js'),
+      import('./operator.js'),
+      import('./ipam/silence.js'),
+      import('./rounds.js'),
+    ]);
+    const settings = settingsOf(options);
+    const gone = roundsIn(settings.hold, ROUND_MS);
+    const answers = await withStore(settings, (store, by) => whoHas(store, address, gone, by));
+    console.log(json ? JSON.stringify(answers) : formatWho(address, answers));
+    process.exitCode = answers.some(({ claim }) => claim !== undefined) ? 0 : 1;
   });
 
 withEnvFileOption(program.command('evict'))
@@ -98,6 +165,24 @@ function complain(error: unknown): void {
   console.error(`etcd-ipam: ${error instanceof Error ? error.message : String(error)}`);
 }
 
+/** So long ago. */
+function ago(text: string): Date {
+  const ms = parseDuration(text);
+  if (ms === undefined) throw new InvalidArgumentError('It has to be a duration such as 90s, 10m, 24h or 7d.');
+  return new Date(Date.now() - ms);
+}
+
+/** What a parser of net/ throws, in the words of the command line. */
+function argument<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      throw new InvalidArgumentError((error as Error).message);
+    }
+  };
+}
+
 function withEnvFileOption(command: Command): Command {
   return command.option('--env-file <file>', 'settings as NAME=value lines; the environment wins over them');
 }
@@ -105,6 +190,12 @@ function withEnvFileOption(command: Command): Command {
 function settingsOf({ envFile }: Options): Settings<readonly Predefined[]> {
   return loadSettings(withEnvFile(process.env, envFile), parsePredefined);
 }
+
+// `etcd-ipam claims | head`: who reads no further has seen enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
 
 try {
   await program.parseAsync();

@@ -10,17 +10,25 @@ import type { Log } from './log.js';
 /** From this version on engines name every endpoint that they ask an address for. */
 const NAMES_ENDPOINTS_FROM = 29;
 
+interface Parts {
+  readonly allocator: Allocator;
+  readonly driver: Pick<Driver, 'engineNamesEndpoints'>;
+  readonly log: Log;
+  readonly reconciled: (outcome: string) => void;
+}
+
 /** Starts nothing. `names`: by which networks may call this driver, without a tag. */
 export function reconciliation(
   { engineSocket, reconcileGrace: graceMs }: Pick<Settings<unknown>, 'engineSocket' | 'reconcileGrace'>,
   names: readonly string[],
-  { allocator, driver, log }: { allocator: Allocator; driver: Pick<Driver, 'engineNamesEndpoints'>; log: Log },
+  { allocator, driver, log, reconciled }: Parts,
 ): Looks | undefined {
   if (engineSocket === undefined) return undefined;
   const reconciler = allocator.reconciler({
     engine: new DockerEngine(engineSocket, names),
     graceMs,
     tell: (what) => {
+      reconciled(what.outcome);
       if (what.outcome === 'doubtful') return log.warn(what.text);
       if (what.outcome === 'left') {
         const { outcome, space, pool, join } = what;

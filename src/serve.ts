@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Settings } from './config.js';
 import type { CallEvent } from './docker/app.js';
-import { Driver } from './docker/driver.js';
+import { Driver, type Told } from './docker/driver.js';
 import { type Listening, type PluginServer, serve } from './docker/index.js';
 import { openClient } from './etcd/client.js';
 import { bootId, instanceId, machineId } from './etcd/identity.js';
@@ -15,6 +15,7 @@ import type { Predefined } from './ipam/predefined.js';
 import type { Deadline } from './ipam/store.js';
 import type { Surroundings } from './ipam/surroundings.js';
 import { type Log, logDecision } from './log.js';
+import { Observation } from './observation.js';
 import type { Inherited } from './process/inherited.js';
 import type { Releasers } from './process/releasers.js';
 import { driverNamed, reconciliation } from './reconciliation.js';
@@ -91,10 +92,17 @@ export async function startDriver(
       );
   });
 
-  const driver = new Driver(allocator, settings.requireMac, (told) => logDecision(log, told), swarm);
+  const observation = new Observation({ settings, client, session, store, allocator, log });
+  releasers.push('metrics and health', () => observation.stop());
+  const tell = (told: Told) => {
+    logDecision(log, told);
+    observation.told(told);
+  };
+  const driver = new Driver(allocator, settings.requireMac, tell, swarm);
   const socket = inherited?.path ?? settings.socket;
   const names = [...(socket ? [driverNamed(socket)] : []), ...(settings.listen ? [PLUGIN_NAME] : [])];
-  const looks = reconciliation(settings, names, { allocator, driver, log });
+  const reconciled = (outcome: string) => observation.reconciled(outcome);
+  const looks = reconciliation(settings, names, { allocator, driver, log, reconciled });
   releasers.push('reconciliation', () => looks?.stop());
   const server = serve(driver, {
     deadlineMs: () => Math.max(settings.deadline, START_WINDOW_MS - performance.now()),
@@ -112,6 +120,7 @@ export async function startDriver(
   session.start();
   rounds.start();
   looks?.start();
+  await observation.start();
   return { addresses, alive: async (by) => void (await session.current(by)) };
 }
 

@@ -27,13 +27,15 @@ export interface Told {
   readonly address?: string;
   readonly token?: string;
   readonly attempts?: number;
+  /** Whether the engine named the address. */
+  readonly scope?: 'static' | 'dynamic';
   /** The node that had the address, and is gone. */
   readonly from?: string;
   readonly error?: unknown;
 }
 
 /** The part of a Told that says what is spoken of. */
-type Subject = Pick<Told, 'call' | 'space' | 'pool' | 'address'>;
+type Subject = Pick<Told, 'call' | 'space' | 'pool' | 'address' | 'scope'>;
 
 /**
  * The store's part of a call ends this long before the call would be late: a refusal then says what is wrong with the
@@ -84,7 +86,8 @@ export class Driver implements Ipam {
   }
 
   requestAddress(request: AddressRequest, call: Call): Promise<AddressReply> {
-    const subject: Subject = { call: 'RequestAddress', ...poolOf(request.poolId), address: request.address };
+    const scope = request.address === '' ? 'dynamic' : 'static';
+    const subject: Subject = { call: 'RequestAddress', ...poolOf(request.poolId), address: request.address, scope };
     return this.#granting(subject, call, async () => {
       this.#names ||= namesEndpoint(request);
       const ask = addressAsk(request, this.#requireMac || this.#names);

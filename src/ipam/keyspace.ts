@@ -66,6 +66,7 @@ export function nodeKey(node: string): Key<NodeRecord> {
 export const NODES: Span<NodeRecord> = { from: 'nodes/', to: after('nodes'), decode: decodeNode };
 export const SESSIONS: Span<unknown> = { from: 'sessions/', to: after('sessions'), decode: (json) => json };
 
+export const EVERY_POOL: Span<PoolRecord> = { from: 'pools/', to: after('pools'), decode: decodePool };
 export const EVERY_JOIN: Span<JoinRecord> = { from: 'joins/', to: after('joins'), decode: decodeJoin };
 export const EVERY_CLAIM: Span<ClaimRecord> = { from: 'claims/', to: after('claims'), decode: decodeClaim };
 export const EVERY_HOLDER: Span<HolderRecord> = { from: 'holders/', to: after('holders'), decode: decodeHolder };

@@ -44,6 +44,8 @@ const join = z.looseObject({
   token: text,
 });
 
+export const CLAIM_KINDS = ['endpoint', 'unsure', 'shared', 'cooling', 'reserved', 'swarm', 'foreign'] as const;
+
 /**
  * Somebody holds the address. A shared one belongs to its holders, whose records say who they are. Of kind `swarm` is
  * what a leader gave (with `epoch`, and no node), and on a node what it was asked for on the leader's word. `through`: the
@@ -51,7 +53,7 @@ const join = z.looseObject({
  * the node that had the address and was gone.
  */
 const claim = z.looseObject({
-  kind: z.enum(['endpoint', 'unsure', 'shared', 'cooling', 'reserved', 'swarm', 'foreign']),
+  kind: z.enum(CLAIM_KINDS),
   node: text.optional(),
   boot: text.optional(),
   join: text.optional(),

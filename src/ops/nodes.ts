@@ -5,6 +5,7 @@ import { all } from '../ipam/pages.js';
 import type { BrakeRecord } from '../ipam/records.js';
 import { type Standing, standingOf } from '../ipam/silence.js';
 import type { Deadline, Store } from '../ipam/store.js';
+import { roughly, table } from './table.js';
 
 export interface NodeRow {
   readonly node: string;
@@ -44,14 +45,7 @@ export function formatNodes({ nodes, brake }: NodesSeen, roundMs: number): strin
   const rows = nodes.map(({ node, state, since = '', silence, joins, machine }) => [
     ...[node, state, since, silence === 0 ? '' : roughly(silence * roundMs), String(joins), machine],
   ]);
-  const table = [['NODE', 'STATE', 'SINCE', 'SILENT FOR', 'JOINS', 'MACHINE'], ...rows];
-  const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
-  const lines = table.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column]!))
-      .join('  ')
-      .trimEnd(),
-  );
+  const lines = [table(['NODE', 'STATE', 'SINCE', 'SILENT FOR', 'JOINS', 'MACHINE'], rows)];
   if (brake)
     lines.push(
       '',
@@ -59,17 +53,4 @@ export function formatNodes({ nodes, brake }: NodesSeen, roundMs: number): strin
       'if they are gone for good, evict them',
     );
   return lines.join('\n');
-}
-
-/** The two largest units: "2 d 4 h", "35 min", "30 s". */
-function roughly(ms: number): string {
-  const seconds = Math.round(ms / 1_000);
-  const [days, hours, minutes] = [
-    Math.floor(seconds / 86_400),
-    Math.floor(seconds / 3_600) % 24,
-    Math.floor(seconds / 60) % 60,
-  ];
-  if (days > 0) return `${days} d ${hours} h`;
-  if (hours > 0) return `${hours} h ${minutes} min`;
-  return minutes > 0 ? `${minutes} min` : `${seconds} s`;
 }

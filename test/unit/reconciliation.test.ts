@@ -21,14 +21,17 @@ function answers(version: string) {
 
 /** Looks until `until` holds; resolves with the messages of the log, and how often the driver was told of names. */
 async function run(engine: FakeEngine, host: Host, until: (seen: { log: string[]; named: number }) => boolean) {
-  const seen = { log: [] as string[], named: 0 };
+  const seen = { log: [] as string[], named: 0, outcomes: [] as string[] };
   const log = openLog({
     ...{ level: 'info', node: 'a' },
     to: { write: (line) => void seen.log.push((JSON.parse(line) as { msg: string }).msg) },
   });
   const driver = { engineNamesEndpoints: () => void seen.named++ };
   const settings = { engineSocket: engine.socket, reconcileGrace: 30 };
-  const looks = reconciliation(settings, ['etcd-ipam'], { allocator: host.allocator, driver, log });
+  const looks = reconciliation(settings, ['etcd-ipam'], {
+    ...{ allocator: host.allocator, driver, log },
+    reconciled: (outcome) => seen.outcomes.push(outcome),
+  });
   looks?.start();
   await eventually('what the engine shows has been taken in', () => until(seen)).finally(() => looks?.stop());
   return seen;
@@ -38,7 +41,9 @@ describe('reconciliation', () => {
   it('is off without the engine’s socket', async () => {
     const { allocator, driver } = await new World().host('a');
     const log = openLog({ level: 'silent', node: 'a' });
-    expect(reconciliation({ reconcileGrace: 30 }, ['etcd-ipam'], { allocator, driver, log })).to.equal(undefined);
+    expect(
+      reconciliation({ reconcileGrace: 30 }, ['etcd-ipam'], { allocator, driver, log, reconciled: () => {} }),
+    ).to.equal(undefined);
   });
 
   it('acts by the engine’s word and says each act in the log, with its address', async () => {
@@ -52,6 +57,7 @@ describe('reconciliation', () => {
       'reconciliation shared, as an auxiliary address of its network, 10.66.0.9',
       'reconciliation ended the claim, which no container stands behind, of 10.66.0.7',
     ]);
+    expect(seen.outcomes).to.deep.equal(['shared', 'ended']);
     expect(seen.named).to.equal(0);
   });
 

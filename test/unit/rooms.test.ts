@@ -15,6 +15,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
   docker: ['net'],
   engine: ['ipam', 'net'],
   ops: ['ipam', 'net'],
+  telemetry: ['ipam'],
 };
 
 /** Files that may import more than their room. */
@@ -31,7 +32,9 @@ const FILES: Readonly<Record<string, readonly string[]>> = {
 /** Packages that only these files may import. */
 const PACKAGES: readonly (readonly [RegExp, RegExp])[] = [
   [/^(etcd3|@grpc\/.*)$/, /^etcd\/(client|fault)\.ts$/],
-  [/^(koa|@koa\/.*|raw-body)$/, /^docker\//],
+  [/^(koa|@koa\/.*)$/, /^(docker|telemetry)\//],
+  [/^raw-body$/, /^docker\//],
+  [/^prom-client$/, /^telemetry\//],
 ];
 
 const ENVIRONMENT = /^(config(\.ts|\/)|main\.ts|quickstart(\.ts|\/))/;

@@ -1,0 +1,79 @@
+// `etcd-ipam claims`: the addresses that are taken, page by page. Reads; decides nothing.
+import { addressOfClaim, claimsOf, EVERY_CLAIM, parentOf, type Subnet, subnetOfPool } from '../ipam/keyspace.js';
+import { all } from '../ipam/pages.js';
+import type { ClaimRecord } from '../ipam/records.js';
+import type { Deadline, Found, Store } from '../ipam/store.js';
+import { formatAddress } from '../net/address.js';
+import { formatPrefix } from '../net/prefix.js';
+import { line } from './table.js';
+
+export interface ClaimRow {
+  readonly space: string;
+  readonly pool: string;
+  readonly address: string;
+  readonly kind: ClaimRecord['kind'];
+  readonly node?: string;
+  readonly name?: string;
+  readonly mac?: string;
+  readonly join?: string;
+  /** The node that had it and was gone. */
+  readonly from?: string;
+  readonly since: string;
+}
+
+export interface Filter {
+  readonly node?: string;
+  readonly name?: string;
+  readonly kind?: string;
+  /** Written before, or after, that instant. */
+  readonly before?: Date;
+  readonly after?: Date;
+}
+
+/** `subnet`: of that pool only. In the order of addresses. */
+export async function* listClaims(
+  store: Store,
+  subnet: Subnet | undefined,
+  filter: Filter,
+  by: Deadline,
+): AsyncGenerator<ClaimRow> {
+  for await (const found of all(store, subnet ? claimsOf(subnet) : EVERY_CLAIM, by)) {
+    const row = claimRow(found);
+    if (fits(row, filter)) yield row;
+  }
+}
+
+export function claimRow({ key, record }: Found<ClaimRecord>): ClaimRow {
+  const { space, prefix } = subnetOfPool(parentOf(key));
+  const { kind, node, name, mac, join, from, since } = record;
+  return {
+    ...{ space, pool: formatPrefix(prefix), address: formatAddress(addressOfClaim(key)), kind },
+    ...(node !== undefined && { node }),
+    ...(name !== undefined && { name }),
+    ...(mac !== undefined && { mac }),
+    ...(join !== undefined && { join }),
+    ...(from !== undefined && { from }),
+    since,
+  };
+}
+
+function fits(row: ClaimRow, { node, name, kind, before, after }: Filter): boolean {
+  if (node !== undefined && row.node !== node) return false;
+  if (name !== undefined && row.name !== name) return false;
+  if (kind !== undefined && row.kind !== kind) return false;
+  const since = Date.parse(row.since);
+  // A time that nobody can read is neither before nor after.
+  return (before === undefined || since < before.getTime()) && (after === undefined || since > after.getTime());
+}
+
+const TITLES = ['SPACE', 'ADDRESS', 'KIND', 'NODE', 'NAME', 'SINCE'];
+const WIDTHS = [8, 15, 8, 16, 24, 24];
+
+/** At fixed widths, since the rows are printed as they are read. */
+export function claimTitles(): string {
+  return line(TITLES, WIDTHS);
+}
+
+export function formatClaim({ space, address, kind, node = '', name = '', mac, since }: ClaimRow): string {
+  return line([space, address, kind, node, name || (mac ?? ''), since], WIDTHS);
+}

@@ -1,0 +1,145 @@
+// What this process counts of its own work, in Prometheus' words. Names follow those of the Kubernetes clusterip allocator
+// (kube_apiserver_clusterip_allocator_*): pools are labels, addresses never. Asks nobody anything.
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Fill } from '../ipam/fill.js';
+
+/** One decision, as the log has it too. */
+export interface Decided {
+  readonly call: string;
+  readonly outcome: string;
+  /** Milliseconds. */
+  readonly ms: number;
+  readonly space?: string | undefined;
+  readonly pool?: string | undefined;
+  readonly attempts?: number | undefined;
+  /** Whether the caller named the address. */
+  readonly scope?: 'static' | 'dynamic' | undefined;
+  readonly from?: string | undefined;
+}
+
+/** What is asked of the process at each reading. */
+export interface Vitals {
+  sessionAlive(): boolean;
+  etcdAway(): boolean;
+  /** Releases and undos that wait for etcd. */
+  pending(): number;
+}
+
+const CALL_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15];
+
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #calls: Histogram<'call' | 'outcome'>;
+  readonly #allocations: Counter<'space' | 'cidr' | 'scope'>;
+  readonly #errors: Counter<'space' | 'cidr' | 'scope'>;
+  readonly #lost: Counter;
+  readonly #taken: Counter;
+  readonly #reconciled: Counter<'outcome'>;
+  readonly #allocated: Gauge<'space' | 'cidr'>;
+  readonly #available: Gauge<'space' | 'cidr'>;
+
+  constructor(version: string, vitals: Vitals) {
+    const registers = [this.#registry];
+    collectDefaultMetrics({ register: this.#registry });
+    this.#calls = new Histogram({
+      name: 'etcd_ipam_call_duration_seconds',
+      help: 'Calls of the engine, by what came of them',
+      labelNames: ['call', 'outcome'],
+      buckets: CALL_SECONDS,
+      registers,
+    });
+    const pool = ['space', 'cidr', 'scope'] as const;
+    this.#allocations = new Counter({
+      name: 'etcd_ipam_allocation_total',
+      help: 'Addresses that this host was given; static: it named them',
+      labelNames: pool,
+      registers,
+    });
+    this.#errors = new Counter({
+      name: 'etcd_ipam_allocation_errors_total',
+      help: 'Addresses that this host asked for and was not given',
+      labelNames: pool,
+      registers,
+    });
+    this.#lost = new Counter({
+      name: 'etcd_ipam_lost_races_total',
+      help: 'Claims that another host was quicker at; each cost one more round trip',
+      registers,
+    });
+    this.#taken = new Counter({
+      name: 'etcd_ipam_takeovers_total',
+      help: 'Addresses taken over from hosts that are gone',
+      registers,
+    });
+    this.#reconciled = new Counter({
+      name: 'etcd_ipam_reconciled_total',
+      help: 'Differences between etcd and the engine that reconciliation dealt with',
+      labelNames: ['outcome'],
+      registers,
+    });
+    this.#allocated = new Gauge({
+      name: 'etcd_ipam_allocated_ips',
+      help: 'Addresses of the pool that have a claim, of any host',
+      labelNames: ['space', 'cidr'],
+      registers,
+    });
+    this.#available = new Gauge({
+      name: 'etcd_ipam_available_ips',
+      help: 'Addresses of the pool that have none',
+      labelNames: ['space', 'cidr'],
+      registers,
+    });
+    const asked = (name: string, help: string, value: () => number) =>
+      new Gauge({
+        ...{ name, help, registers },
+        collect() {
+          this.set(value());
+        },
+      });
+    asked('etcd_ipam_session_alive', '1 while the session of this process is in etcd', () =>
+      Number(vitals.sessionAlive()),
+    );
+    asked('etcd_ipam_etcd_up', '0 while no etcd endpoint has answered for longer than an election takes', () =>
+      Number(!vitals.etcdAway()),
+    );
+    asked('etcd_ipam_pending_releases', 'Releases and undos that wait for etcd', vitals.pending);
+    new Gauge({
+      name: 'etcd_ipam_build_info',
+      help: 'The version, as a label',
+      labelNames: ['version'],
+      registers,
+    }).set({ version }, 1);
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  decided({ call, outcome, ms, space, pool, attempts, scope, from }: Decided): void {
+    this.#calls.observe({ call, outcome }, ms / 1_000);
+    if (attempts !== undefined && attempts > 1) this.#lost.inc(attempts - 1);
+    if (from !== undefined) this.#taken.inc();
+    if (call !== 'RequestAddress' || scope === undefined || space === undefined || pool === undefined) return;
+    const labels = { space, cidr: pool, scope };
+    if (outcome === 'granted') this.#allocations.inc(labels);
+    else if (outcome === 'refused' || outcome === 'failed') this.#errors.inc(labels);
+  }
+
+  reconciled(outcome: string): void {
+    this.#reconciled.inc({ outcome });
+  }
+
+  /** All that are known now; those of before that are not among them go. */
+  filled(fills: readonly Fill[]): void {
+    this.#allocated.reset();
+    this.#available.reset();
+    for (const { space, pool, size, used } of fills) {
+      this.#allocated.set({ space, cidr: pool }, used);
+      this.#available.set({ space, cidr: pool }, size - used);
+    }
+  }
+}

@@ -1,0 +1,54 @@
+// The operators' HTTP port: whether the process lives, whether it can do its work, and its metrics. Read only; refuses to
+// know what it shows.
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import Router from '@koa/router';
+import Koa from 'koa';
+
+export interface Shown {
+  /** What keeps the process from granting addresses, if anything does. */
+  problem(): string | undefined;
+  metrics(): Promise<{ readonly type: string; readonly text: string }>;
+}
+
+export interface OpsServer {
+  /** host:port */
+  readonly address: string;
+  close(): Promise<void>;
+}
+
+/** Rejects when the port cannot be had. */
+export async function serveOps(shown: Shown, at: { readonly host: string; readonly port: number }): Promise<OpsServer> {
+  const router = new Router();
+  router.get('/healthz', (context) => {
+    context.body = { status: 'ok' };
+  });
+  router.get('/readyz', (context) => {
+    const problem = shown.problem();
+    context.status = problem === undefined ? 200 : 503;
+    context.body = problem === undefined ? { status: 'ok' } : { status: 'not ready', problem };
+  });
+  router.get('/metrics', async (context) => {
+    const { type, text } = await shown.metrics();
+    context.set('Content-Type', type);
+    context.body = text;
+  });
+  const app = new Koa();
+  app.silent = true;
+  app.use(router.routes()).use(router.allowedMethods());
+  const server = createServer(app.callback());
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(at.port, at.host, resolve);
+  });
+  server.unref();
+  const { address, port, family } = server.address() as AddressInfo;
+  return {
+    address: family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}

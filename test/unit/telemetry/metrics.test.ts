@@ -1,0 +1,97 @@
+// What a decision counts as, in the words that Prometheus reads.
+import { expect } from 'chai';
+import { type Decided, Metrics } from '../../../src/telemetry/metrics.js';
+
+const pool = { space: 'local', pool: '10.66.0.0/24' };
+const request = { call: 'RequestAddress', scope: 'dynamic', ms: 2, ...pool } as const;
+
+/** The lines of ours, without comments and the buckets of times. */
+async function lines(metrics: Metrics): Promise<string[]> {
+  return (await metrics.text())
+    .split('\n')
+    .filter((line) => line.startsWith('etcd_ipam_') && !/_seconds_(bucket|sum)/.test(line));
+}
+
+function vitals(of: Partial<{ alive: boolean; away: boolean; pending: number }> = {}) {
+  return { sessionAlive: () => of.alive ?? true, etcdAway: () => of.away ?? false, pending: () => of.pending ?? 0 };
+}
+
+const rows: readonly [string, Decided, readonly string[]][] = [
+  [
+    'an address that the engine left to us',
+    { ...request, outcome: 'granted', attempts: 1 },
+    [
+      'allocation_total{space="local",cidr="10.66.0.0/24",scope="dynamic"} 1',
+      'call_duration_seconds_count{call="RequestAddress",outcome="granted"} 1',
+    ],
+  ],
+  ['a third attempt that won', { ...request, outcome: 'granted', attempts: 3 }, ['lost_races_total 2']],
+  [
+    'an address that is taken',
+    { ...request, scope: 'static', outcome: 'refused' },
+    ['allocation_errors_total{space="local",cidr="10.66.0.0/24",scope="static"} 1'],
+  ],
+  ['an address of a host that is gone', { ...request, outcome: 'granted', from: 'b' }, ['takeovers_total 1']],
+  [
+    'a release',
+    { call: 'ReleaseAddress', ms: 1, ...pool, outcome: 'released' },
+    ['call_duration_seconds_count{call="ReleaseAddress",outcome="released"} 1'],
+  ],
+];
+
+describe('metrics', () => {
+  for (const [what, decided, expected] of rows) {
+    it(`count ${what}`, async () => {
+      const metrics = new Metrics('1.2.3', vitals());
+      const before = await lines(metrics);
+      metrics.decided(decided);
+      const now = (await lines(metrics)).filter((line) => !before.includes(line));
+      expect(now).to.include.members(expected.map((line) => `etcd_ipam_${line}`));
+    });
+  }
+
+  it('do not count an undone grant, or a release, as an allocation', async () => {
+    const metrics = new Metrics('1.2.3', vitals());
+    metrics.decided({ ...request, outcome: 'undone' });
+    metrics.decided({ call: 'ReleaseAddress', ms: 1, ...pool, outcome: 'released' });
+    expect((await lines(metrics)).filter((line) => line.includes('allocation'))).to.deep.equal([]);
+  });
+
+  it('show what the process is asked at each reading', async () => {
+    const now = { alive: false, away: true, pending: 3 };
+    const metrics = new Metrics('1.2.3', {
+      sessionAlive: () => now.alive,
+      etcdAway: () => now.away,
+      pending: () => now.pending,
+    });
+    expect(await lines(metrics)).to.include.members([
+      'etcd_ipam_session_alive 0',
+      'etcd_ipam_etcd_up 0',
+      'etcd_ipam_pending_releases 3',
+      'etcd_ipam_build_info{version="1.2.3"} 1',
+    ]);
+    Object.assign(now, { alive: true, away: false, pending: 0 });
+    expect(await lines(metrics)).to.include.members([
+      'etcd_ipam_session_alive 1',
+      'etcd_ipam_etcd_up 1',
+      'etcd_ipam_pending_releases 0',
+    ]);
+  });
+
+  it('forget a pool that is no longer there', async () => {
+    const metrics = new Metrics('1.2.3', vitals());
+    metrics.filled([
+      { space: 'local', pool: '10.66.0.0/24', size: 254, used: 4 },
+      { space: 'local', pool: '10.67.0.0/24', size: 254, used: 1 },
+    ]);
+    expect(await lines(metrics)).to.include.members([
+      'etcd_ipam_allocated_ips{space="local",cidr="10.66.0.0/24"} 4',
+      'etcd_ipam_available_ips{space="local",cidr="10.66.0.0/24"} 250',
+    ]);
+    metrics.filled([{ space: 'local', pool: '10.66.0.0/24', size: 254, used: 5 }]);
+    expect((await lines(metrics)).filter((line) => line.includes('_ips'))).to.deep.equal([
+      'etcd_ipam_allocated_ips{space="local",cidr="10.66.0.0/24"} 5',
+      'etcd_ipam_available_ips{space="local",cidr="10.66.0.0/24"} 249',
+    ]);
+  });
+});
