@@ -15,6 +15,7 @@ import type {
   Write,
 } from '../ipam/store.js';
 import type { Compare, EtcdClient, KeyValue, RequestOp, ResponseOp, TxnResponse } from './client.js';
+import { Company } from './company.js';
 import { EtcdFault, ipamErrorOf } from './fault.js';
 import type { Proof, SessionKeeper } from './session.js';
 
@@ -33,6 +34,7 @@ type ReadOp = { request_range: NonNullable<RequestOp['request_range']> };
 export class EtcdStore implements Store {
   readonly #client: EtcdClient;
   readonly #session: Session;
+  readonly #company: Company;
   readonly #prefix: string;
   readonly #patientUntil: Deadline;
   #seen = 0n;
@@ -45,6 +47,7 @@ export class EtcdStore implements Store {
   constructor(client: EtcdClient, session: Session, prefix: string, patientUntil: Deadline = 0) {
     this.#client = client;
     this.#session = session;
+    this.#company = new Company(client);
     this.#prefix = prefix;
     this.#patientUntil = patientUntil;
   }
@@ -74,7 +77,7 @@ export class EtcdStore implements Store {
       const proof = change.witness || change.signed ? await this.#session.current(by) : undefined;
       let reply: TxnResponse;
       try {
-        reply = await this.#client.txn(this.#txn(change, proof), by);
+        reply = await this.#company.txn(this.#txn(change, proof), by);
       } catch (error) {
         if (!(error instanceof EtcdFault)) throw error;
         if (error.kind === 'unknown')

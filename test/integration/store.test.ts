@@ -233,6 +233,36 @@ describe('etcd store', () => {
     expect([proxy.requests, await revision(etcd)]).to.deep.equal([before[0]! + 3, before[1]! + 1]);
   });
 
+  it('200 grants at once, two for each of 100 keys: one of the two, in fewer than 40 revisions, with the versions etcd has', async () => {
+    const first = await revision(etcd);
+    const outcomes = await Promise.all(
+      Array.from({ length: 200 }, (_, i) => store.commit(grant(`k${i % 100}`, `t${i}`), soon())),
+    );
+    expect((await revision(etcd)) - first).to.be.lessThan(40);
+    const records = await entries(etcd, `${PREFIX}k`);
+    expect(records).to.have.length(100);
+    for (const { key, value, modified } of records) {
+      const at = Number((value as Note).token.slice(1));
+      expect(outcomes[at]).to.deep.equal({ done: true, version: String(modified) });
+      expect(outcomes[(at + 100) % 200], key).to.include({ done: false });
+    }
+  });
+
+  it('30 grants at once whose answers are cut off are each told what became of it', async () => {
+    const client = openClient({ endpoints: [proxy.url], outageMs: 60_000 });
+    endings.unshift(() => client.close());
+    const patient = new EtcdStore(client, session, PREFIX);
+    await patient.read([], soon());
+    const cut = proxy.cutAfterCommit(async () => Object.keys(await records()).length > 0, 30_000);
+    const outcomes = await Promise.all(
+      Array.from({ length: 30 }, (_, i) => patient.commit(grant(`k${i}`, `t${i}`), soon(30_000))),
+    );
+    await cut;
+    const committed = outcomes.flatMap(({ done }, i) => (done ? [[`k${i}`, { token: `t${i}` }]] : []));
+    expect(committed).to.have.length.greaterThan(1);
+    expect(await records()).to.deep.equal(Object.fromEntries(committed));
+  });
+
   it('writes JSON under the prefix that etcdctl shows, and versions that are its mod_revision in decimal', async () => {
     const outcome = await store.commit(grant('claims/local/v4/010.066.000.000-24/010.066.000.007', 'mine'), soon());
     const printed = await etcd.ctl('get', `${PREFIX}claims/`, '--prefix');

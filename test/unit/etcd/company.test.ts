@@ -1,0 +1,181 @@
+// Which transactions travel together, and that each gets its own answer; a client by hand stands for etcd.
+import { expect } from 'chai';
+import type { TxnRequest, TxnResponse } from '../../../src/etcd/client.js';
+import { Company } from '../../../src/etcd/company.js';
+import { EtcdFault } from '../../../src/etcd/fault.js';
+
+interface Sent {
+  readonly request: TxnRequest;
+  readonly by: number;
+  readonly answer: (reply: TxnResponse) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+class ByHand {
+  readonly sent: Sent[] = [];
+  readonly company = new Company(this);
+
+  txn(request: TxnRequest, by: number): Promise<TxnResponse> {
+    return new Promise((answer, fail) => this.sent.push({ request, by, answer, fail }));
+  }
+
+  describe(): string {
+    return 'etcd by hand';
+  }
+
+  /** Under way from here on, so that what follows waits: answers them in this order. */
+  occupy(): readonly [Sent, Sent] {
+    for (const name of ['x', 'y']) void this.company.txn(claim(name), soon()).catch(() => {});
+    return [this.sent[0]!, this.sent[1]!];
+  }
+}
+
+const soon = (ms = 5_000) => performance.now() + ms;
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+const key = (name: string) => Buffer.from(name);
+const header = { revision: '7' } as TxnResponse['header'];
+const reply = (responses: object[] = [], succeeded = true) => ({ header, succeeded, responses }) as TxnResponse;
+const nestedReply = (...succeeded: boolean[]) =>
+  reply(succeeded.map((own, i) => ({ response_txn: { succeeded: own, responses: [{ at: i }] } })));
+
+function claim(name: string, compared: readonly string[] = ['session', 'pool']): TxnRequest {
+  const absent = [name, ...compared].map((each) => ({ key: key(each), target: 'Create', result: 'Equal' }) as const);
+  return { compare: [...absent], success: [{ request_put: { key: key(name), value: key('v') } }] };
+}
+
+const names = ({ request }: Sent) =>
+  request.success!.map(({ request_txn: nested }) => String(nested?.success?.[0]?.request_put?.key ?? 'not nested'));
+
+const fault = (kind: 'not_sent' | 'unknown' | 'refused') =>
+  new EtcdFault(kind, 'on purpose', 'etcd', { final: false, elsewhere: false });
+
+describe('transactions in company', () => {
+  it('are sent at once and as they are while fewer than 2 are under way', async () => {
+    const etcd = new ByHand();
+    const request = claim('a');
+    const answer = etcd.company.txn(request, soon());
+    expect(etcd.sent[0]?.request).to.equal(request);
+    etcd.sent[0]!.answer(reply());
+    expect((await answer).succeeded).to.equal(true);
+  });
+
+  it('wait when 2 are under way, then go as nested ones of one, and each gets its own answer with the header of all', async () => {
+    const etcd = new ByHand();
+    const [first] = etcd.occupy();
+    const answers = ['a', 'b', 'c'].map((name) => etcd.company.txn(claim(name), soon()));
+    expect(etcd.sent).to.have.length(2);
+    first.answer(reply());
+    await turn();
+    expect(etcd.sent.slice(2).map(names)).to.deep.equal([['a', 'b', 'c']]);
+    etcd.sent[2]!.answer(nestedReply(true, false, true));
+    expect(await Promise.all(answers)).to.deep.equal(
+      [true, false, true].map((succeeded, at) => ({ header, succeeded, responses: [{ at }] })),
+    );
+  });
+
+  it('go as it is when one waits alone', async () => {
+    const etcd = new ByHand();
+    const [first] = etcd.occupy();
+    const request = claim('a');
+    const answer = etcd.company.txn(request, soon());
+    first.answer(reply());
+    await turn();
+    expect(etcd.sent[2]?.request).to.equal(request);
+    etcd.sent[2]!.answer(reply([], false));
+    expect((await answer).succeeded).to.equal(false);
+  });
+
+  it('are at most 64 in one', async () => {
+    const etcd = new ByHand();
+    const [first] = etcd.occupy();
+    for (let i = 0; i < 100; i++) void etcd.company.txn(claim(`a${i}`), soon());
+    first.answer(reply());
+    await turn();
+    expect(names(etcd.sent[2]!)).to.have.length(64);
+    etcd.sent[1]!.answer(reply());
+    await turn();
+    expect(names(etcd.sent[3]!)).to.have.length(36);
+  });
+
+  const apart: readonly [string, TxnRequest, TxnRequest][] = [
+    ['write one key', claim('a'), claim('a')],
+    ['compare what the one before writes', claim('a'), claim('b', ['a'])],
+    ['write what the one before compares', claim('b', ['a']), claim('a', [])],
+  ];
+  for (const [what, one, other] of apart) {
+    it(`do not travel together when they ${what}`, async () => {
+      const etcd = new ByHand();
+      const [first, second] = etcd.occupy();
+      for (const request of [one, other]) void etcd.company.txn(request, soon());
+      first.answer(reply());
+      await turn();
+      expect(etcd.sent[2]?.request).to.equal(one);
+      second.answer(reply());
+      await turn();
+      expect(etcd.sent[3]?.request).to.equal(other);
+    });
+  }
+
+  it('wait for nobody when they compare or remove a range, or have more than 16 operations', () => {
+    const range = { key: key('a'), range_end: key('b') };
+    const many = Array.from({ length: 17 }, (_, i) => ({ request_delete_range: { key: key(`k${i}`) } }));
+    const alone: TxnRequest[] = [
+      { compare: [{ ...range, target: 'Create', result: 'Equal' }] },
+      { success: [{ request_delete_range: range }] },
+      { success: many },
+    ];
+    const etcd = new ByHand();
+    etcd.occupy();
+    for (const request of alone) void etcd.company.txn(request, soon());
+    expect(etcd.sent.slice(2).map(({ request }) => request)).to.deep.equal(alone);
+  });
+
+  for (const kind of ['refused', 'not_sent'] as const) {
+    it(`are sent one by one when the whole was ${kind}`, async () => {
+      const etcd = new ByHand();
+      const [first] = etcd.occupy();
+      const requests = ['a', 'b'].map((name) => claim(name));
+      const answers = requests.map((request) => etcd.company.txn(request, soon()));
+      first.answer(reply());
+      await turn();
+      etcd.sent[2]!.fail(fault(kind));
+      await turn();
+      expect(etcd.sent.slice(3).map(({ request }) => request)).to.deep.equal(requests);
+      for (const sent of etcd.sent.slice(3)) sent.answer(reply());
+      expect((await Promise.all(answers)).map(({ succeeded }) => succeeded)).to.deep.equal([true, true]);
+    });
+  }
+
+  it('are all in doubt, and sent no second time, when the answer to the whole was lost', async () => {
+    const etcd = new ByHand();
+    const [first] = etcd.occupy();
+    const answers = ['a', 'b'].map((name) => etcd.company.txn(claim(name), soon()).catch(({ kind }) => kind));
+    first.answer(reply());
+    await turn();
+    etcd.sent[2]!.fail(fault('unknown'));
+    expect(await Promise.all(answers)).to.deep.equal(['unknown', 'unknown']);
+    expect(etcd.sent).to.have.length(3);
+  });
+
+  it('that wait until their deadline were never sent, and are not sent later', async () => {
+    const etcd = new ByHand();
+    const [first, second] = etcd.occupy();
+    const failed = await etcd.company.txn(claim('a'), soon(20)).catch((error) => error);
+    expect(failed).to.include({ kind: 'not_sent' });
+    for (const sent of [first, second]) sent.answer(reply());
+    await turn();
+    expect(etcd.sent).to.have.length(2);
+  });
+
+  it('that travel with more patient ones are in doubt at their own deadline', async () => {
+    const etcd = new ByHand();
+    const [first] = etcd.occupy();
+    const hasty = etcd.company.txn(claim('a'), soon(100)).catch((error) => error);
+    const patient = etcd.company.txn(claim('b'), soon());
+    first.answer(reply());
+    await turn();
+    expect(await hasty).to.include({ kind: 'unknown' });
+    etcd.sent[2]!.answer(nestedReply(true, true));
+    expect((await patient).succeeded).to.equal(true);
+  });
+});
