@@ -48,7 +48,8 @@ const join = z.looseObject({
  * Somebody holds the address. A shared one belongs to its holders, whose records say who they are. Of kind `swarm` is
  * what a leader gave (with `epoch`, and no node), and on a node what it was asked for on the leader's word. `through`: the
  * join of a sibling pool that the leader named when it claimed the address, and may name again when it releases it. `from`:
- * the node that had the address and was gone.
+ * the node that had the address and was gone. A
+ * `cooling` one is nobody's: the address was released, and rests until its lease ends or somebody takes it.
  */
 const claim = z.looseObject({
   kind: z.enum(['endpoint', 'unsure', 'shared', 'cooling', 'reserved', 'swarm', 'foreign']),
