@@ -91,7 +91,13 @@ export class Releases {
     if (chunk.length > 0) await this.#removeClaims(pool, chunk, by);
   }
 
-  #release(pool: PoolRef, address: Address, known: () => Version | undefined, by: Deadline): Promise<boolean> {
+  #release(
+    pool: PoolRef,
+    address: Address,
+    known: () => Version | undefined,
+    by: Deadline,
+    rest: Pick<Self, 'restMs'> = this.#self,
+  ): Promise<boolean> {
     return this.#holding.change(
       pool,
       address,
@@ -102,7 +108,7 @@ export class Releases {
         // What networks share goes with the last of them, and does not rest.
         const write = mine
           ? this.#holding.withoutHolder(pool, address, held)
-          : [freeing(claimKey(pool, address), this.#self, this.#around)];
+          : [freeing(claimKey(pool, address), rest, this.#around)];
         if (isGlobal(pool.space)) return this.#byLeader(pool, mine !== undefined, write, by);
         return own.record.node === this.#self.node ? { when: [], write, signed: true } : undefined;
       },
@@ -132,7 +138,10 @@ export class Releases {
       by,
     );
     if (outcome.done) return;
-    for (const { key } of claims) await this.release(pool, addressOfClaim(key), () => undefined, by);
+    for (const { key } of claims) {
+      const address = addressOfClaim(key);
+      await this.queued(pool, address, () => this.#release(pool, address, () => undefined, by, {}));
+    }
   }
 }
 
