@@ -63,6 +63,13 @@ export class DriverProcess implements AsyncDisposable {
     return lines.map((line) => JSON.parse(line) as Decision);
   }
 
+  /** kill -9: without a word to etcd. */
+  async kill(): Promise<void> {
+    const ended = once(this.child, 'exit');
+    this.child.kill('SIGKILL');
+    await ended;
+  }
+
   /** SIGTERM, and SIGKILL after 15 s; resolves with the exit code. */
   async stop(): Promise<number | null> {
     this.client.close();
