@@ -174,7 +174,7 @@ const FLAWS: Readonly<Record<string, (life: Life) => World>> = {
 };
 
 describe('replays with mutated calls, on the double', function () {
-  this.timeout(180_000);
+  this.timeout(600_000);
 
   before(() => console.log(`      seed ${SEED} (ETCD_IPAM_TEST_SEED repeats it)`));
 
