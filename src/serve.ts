@@ -54,7 +54,7 @@ export async function startDriver(
   inherited?: Inherited,
   roundMs = ROUND_MS,
 ): Promise<Running> {
-  const { node, prefix, swarm } = settings;
+  const { node, prefix, swarm, cooldown: restMs } = settings;
   const self = { node, boot: bootId(), machine: machineId(settings.machineId) };
   const { gone: goneRounds } = limitsOf(settings, roundMs);
 
@@ -83,7 +83,7 @@ export async function startDriver(
   const around = { ...SURROUNDINGS, rounds: lived.count };
   const rounds = roundsOf({ client, session, store, around, settings, log }, roundMs);
   releasers.push('rounds', () => rounds.stop());
-  const allocator = new Allocator(store, { ...self, swarm, goneRounds }, around, settings.pools, failedForGood);
+  const allocator = new Allocator(store, { ...self, swarm, goneRounds, restMs }, around, settings.pools, failedForGood);
   releasers.push('queued releases', async () => {
     if (!(await allocator.close(DRAIN_MS.queued)))
       log.warn(

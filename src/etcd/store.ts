@@ -17,6 +17,7 @@ import type {
 import type { Compare, EtcdClient, KeyValue, RequestOp, ResponseOp, TxnResponse } from './client.js';
 import { Company } from './company.js';
 import { EtcdFault, ipamErrorOf } from './fault.js';
+import { Rests } from './rests.js';
 import type { Proof, SessionKeeper } from './session.js';
 
 /** Between attempts that provably did nothing, in ms. */
@@ -37,6 +38,7 @@ export class EtcdStore implements Store {
   readonly #company: Company;
   readonly #prefix: string;
   readonly #patientUntil: Deadline;
+  readonly #rests: Rests;
   #seen = 0n;
   #closed = false;
 
@@ -50,6 +52,7 @@ export class EtcdStore implements Store {
     this.#company = new Company(client);
     this.#prefix = prefix;
     this.#patientUntil = patientUntil;
+    this.#rests = new Rests(client);
   }
 
   seen(): Version | undefined {
@@ -72,14 +75,21 @@ export class EtcdStore implements Store {
   }
 
   async commit<const Q extends readonly Query[]>(change: Change<Q>, by: Deadline): Promise<Outcome<Q>> {
+    this.#inTime(by);
+    let lease = await this.#leaseFor(change, by);
     for (let pause = RETRY; ; ) {
       this.#inTime(by);
       const proof = change.witness || change.signed ? await this.#session.current(by) : undefined;
       let reply: TxnResponse;
       try {
-        reply = await this.#company.txn(this.#txn(change, proof), by);
+        reply = await this.#company.txn(this.#txn(change, proof, lease), by);
       } catch (error) {
         if (!(error instanceof EtcdFault)) throw error;
+        if (lease !== undefined && (error.traits.leaseGone || (error.kind === 'unknown' && error.traits.final))) {
+          this.#rests.refused(lease);
+          lease = undefined;
+          continue;
+        }
         if (error.kind === 'unknown')
           return change.witness ? this.#inDoubt(change, error, by) : this.#lookAgain(change, by);
         if (!error.traits.elsewhere || performance.now() + pause >= by) throw this.#worded(error);
@@ -139,14 +149,20 @@ export class EtcdStore implements Store {
     return false;
   }
 
-  #txn<Q extends readonly Query[]>(change: Change<Q>, proof: Proof | undefined) {
+  /** For what is to rest. Without one it is removed. */
+  async #leaseFor({ write }: Change<readonly Query[]>, by: Deadline): Promise<string | undefined> {
+    const rests = write.flatMap((one) => ('put' in one && one.rests !== undefined ? [one.rests] : []));
+    return rests.length > 0 ? this.#rests.lease(Math.max(...rests), rests.length, by) : undefined;
+  }
+
+  #txn<Q extends readonly Query[]>(change: Change<Q>, proof: Proof | undefined, lease: string | undefined) {
     const session: Compare[] = proof
       ? [{ key: Buffer.from(proof.key), target: 'Mod', result: 'Equal', mod_revision: proof.version }]
       : [];
     const reread = proof ? [{ request_range: { key: Buffer.from(proof.key) } }] : [];
     return {
       compare: [...session, ...change.when.map((condition) => this.#compare(condition))],
-      success: change.write.map((write) => this.#writeOp(write)),
+      success: change.write.map((write) => this.#writeOp(write, lease)),
       failure: [...reread, ...change.otherwise.map((query) => this.#readOp(query))],
     };
   }
@@ -168,9 +184,12 @@ export class EtcdStore implements Store {
       : { key, target: 'Mod', result: 'Equal', mod_revision: condition.version };
   }
 
-  #writeOp(write: Write): RequestOp {
+  #writeOp(write: Write, lease: string | undefined): RequestOp {
     if ('put' in write) {
-      return { request_put: { key: this.#key(write.put.key), value: Buffer.from(JSON.stringify(write.record)) } };
+      const key = this.#key(write.put.key);
+      if (write.rests !== undefined && lease === undefined) return { request_delete_range: { key } };
+      const value = Buffer.from(JSON.stringify(write.record));
+      return { request_put: { key, value, ...(write.rests !== undefined && lease !== undefined && { lease }) } };
     }
     if ('remove' in write) return { request_delete_range: { key: this.#key(write.remove.key) } };
     return { request_delete_range: { key: this.#key(write.removeAll.from), range_end: this.#key(write.removeAll.to) } };

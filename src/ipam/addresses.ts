@@ -1,7 +1,7 @@
 // RequestAddress: from what is asked to a guarded claim. Knows pools, joins and claims; not the wire that asked.
 import { type Address, formatAddress } from '../net/address.js';
 import { contains, formatPrefix, reservedAs } from '../net/prefix.js';
-import { Chooser, type Takeable } from './chooser.js';
+import { Chooser } from './chooser.js';
 import { type AddressAsk, Claiming, choices, contended, exhausted, MOST_ATTEMPTS, named } from './claiming.js';
 import { isOfFormerEpoch, isOfNode, judge, type Purpose, type Verdict } from './decide.js';
 import { IpamError, outside } from './errors.js';
@@ -25,6 +25,7 @@ import { poolAround, type Releases } from './releases.js';
 import { familyOf, globalSpace, isGlobal } from './spaces.js';
 import type { Answers, Deadline, Found, Store } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
+import type { Takeable } from './takeables.js';
 import type { Undos } from './undos.js';
 import { type View, type Views, viewOf } from './views.js';
 
@@ -73,9 +74,9 @@ export class Addresses {
     return this.#releases.queued(pool, address, () => this.#byNumber(ask, address, view, by));
   }
 
-  /** An address of the range may be free again. */
-  freed(pool: PoolRef): void {
-    for (const { chooser, joins } of this.#choosers.values()) if (joins.has(pool.join)) chooser.freed();
+  /** The address may be free again, or rests. */
+  freed(pool: PoolRef, { value }: Address): void {
+    for (const { chooser, joins } of this.#choosers.values()) if (joins.has(pool.join)) chooser.freed(value);
   }
 
   forget(pool: PoolRef): void {
@@ -186,17 +187,17 @@ export class Addresses {
       view = this.#views.set(ask.pool, pool, join);
       const taken = keys.map((key) => addressOfClaim(key).value);
       if (last) chooser.lostTakeable(name, node, sessions > 0);
-      else if (taken.includes(address.value)) chooser.lost(address.value, taken);
-      else chooser.back(address.value);
+      if (!taken.includes(address.value)) chooser.back(address.value);
+      else if (!last) chooser.lost(address.value, taken);
     }
     throw contended(ask.pool);
   }
 
-  /** What the present leader has not asked for again, once it has had the time. */
+  /** What rests; and what nobody stands behind, or the present leader has not asked for again once it has had the time. */
   async #takeable(pool: PoolRef, chooser: Chooser, by: Deadline): Promise<Takeable | undefined> {
-    if (!isGlobal(pool.space)) return chooser.takeable(by);
+    if (!isGlobal(pool.space)) return chooser.takeable('nodes', by);
     const served = this.#around.rounds() - (this.#served.get(pool.join) ?? Number.POSITIVE_INFINITY);
-    return served >= FORMER_EPOCH_ROUNDS ? chooser.takeable(by, pool.join) : undefined;
+    return chooser.takeable(served >= FORMER_EPOCH_ROUNDS ? { leader: pool.join } : 'nobody', by);
   }
 
   #chooser(pool: PoolRef): Chooser {

@@ -52,7 +52,7 @@ export class Allocator {
     this.#around = around;
     this.#backlog = new Backlog(around, report);
     this.#releases = new Releases(store, self, around);
-    const undos = new Undos(store, around, this.#backlog, this.#releases);
+    const undos = new Undos(store, self, around, this.#backlog, this.#releases);
     this.#addresses = new Addresses(store, self, around, views, this.#releases, undos);
     this.#removal = new PoolRemoval(store, self, around, views, this.#releases, this.#terms);
     this.#pools = new Pools(store, self, around, views, this.#removal, this.#terms, predefined);
@@ -99,7 +99,7 @@ export class Allocator {
     const known = () => seen ?? this.#releases.origin;
     const release = async (newest: () => Version | undefined, until: Deadline) => {
       const freed = await this.#releases.release(pool, address, newest, until);
-      if (freed) this.#addresses.freed(pool);
+      if (freed) this.#addresses.freed(pool, address);
       return freed;
     };
     return this.#orQueue(
@@ -132,7 +132,7 @@ export class Allocator {
   /** What puts this node's claims right by what its engine shows. */
   reconciler(options: ReconcilerOptions): Reconciler {
     const ends = {
-      freed: (pool: PoolRef) => this.#addresses.freed(pool),
+      freed: (pool: PoolRef, address: Address) => this.#addresses.freed(pool, address),
       leave: (pool: PoolRef, by: Deadline) => {
         this.#addresses.forget(pool);
         return this.#removal.release(pool, by);

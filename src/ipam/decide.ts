@@ -3,6 +3,7 @@ import type { Address } from '../net/address.js';
 import { formatAddress } from '../net/address.js';
 import { type Code, IpamError } from './errors.js';
 import type { ClaimRecord, HolderRecord, NodeRecord } from './records.js';
+import { isResting } from './resting.js';
 import { type NodeSeen, standingOf, stillSilent } from './silence.js';
 import type { Condition, Found } from './store.js';
 import type { Self } from './surroundings.js';
@@ -67,7 +68,9 @@ export function judge(wanted: Wanted, seen: Seen, self: Self): Verdict {
   const swarm = worker && seen.swarm?.record.kind === 'swarm' ? seen.swarm : undefined;
   const onSwarm = swarm && { onSwarm: true, evidence: [{ key: swarm, version: swarm.version }] };
   // The leader may have taken it back by now; the next one that it gives it to is not to be refused.
-  if (!claim) return { kind: 'free', ...(worker && seen.ruled && { onSwarm: true }), ...onSwarm };
+  const word = { ...(worker && seen.ruled && { onSwarm: true }), ...onSwarm };
+  if (!claim) return { kind: 'free', ...word };
+  if (isResting(claim)) return { kind: 'take', claim, ...word };
   if (claim.record.kind === 'shared') return judgeShared(wanted, claim, seen.holders);
   // The leader is the authority: releases of its workers come in no order.
   if (onSwarm && claim.record.kind === 'swarm') return { kind: 'take', claim, ...onSwarm };
@@ -82,7 +85,7 @@ export function judge(wanted: Wanted, seen: Seen, self: Self): Verdict {
 /** In a global space: what a former epoch gave is asked for again by number, once, by the leader that follows. */
 function judgeEpoch({ address, join }: Wanted, claim: Found<ClaimRecord> | undefined): Verdict {
   if (!claim) return { kind: 'free' };
-  if (isOfFormerEpoch(claim, join)) return { kind: 'take', claim };
+  if (isResting(claim) || isOfFormerEpoch(claim, join)) return { kind: 'take', claim };
   const shared = claim.record.kind === 'shared';
   const why = shared ? 'is the gateway of the network and never given to a container' : describe(claim.record);
   return refuse('taken', `address ${formatAddress(address)} ${why}`);
@@ -160,7 +163,7 @@ export function describe(claim: ClaimRecord): string {
     case 'shared':
       return 'is the gateway or an auxiliary address of the network';
     case 'cooling':
-      return `was released at ${claim.since} and rests before it is given again`;
+      return `was released at ${claim.since} and rests`;
     case 'reserved':
       return 'is reserved';
     case 'foreign':

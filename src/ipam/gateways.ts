@@ -8,6 +8,7 @@ import { IpamError } from './errors.js';
 import { addressOfClaim, claimKey, claimsIn, claimsOf, poolKey } from './keyspace.js';
 import { all } from './pages.js';
 import type { PoolRef } from './pool-id.js';
+import { isResting } from './resting.js';
 import type { Deadline, Store } from './store.js';
 import { type View, type Views, viewOf } from './views.js';
 
@@ -42,26 +43,40 @@ export async function chooseGateway<T>(
   let hint: string | undefined;
   let rest = usable(ask.pool.prefix);
   let candidates: bigint[] = [];
+  let resting: bigint[] = [];
   for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
     while (!view || candidates.length === 0) {
-      if (rest.to < rest.from) throw exhausted(ask.pool);
+      if (rest.to < rest.from) {
+        // What rests comes last.
+        if (!view || resting.length === 0) throw exhausted(ask.pool);
+        candidates = resting.splice(0);
+        continue;
+      }
       const end = rest.from + WINDOW - 1n < rest.to ? rest.from + WINDOW - 1n : rest.to;
       const window = { ...rest, to: end };
-      const queries = [...viewOf(ask.pool), { keys: claimsIn(ask.pool, window), limit: 0 }] as const;
+      const queries = [...viewOf(ask.pool), { span: claimsIn(ask.pool, window), limit: 0 }] as const;
       // At one revision: a remembered view may be older than the choice of another host, and no room would not show it.
-      const [pool, join, { keys }] = await store.read(queries, by);
+      const [pool, join, { found }] = await store.read(queries, by);
       view = views.set(ask.pool, pool, join);
       const { gateway } = view.pool.record;
       if (gateway !== undefined && gateway !== hint) {
         hint = gateway;
         const { value } = parseAddress(gateway);
         const [held] = await store.read([{ one: claimKey(ask.pool, { family, value }) }], by);
-        if (!held || held.record.kind === 'shared') candidates = [value];
+        if (!held || held.record.kind === 'shared' || isResting(held)) candidates = [value];
         rest = usable(ask.pool.prefix);
+        resting = [];
       } else {
-        const taken = keys.map((key) => addressOfClaim(key).value);
         const { shared = [] } = view.join.record;
-        candidates = freeIn(window, taken).filter((value) => !shared.includes(formatAddress({ family, value })));
+        const isListed = (value: bigint) => shared.includes(formatAddress({ family, value }));
+        const numberOf = ({ key }: { key: string }) => addressOfClaim(key).value;
+        candidates = freeIn(window, found.map(numberOf)).filter((value) => !isListed(value));
+        resting.push(
+          ...found
+            .filter(isResting)
+            .map(numberOf)
+            .filter((value) => !isListed(value)),
+        );
         rest = { ...rest, from: end + 1n };
       }
     }
@@ -74,16 +89,18 @@ export async function chooseGateway<T>(
       view = await views.of(ask.pool, by);
       if (view.pool.record.gateway === hint) continue;
       candidates = [];
+      resting = [];
       rest = usable(ask.pool.prefix);
     }
   }
   throw contended(ask.pool);
 }
 
-/** Whether an address picked for a gateway is the pool's gateway yet, or still free where the pool has none. */
-export function isStillMeant(address: Address, { kind }: Verdict, { pool }: View, first: View): boolean {
+/** Whether an address picked for a gateway is the pool's gateway yet, or still nobody's where the pool has none. */
+export function isStillMeant(address: Address, verdict: Verdict, { pool }: View, first: View): boolean {
   const { gateway } = pool.record;
-  return gateway === first.pool.record.gateway && (kind === 'free' || formatAddress(address) === gateway);
+  const nobodys = verdict.kind === 'free' || (verdict.kind === 'take' && isResting(verdict.claim));
+  return gateway === first.pool.record.gateway && (nobodys || formatAddress(address) === gateway);
 }
 
 /** Caught by the choice of a gateway, which goes on to another address. */

@@ -20,6 +20,7 @@ import {
 import type { PoolRef } from './pool-id.js';
 import type { GuardRecord, JoinRecord, PoolRecord } from './records.js';
 import type { Releases } from './releases.js';
+import { isResting } from './resting.js';
 import { isGlobal } from './spaces.js';
 import type { Condition, Deadline, Found, Store, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
@@ -27,6 +28,8 @@ import type { Terms } from './terms.js';
 import type { Views } from './views.js';
 
 const MOST_ATTEMPTS = 64;
+/** That many addresses that rest go in the transaction that ends the pool. */
+const FEW = 100;
 /** Keys one revision may remove: etcd 3.4 stays slow after larger ones. */
 const CHUNK = 500;
 
@@ -59,7 +62,7 @@ export class PoolRemoval {
           { one: poolKey(ref) },
           { keys: others[0], limit: 1 },
           { keys: others[1], limit: 1 },
-          { keys: claimsOf(ref), limit: 1 },
+          { span: claimsOf(ref), limit: FEW },
           { keys: holdersOf(ref), limit: 1 },
           { one: guardKey(ref.space) },
           ...inFamily(ref),
@@ -95,9 +98,12 @@ export class PoolRemoval {
         { none: others[0] },
         { none: others[1] },
       ];
-      if (claims.keys.length + holders.keys.length === 0) {
-        const when = [...alone, { none: claimsOf(ref) }, { none: holdersOf(ref) }, ...guarded(ref, guard)];
-        const write = [gone, { remove: poolKey(ref) }, this.#unguarding(ref, isLast(pools))];
+      if (!claims.more && claims.found.every(isResting) && holders.keys.length === 0) {
+        // Whatever claim comes in between is of this join, and ends with it.
+        const rest = claims.found.length > 0 ? [{ removeAll: claimsOf(ref) }] : [];
+        const nothing = claims.found.length > 0 ? [] : [{ none: claimsOf(ref) }];
+        const when = [...alone, ...nothing, { none: holdersOf(ref) }, ...guarded(ref, guard)];
+        const write = [gone, { remove: poolKey(ref) }, ...rest, this.#unguarding(ref, isLast(pools))];
         if ((await this.#store.commit({ when, write, otherwise: [], signed: true }, by)).done) return true;
         continue;
       }

@@ -1,6 +1,6 @@
 // One look at this node's records and its engine, and what is put right by it: claims of containers that are gone end,
 // containers without a claim get one. Knows no wire, neither etcd's nor the engine's, and not when to look.
-import { formatAddress } from '../net/address.js';
+import { type Address, formatAddress } from '../net/address.js';
 import { formatPrefix } from '../net/prefix.js';
 import type { Engine, EngineView } from './engine-view.js';
 import { IpamError } from './errors.js';
@@ -49,7 +49,7 @@ export interface ReconcilerOptions {
 
 export interface Ends {
   /** Hears of addresses that can be chosen again. */
-  freed(pool: PoolRef): void;
+  freed(pool: PoolRef, address: Address): void;
   /** As the network's ReleasePool would. */
   leave(pool: PoolRef, by: Deadline): Promise<boolean>;
 }
@@ -121,7 +121,7 @@ export class Reconciler {
       const { join = '' } = finding.claim.record;
       const known = () => finding.claim.version;
       if (!(await this.#releases.release({ ...subnet, join }, address, known, this.#by()))) return;
-      this.#ends.freed({ ...subnet, join });
+      this.#ends.freed({ ...subnet, join }, address);
       return this.#options.tell({ ...place, outcome: 'ended' });
     }
     const outcome = ({ auxiliary: 'shared', container: 'recognised', missing: 'claimed' } as const)[finding.kind];

@@ -19,6 +19,7 @@ import { all } from './pages.js';
 import type { PoolRef } from './pool-id.js';
 import { KeyedQueue } from './queue.js';
 import type { ClaimRecord } from './records.js';
+import { freeing } from './resting.js';
 import { isGlobal } from './spaces.js';
 import type { Deadline, Found, Store, Version, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
@@ -29,6 +30,7 @@ const CHUNK = 100;
 export class Releases {
   readonly #store: Store;
   readonly #self: Self;
+  readonly #around: Surroundings;
   readonly #holding: Holding;
   readonly #queue = new KeyedQueue();
   #origin: Version | undefined;
@@ -36,6 +38,7 @@ export class Releases {
   constructor(store: Store, self: Self, around: Surroundings) {
     this.#store = store;
     this.#self = self;
+    this.#around = around;
     this.#holding = new Holding(store, around);
   }
 
@@ -88,7 +91,13 @@ export class Releases {
     if (chunk.length > 0) await this.#removeClaims(pool, chunk, by);
   }
 
-  #release(pool: PoolRef, address: Address, known: () => Version | undefined, by: Deadline): Promise<boolean> {
+  #release(
+    pool: PoolRef,
+    address: Address,
+    known: () => Version | undefined,
+    by: Deadline,
+    rest: Pick<Self, 'restMs'> = this.#self,
+  ): Promise<boolean> {
     return this.#holding.change(
       pool,
       address,
@@ -96,9 +105,12 @@ export class Releases {
         const mine = held.holders.find(({ key }) => joinOf(key) === pool.join);
         const own = mine ?? (claim.record.join === pool.join ? claim : undefined);
         if (!own || isNewer(own.version, known())) return undefined;
-        const freeing = mine ? this.#holding.withoutHolder(pool, address, held) : [{ remove: claimKey(pool, address) }];
-        if (isGlobal(pool.space)) return this.#byLeader(pool, mine !== undefined, freeing, by);
-        return own.record.node === this.#self.node ? { when: [], write: freeing, signed: true } : undefined;
+        // What networks share goes with the last of them, and does not rest.
+        const write = mine
+          ? this.#holding.withoutHolder(pool, address, held)
+          : [freeing(claimKey(pool, address), rest, this.#around)];
+        if (isGlobal(pool.space)) return this.#byLeader(pool, mine !== undefined, write, by);
+        return own.record.node === this.#self.node ? { when: [], write, signed: true } : undefined;
       },
       by,
     );
@@ -126,7 +138,10 @@ export class Releases {
       by,
     );
     if (outcome.done) return;
-    for (const { key } of claims) await this.release(pool, addressOfClaim(key), () => undefined, by);
+    for (const { key } of claims) {
+      const address = addressOfClaim(key);
+      await this.queued(pool, address, () => this.#release(pool, address, () => undefined, by, {}));
+    }
   }
 }
 

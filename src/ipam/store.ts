@@ -51,8 +51,12 @@ export type Condition =
   | { readonly key: { readonly key: string }; readonly version: Version | null }
   | { readonly none: Span<unknown> };
 
+/**
+ * `rests`: after so many ms, or somewhat more, the record goes by itself, unless it has been written again. Where the store
+ * cannot see to that the record is removed at once: what is given back waits for nothing.
+ */
 export type Write =
-  | { readonly put: Key<unknown>; readonly record: object }
+  | { readonly put: Key<unknown>; readonly record: object; readonly rests?: number }
   | { readonly remove: Key<unknown> }
   | { readonly removeAll: Span<unknown> };
 

@@ -8,6 +8,8 @@ export interface Self {
   readonly swarm?: string;
   /** Rounds of silence that make another node gone (IPAM_HOLD); absent or Infinity: none ever do. */
   readonly goneRounds?: number;
+  /** How long an address rests that was released (IPAM_COOLDOWN); absent or 0: not at all. */
+  readonly restMs?: number;
 }
 
 export interface Surroundings {

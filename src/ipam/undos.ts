@@ -8,8 +8,9 @@ import { claimKey, holderKey, joinKey, joinOf, poolKey } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import type { ClaimRecord, HolderRecord } from './records.js';
 import type { Releases } from './releases.js';
+import { restoring } from './resting.js';
 import type { Condition, Deadline, Found, Store, Write } from './store.js';
-import type { Surroundings } from './surroundings.js';
+import type { Self, Surroundings } from './surroundings.js';
 
 const MOST_UNDONE = 10_000;
 
@@ -44,6 +45,7 @@ const NOBODY: Heir = { former: [], when: [] };
 
 export class Undos {
   readonly #store: Store;
+  readonly #self: Self;
   readonly #backlog: Backlog;
   readonly #releases: Pick<Releases, 'queued'>;
   readonly #holding: Holding;
@@ -53,8 +55,9 @@ export class Undos {
    */
   readonly #undone = new Map<string, Replaced>();
 
-  constructor(store: Store, around: Surroundings, backlog: Backlog, releases: Pick<Releases, 'queued'>) {
+  constructor(store: Store, self: Self, around: Surroundings, backlog: Backlog, releases: Pick<Releases, 'queued'>) {
     this.#store = store;
+    this.#self = self;
     this.#backlog = backlog;
     this.#releases = releases;
     this.#holding = new Holding(store, around);
@@ -110,8 +113,10 @@ export class Undos {
   }
 
   #undoing({ pool, address, holder }: Granted, held: Held, { restored, former }: Heir): Write[] {
-    if (!holder)
-      return [restored ? { put: claimKey(pool, address), record: restored } : { remove: claimKey(pool, address) }];
+    if (!holder) {
+      const key = claimKey(pool, address);
+      return [restored ? restoring(key, restored as ClaimRecord, this.#self) : { remove: key }];
+    }
     const back = former.map(({ key, record }): Write => ({ put: holderKey(pool, address, joinOf(key)), record }));
     if (restored) back.push({ put: holderKey(pool, address, pool.join), record: restored });
     if (back.length === 0) return this.#holding.withoutHolder(pool, address, held);

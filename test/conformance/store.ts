@@ -300,6 +300,36 @@ export function storeConformance(start: () => Promise<Backend>): void {
     });
   });
 
+  describe('records that rest', () => {
+    const laid = (key: string, rests: number): Write => ({ put: at(key), record: note(key), rests });
+
+    it('go by themselves after 1 s, and nothing else does', async () => {
+      const version = await done([], [laid('x/1', 1_000), put('x/2', 'stays')]);
+      expect((await store.read([{ one: at('x/1') }], soon()))[0]?.version ?? version).to.equal(version);
+      await backend.rested(1_000);
+      expect((await commit([was('x/1', version)], [put('y/1', 'no')])).done).to.equal(false);
+      expect(await texts()).to.deep.equal({ 'x/2': 'stays' });
+    });
+
+    it('stay where they were put again, be it to rest or not', async () => {
+      await done([], [laid('x/1', 1_000), laid('x/2', 1_000)]);
+      await done([], [put('x/1', 'taken'), laid('x/2', 600_000)]);
+      await backend.loseLeases();
+      expect(await texts()).to.deep.equal({ 'x/1': 'taken' });
+    });
+
+    it('100 in one change, 600 in six', async () => {
+      for (let change = 0; change < 6; change++)
+        await done(
+          [],
+          Array.from({ length: 100 }, (_, i) => laid(`x/${change}-${i}`, 600_000)),
+        );
+      expect(Object.keys(await texts())).to.have.length(600);
+      await backend.loseLeases();
+      expect(await texts()).to.deep.equal({});
+    });
+  });
+
   describe('grants', () => {
     const grant = (key: string, text: string): Change<readonly []> => ({
       ...change([was(key, null)], [put(key, text)]),

@@ -2,7 +2,8 @@
 import { expect } from 'chai';
 import { Host } from '../support/host.js';
 import { lingering } from '../support/image.js';
-import { guard, type Keyspace, type NodeRecords, pool, wholeOf } from '../support/keyspace-view.js';
+import { guard, type Keyspace, type NodeRecords, pool, resting, wholeOf } from '../support/keyspace-view.js';
+import { RealDriver } from '../support/real-driver.js';
 import { needPrivateHost } from '../support/skip.js';
 
 const bare = (address: string) => address.replace(/\/.*/, '');
@@ -369,6 +370,48 @@ describe('networks of a real engine', function () {
   async function poolOf(network: string): Promise<unknown> {
     return ((await host.engine.inspect(network)) as { IPAM: { Config: unknown } }).IPAM.Config;
   }
+
+  // Last, for its driver is not the first.
+  describe('with the default cool-down', () => {
+    it('another container gets another address, --ip the released one at once, and nothing is left', async () => {
+      await host.driver.stop();
+      await using driver = await RealDriver.start({
+        etcd: host.etcd,
+        machine: host.machine,
+        env: { IPAM_COOLDOWN: '' },
+      });
+      try {
+        await host.createNetwork('--subnet', '10.66.0.0/24', 'cool');
+        const subnet = 'local/v4/010.066.000.000-24';
+        const join = await host.view.joinOf(subnet);
+        const instance = await host.view.instance();
+        const network = wholeOf(
+          node.own(instance),
+          guard(),
+          pool(subnet, '10.66.0.1'),
+          node.join(subnet, join),
+          node.shared(subnet, '10.66.0.1', 'gateway', join),
+        );
+        await host.run('ada', 'cool');
+        expect(await host.addressOf('ada')).to.equal('10.66.0.2/24');
+        await docker('rm', '--force', 'ada');
+        expect(await host.view.now()).to.deep.equal(wholeOf(network, resting(subnet, '10.66.0.2')));
+        await host.run('bob', 'cool');
+        expect(await host.addressOf('bob')).to.equal('10.66.0.3/24');
+        await host.run('cyd', 'cool', '--ip', '10.66.0.2');
+        expect(await host.addressOf('cyd')).to.equal('10.66.0.2/24');
+        expect(await host.view.now()).to.deep.equal(
+          wholeOf(network, node.endpoint(subnet, '10.66.0.3', join), node.unsure(subnet, '10.66.0.2', join)),
+        );
+        await docker('rm', '--force', 'bob', 'cyd');
+        await docker('network', 'rm', 'cool');
+        expect(await host.view.now()).to.deep.equal(node.own(instance));
+      } finally {
+        await driver.stop();
+        await host.driver.start();
+      }
+    });
+  });
 });
 
 describe('networks of a real engine with IPAM_REQUIRE_MAC', function () {

@@ -44,6 +44,13 @@ function granting(
 
 const mine = ({ web }: Stage) => web.pool(SUBNET);
 
+async function rested({ web }: Stage): Promise<string> {
+  const pool = await web.pool(SUBNET);
+  await web.address(pool, '10.66.0.9', AS.named('web.1'));
+  await web.release(pool, '10.66.0.9');
+  return pool;
+}
+
 async function both({ web, db }: Stage, first: (pool: string) => Promise<unknown>, options = {}): Promise<string> {
   await first(await db.pool(SUBNET, options));
   return web.pool(SUBNET, options);
@@ -177,6 +184,27 @@ const SCENARIOS: readonly Scenario[] = [
     },
     act: ({ web }, held) => web.release(...(Object.values(held as object) as [string, string])),
     check: async ({ look }) => expect(await look.keys(CLAIMS)).to.deep.equal([]) as never,
+  },
+  {
+    ...{ title: 'ReleaseAddress that lays a claim to rest', writes: 1, rests: true },
+    async prepare({ web }) {
+      const pool = await web.pool(SUBNET);
+      return { pool, address: await web.address(pool, '', AS.named('web.1')) };
+    },
+    act: ({ web }, held) => web.release(...(Object.values(held as object) as [string, string])),
+    async check({ look }) {
+      const claims = Object.values(await look.keyspace(CLAIMS));
+      expect(claims.map(({ kind }) => kind)).to.deep.equal(['cooling']);
+    },
+  },
+  {
+    ...granting('what rests, by number', 'endpoint', rested, '10.66.0.9', AS.named('db'), 2),
+    rests: true,
+  },
+  {
+    ...{ title: 'ReleasePool of the last join, where an address rests', writes: 1, rests: true, prepare: rested },
+    act: ({ web }, pool) => web.drop(pool as string),
+    check: ({ look }) => onlyNodes(look),
   },
   {
     ...{ title: 'ReleaseAddress of a shared address that others hold too', writes: 1 },

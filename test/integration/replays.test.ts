@@ -21,7 +21,9 @@ describe('replays with mutated calls, on etcd', function () {
   before(async () => {
     etcd = await startEtcd();
     look = new Look(etcd.url);
-    for (let at = 0; at < NODES; at++) drivers.push(await DriverProcess.start(etcd.url, nodeOf(at), CONNECTIONS));
+    // What is released rests, and not for longer than a life may last.
+    for (let at = 0; at < NODES; at++)
+      drivers.push(await DriverProcess.start(etcd.url, nodeOf(at), CONNECTIONS, { IPAM_COOLDOWN: '2s' }));
   });
   after(async () => {
     for (const driver of drivers) await driver.stop();

@@ -45,7 +45,7 @@ describe('random sequences on etcd', function () {
   });
 
   /** Under a prefix of its own, so that sequences know nothing of each other. */
-  async function withWorld(act: (world: World) => Promise<void>): Promise<void> {
+  async function withWorld(rests: boolean, act: (world: World) => Promise<void>): Promise<void> {
     const prefix = `/sequence-${++played}/`;
     const look = new Look(etcd.url, prefix);
     const boots = new Map(PROCESSES.map((node) => [node as string, bootOf(node, 1)]));
@@ -63,7 +63,9 @@ describe('random sequences on etcd', function () {
         throw new Error(`${what} failed for good`, { cause: error });
       };
       const around = surroundings(`${played} ${at} ${started}`, clock);
-      const allocator = new Allocator(store, self, around, parsePredefined(PREDEFINED), report);
+      // Longer than any sequence takes.
+      const resting = { ...self, restMs: rests ? 600_000 : 0 };
+      const allocator = new Allocator(store, resting, around, parsePredefined(PREDEFINED), report);
       return {
         store,
         driver: new Driver(allocator, false, () => undefined),
@@ -81,6 +83,7 @@ describe('random sequences on etcd', function () {
     try {
       await act({
         clock,
+        rests,
         driver: (at) => running[at]!.driver,
         restart,
         async reboot(node, boot) {
@@ -97,12 +100,12 @@ describe('random sequences on etcd', function () {
     }
   }
 
-  it('agrees with the oracle on every answer and record of at least 3,000 calls', async () => {
+  it('agrees with the oracle on every answer and record of at least 3,000 calls, half with a cool-down', async () => {
     const tally: Tally = new Map();
     const seed = Number(process.env.ETCD_IPAM_TEST_SEED ?? Date.now() & 0x7fffffff);
     console.log(`      seed ${seed} (ETCD_IPAM_TEST_SEED repeats it)`);
-    const property = fc.asyncProperty(steps(LEAST, 50), (sequence) =>
-      withWorld((world) => play(world, sequence, tally)),
+    const property = fc.asyncProperty(steps(LEAST, 50), fc.boolean(), (sequence, rests) =>
+      withWorld(rests, (world) => play(world, sequence, tally)),
     );
     await fc.assert(property, {
       numRuns: SEQUENCES,
@@ -111,6 +114,7 @@ describe('random sequences on etcd', function () {
       markInterruptAsFailure: true,
     });
     expect([...tally.values()].reduce((sum, count) => sum + count)).to.be.at.least(3_000);
+    expect(tally.get('took over a rest') ?? 0).to.be.greaterThan(3);
     for (const what of ['granted', 'taken', 'pool_exhausted', 'unknown_pool'])
       expect(tally.get(`RequestAddress ${what}`) ?? 0, what).to.be.greaterThan(3);
   });

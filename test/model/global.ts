@@ -41,6 +41,10 @@ export const RULES = {
   waits: true,
   /** Queued releases of a subnet are done in their order, and ReleasePool goes behind them. */
   ordered: true,
+  /** What rests is nobody's: no former epoch gave it, so it holds up no removal … */
+  nobodys: true,
+  /** … and an undo that puts it back does so on a lease of its own. */
+  restsAnew: true,
 };
 export type Rules = Readonly<typeof RULES>;
 
@@ -60,11 +64,13 @@ export interface Join {
   left?: true;
   replaces?: { join: Name; stage: Stage; record: Omit<Join, 'v'> };
 }
+/** `lease`: the record goes when that ends. */
 export interface Claim {
   v: Name;
-  kind: 'swarm' | 'shared';
+  kind: 'swarm' | 'shared' | 'cooling';
   join?: Name;
   token: Name;
+  lease?: true;
 }
 interface Holder {
   v: Name;
@@ -112,10 +118,21 @@ export function holdersOf(s: Store, address: string): Record<string, Holder> {
   const all = Object.entries(s.kv).filter(([key]) => key.startsWith(prefix));
   return Object.fromEntries(all.map(([key, holder]) => [key.slice(prefix.length), holder as Holder]));
 }
-export function hasFormer(s: Store, join: Name): boolean {
-  return ADDRESSES.some((address) => isFormer(claimOf(s, address), join));
+export function hasFormer(s: Store, rules: Rules, join: Name): boolean {
+  return ADDRESSES.some(
+    (address) => isFormer(claimOf(s, address), join) || (!rules.nobodys && rests(claimOf(s, address))),
+  );
 }
 const isFormer = (claim: Claim | undefined, join: Name) => claim?.kind === 'swarm' && claim.join !== join;
+const rests = (claim: Claim | undefined) => claim?.kind === 'cooling';
+
+/** The lease of what was released ends: whatever is on it goes. */
+export function leaseEnds(s: Store, address: string): Txn | undefined {
+  const claim = claimOf(s, address);
+  return claim?.lease && { when: {}, put: { [claimKey(address)]: null } };
+}
+/** What was given back last of all that is free. */
+const resting = (s: Store) => ADDRESSES.find((one) => rests(claimOf(s, one)));
 
 /** Which epoch of which incarnation the pool is in. */
 export function base(s: Store, rules: Rules): string {
@@ -178,15 +195,17 @@ function replacedBy(s: Store, rules: Rules, { leader, stage }: Pool): Join['repl
 }
 
 function requestAddress(s: Store, rules: Rules, join: Name, number: string | undefined, aged: boolean): Verdict {
-  const rests = standing(s, rules, join);
-  if (!rests) return { refused: 'superseded' };
-  const address = number ?? ADDRESSES.find((one) => !claimOf(s, one)) ?? (aged ? lastOf(s, rules, join) : undefined);
+  const stands = standing(s, rules, join);
+  if (!stands) return { refused: 'superseded' };
+  const free = ADDRESSES.find((one) => !claimOf(s, one)) ?? resting(s);
+  const address = number ?? free ?? (aged ? lastOf(s, rules, join) : undefined);
   if (!address) return { refused: 'pool_exhausted' };
   const prior = claimOf(s, address);
-  const mayTake = !prior || isFormer(prior, join) || (prior.kind === 'shared' ? !rules.sharedStays : !rules.once);
+  const mayTake =
+    !prior || rests(prior) || isFormer(prior, join) || (prior.kind === 'shared' ? !rules.sharedStays : !rules.once);
   if (!mayTake) return { refused: 'taken' };
   const token = fresh(s);
-  const { pool } = rests;
+  const { pool } = stands;
   const served = pool.stage === 'served' ? {} : { pool: { ...pool, stage: 'served' } };
   const local = `local/${address}`;
   return {
@@ -194,9 +213,9 @@ function requestAddress(s: Store, rules: Rules, join: Name, number: string | und
     grant: { address, join, token, incarnation: pool.incarnation, ...(prior && { prior }) },
     txn: {
       when: {
-        ...rests.when,
+        ...stands.when,
         [claimKey(address)]: prior?.v ?? null,
-        ...(!number && prior && rules.nodesAsked && { [local]: null }),
+        ...(!number && prior && !rests(prior) && rules.nodesAsked && { [local]: null }),
       },
       put: { ...served, [claimKey(address)]: { kind: 'swarm', join, token } },
     },
@@ -208,16 +227,16 @@ function lastOf(s: Store, rules: Rules, join: Name): string | undefined {
 }
 
 function requestGateway(s: Store, rules: Rules, join: Name, number: string | undefined): Verdict {
-  const rests = standing(s, rules, join);
-  if (!rests) return { refused: 'superseded' };
-  const { pool } = rests;
+  const stands = standing(s, rules, join);
+  if (!stands) return { refused: 'superseded' };
+  const { pool } = stands;
   if (!number && pool.stage === 'new' && rules.secondNetwork) {
     const others = ADDRESSES.some((one) => Object.keys(holdersOf(s, one)).some((holder) => holder !== join));
-    if (hasFormer(s, join) || (!rules.bareGateway && others))
+    if (hasFormer(s, rules, join) || (!rules.bareGateway && others))
       return { ...releasePool(s, rules, join), again: false, refused: 'overlap' };
   }
   const remembered = pool.gateway && claimOf(s, pool.gateway)?.kind !== 'swarm' ? pool.gateway : undefined;
-  const address = number ?? remembered ?? ADDRESSES.find((one) => !claimOf(s, one));
+  const address = number ?? remembered ?? ADDRESSES.find((one) => !claimOf(s, one)) ?? resting(s);
   if (!address) return { refused: 'pool_exhausted' };
   const prior = claimOf(s, address);
   if (prior?.kind === 'swarm') return { refused: 'taken' };
@@ -233,7 +252,7 @@ function requestGateway(s: Store, rules: Rules, join: Name, number: string | und
   return {
     address,
     grant: { address, join, token, incarnation: pool.incarnation, holder: { former, ...(mine && { prior: mine }) } },
-    txn: { when: { ...rests.when, [claimKey(address)]: prior?.v ?? null }, put },
+    txn: { when: { ...stands.when, [claimKey(address)]: prior?.v ?? null }, put },
   };
 }
 
@@ -254,7 +273,8 @@ function releaseAddress(s: Store, rules: Rules, join: Name, address: string): Ve
   const own = joinOf(s, join);
   if (rules.leaderFrees && (!own || pool?.leader !== join)) return {};
   const when = { [claimKey(address)]: claim.v, ...(own && rules.leaderFrees && { [joinKey(join)]: own.v }) };
-  if (!holders[join]) return { txn: { when, put: { [claimKey(address)]: null } } };
+  const rest = { kind: 'cooling', token: fresh(s), lease: true };
+  if (!holders[join]) return { txn: { when, put: { [claimKey(address)]: rest } } };
   if (pool && pool.stage !== 'served' && own?.replaces && rules.gatewayStays) {
     if (own.left) return {};
     return { txn: { when: { ...when, pool: pool.v }, put: { [joinKey(join)]: { ...own, left: true } } } };
@@ -273,7 +293,7 @@ function releasePool(s: Store, rules: Rules, join: Name): Verdict {
   if (pool?.state === 'closing') return { txn: closed(s, pool) };
   if (!pool || !own) return {};
   if (pool.stage !== 'served' && rules.goBack) {
-    const former = hasFormer(s, join);
+    const former = hasFormer(s, rules, join);
     if (former && !own.replaces) return {};
     if (own.replaces && (former || !own.left || !rules.left)) return { txn: wentBack(s, pool, join, own) };
   }
@@ -322,7 +342,8 @@ export function undo(
   const same = pool?.incarnation === incarnation;
   if (!same || !rules.restores) heir = null;
   const when = { [claimKey(address)]: claim.v, ...(pool && { pool: pool.v }) };
-  if (!holder) return { when, put: { [claimKey(address)]: heir } };
+  const back = heir && 'lease' in heir && !rules.restsAnew ? { ...heir, lease: undefined } : heir;
+  if (!holder) return { when, put: { [claimKey(address)]: back } };
   const put: Record<string, object | null> = { [holderKey(address, join)]: heir };
   for (const [key, record] of same ? Object.entries(holder.former) : []) put[holderKey(address, key)] = record;
   const others = Object.keys(holders).some((key) => key !== join);

@@ -11,7 +11,9 @@ import {
   hasFormer,
   holdersOf,
   judge,
+  leaseEnds,
   poolOf,
+  RULES,
   type Rules,
   undo,
   type Verdict,
@@ -104,7 +106,15 @@ export function leaders(rules: Rules, budget: Partial<Budget>): Model<World> {
     ...[send, look, land, settle, answer, half, give, lose, doubt, kill].map((step) => step(n, rules)),
     ...[elect, begin, create, second, number, task, end, remove, age].map((step) => step(n, rules)),
   ]);
-  return { start, steps, check: (s) => check(s, rules) };
+  return { start, steps: [...steps, ...ADDRESSES.map(rested)], check: (s) => check(s, rules) };
+}
+
+/** etcd ends the lease of what was released. */
+function rested(address: string): Step<World> {
+  return (s) => {
+    const txn = leaseEnds(s, address);
+    return txn && commit(s, txn) ? `${address} has rested` : undefined;
+  };
 }
 
 type StepOf = (n: number, rules: Rules) => Step<World>;
@@ -415,7 +425,7 @@ const remove: StepOf = (n) => (s) => {
   s.network = null;
   // What a former leader gave and told nobody of is not the present one's to end, unless it gave something itself.
   const pool = poolOf(s);
-  s.removed = pool?.leader === join && (pool?.stage === 'served' || !hasFormer(s, join!));
+  s.removed = pool?.leader === join && (pool?.stage === 'served' || !hasFormer(s, RULES, join!));
   return 'the user removes the network';
 };
 
@@ -433,6 +443,10 @@ function check(s: World, rules: Rules): void {
   const { network, leader } = s;
   for (const address of network?.tasks ?? [])
     if (claimOf(s, address)?.kind !== 'swarm') throw new Wrong(`${address} of a task that runs is free`);
+  for (const address of ADDRESSES) {
+    const claim = claimOf(s, address);
+    if (claim?.kind === 'cooling' && !claim.lease) throw new Wrong(`${address} rests for good`);
+  }
   if (network && !s.bare && claimOf(s, network.gateway)?.kind !== 'shared') throw new Wrong('the gateway is free');
   if (!s.plugins.every(({ call, stuck, queue }) => !call && stuck.length === 0 && queue.length === 0)) return;
   const engine = s.engines[leader]!;
@@ -449,7 +463,7 @@ function check(s: World, rules: Rules): void {
     return join!;
   };
   if (!network) {
-    if (pool && hasFormer(s, '')) return;
+    if (pool && hasFormer(s, RULES, '')) return;
     ask({ do: 'gateway', why: 'create', join: ask({ do: 'pool', why: 'create' }) });
   } else if (!engine.ready) {
     const join = ask({ do: 'pool', why: 'start' });

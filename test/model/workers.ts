@@ -17,15 +17,24 @@ export const WORKER_RULES = {
   chain: true,
   /** What an earlier boot of a node left is taken by the node. */
   boots: true,
+  /** What was released rests, and is given by number to whoever asks for it … */
+  restsByNumber: true,
+  /** … on no lease any more … */
+  detaches: true,
+  /** … and an undo that puts it back to rest does so on a lease of its own. */
+  restsAnew: true,
 };
 export type WorkerRules = Readonly<typeof WORKER_RULES>;
 
 interface Claim {
   v: Name;
-  kind: 'swarm' | 'endpoint';
+  kind: 'swarm' | 'endpoint' | 'cooling';
+  /** Nobody's, if it rests. */
   join: string;
   boot: number;
   token: Name;
+  /** It goes when that ends. */
+  lease?: true | undefined;
 }
 
 interface Asker {
@@ -82,7 +91,7 @@ export function workers(rules: WorkerRules, budget: Partial<Budget>): Model<Worl
     ...[0, 1].map((i) => undo(n, i, rules)),
     stop(n),
   ]);
-  return { start, steps: [...steps, take, boot], check: (s) => check(s, rules) };
+  return { start, steps: [...steps, take, boot, leaseEnds], check: (s) => check(s, rules) };
 }
 
 /** The leader gives the address to a task on a worker … */
@@ -114,9 +123,11 @@ function judge(s: World, rules: WorkerRules, n: number): { txn: Txn; token: Name
   const word = !bridge && s.kv.swarm ? { swarm: s.kv.swarm.v } : {};
   const moves = rules.moves && 'swarm' in word && (prior?.kind === 'swarm' || !rules.onlySwarm);
   const earlier = rules.boots && prior && prior.boot < boot && onA(n) && prior.join.includes('A,');
-  if (prior && !moves && !earlier) return undefined;
+  const rested = rules.restsByNumber && prior?.kind === 'cooling';
+  if (prior && !moves && !earlier && !rested) return undefined;
+  const lease = prior?.lease && !rules.detaches ? { lease: true } : {};
   const kind = !bridge && ('swarm' in word || rules.ruled) ? 'swarm' : 'endpoint';
-  const txn = { when: { local: prior?.v ?? null, ...word }, put: { local: { kind, join, boot, token } } };
+  const txn = { when: { local: prior?.v ?? null, ...word }, put: { local: { kind, join, boot, token, ...lease } } };
   return { txn, token, ...(prior && { prior }) };
 }
 
@@ -185,8 +196,16 @@ const release: StepOf = (n, rules) => (s) => {
   if (asker.releases.length === 0 || asker.call) return undefined;
   const join = asker.releases.shift()!;
   if (!local(s) || (local(s)!.join !== join && rules.ownJoin)) return `${join}: a release frees nothing`;
+  const rest = { kind: 'cooling', join: 'nobody', boot: 0, token: fresh(s), lease: true };
+  commit(s, { when: {}, put: { local: rest } });
+  return `${join}: a release lays the address to rest`;
+};
+
+/** etcd ends the lease of what was released. */
+const leaseEnds: Step<World> = (s) => {
+  if (!local(s)?.lease) return undefined;
   commit(s, { when: {}, put: { local: null } });
-  return `${join}: a release frees the address`;
+  return 'the lease ends';
 };
 
 function undo(n: number, i: number, rules: WorkerRules): Step<World> {
@@ -202,6 +221,7 @@ function undo(n: number, i: number, rules: WorkerRules): Step<World> {
     }
     let heir = one.prior ?? null;
     while (rules.chain && heir && asker.undone[heir.token] !== undefined) heir = asker.undone[heir.token]!;
+    if (heir?.lease && !rules.restsAnew) heir = { ...heir, lease: undefined };
     commit(s, { when: {}, put: { local: heir } });
     return `${ASKERS[n]}: an undo ${heir ? `gives the address back to ${heir.join}` : 'frees the address'}`;
   };
@@ -226,6 +246,10 @@ function check(s: World, rules: WorkerRules): void {
   const quiet = s.askers.every(({ call, releases, undos }) => !call && releases.length === 0 && undos.length === 0);
   if (!quiet || live.length > 0) return;
   const left = local(s);
+  if (left?.kind === 'cooling') {
+    if (!left.lease) throw new Wrong('the address rests for good');
+    if (!judge(structuredClone(s), rules, s.task ?? 2)) throw new Wrong('what rests is refused');
+  }
   const free = !left || judge(structuredClone(s), rules, s.task ?? 0);
   // What an undo gave back to a worker whose release came before waits for the next task; a bridge's is its own.
   if (s.task !== null && !s.over && !free && left.join.startsWith('worker'))

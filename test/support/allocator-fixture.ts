@@ -139,6 +139,8 @@ export class World {
   skippedMs = 0;
   /** Added to the wall clock that surroundings show. */
   skippedWallMs = 0;
+  /** How long what its hosts release is to rest, unless they say otherwise. */
+  restMs = 0;
   /** Rounds of 30 s that every process has lived through. */
   rounds = 0;
   /** Whoever pauses, as queued work does between its attempts, stays asleep until this is resolved. */
@@ -157,10 +159,10 @@ export class World {
   /** A process on that node, the node being in that boot. */
   async host(
     node: string,
-    options: { boot?: string; predefined?: string; requireMac?: boolean; swarm?: string } = {},
+    options: { boot?: string; predefined?: string; requireMac?: boolean; swarm?: string; restMs?: number } = {},
   ): Promise<Host> {
-    const { boot = 'boot-1', predefined = '', requireMac = false, swarm = '' } = options;
-    const self = { node, boot, swarm, goneRounds: LIMITS.gone };
+    const { boot = 'boot-1', predefined = '', requireMac = false, swarm = '', restMs = this.restMs } = options;
+    const self = { node, boot, swarm, goneRounds: LIMITS.gone, restMs };
     const seat = await this.#backend.open(node, boot);
     const settings = { predefined: parsePredefined(predefined), requireMac };
     return new Host(this, self, new Link(seat.store), () => seat.loseSession(), settings);
@@ -193,6 +195,15 @@ export class World {
 
   plant(key: string, record: unknown): Promise<void> {
     return this.#backend.plant(key, record);
+  }
+
+  /** All that rests has done so. */
+  rested(): Promise<void> {
+    return this.#backend.rested(this.restMs);
+  }
+
+  loseLeases(): Promise<void> {
+    return this.#backend.loseLeases();
   }
 
   /** Joins are named J1, J2 … in the order in which networks were granted. */

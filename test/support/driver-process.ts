@@ -40,6 +40,8 @@ export class DriverProcess implements AsyncDisposable {
     const log = await open(join(directory, 'log'), 'w');
     const settings = {
       ...{ ETCD_ENDPOINTS: etcd, IPAM_NODE: node, IPAM_MACHINE_ID: `machine-${node}`, IPAM_OPS_LISTEN: '' },
+      // Released addresses are to be gone at once.
+      IPAM_COOLDOWN: '0s',
       ...{ IPAM_SOCKET: join(directory, 'ipam.sock'), LOG_LEVEL: 'info', ...env },
     };
     const child = spawn(process.execPath, [...PROGRAM, 'serve'], {
@@ -60,6 +62,13 @@ export class DriverProcess implements AsyncDisposable {
   async decisions(): Promise<Decision[]> {
     const lines = (await this.#log()).split('\n').filter((line) => line.includes('"outcome"'));
     return lines.map((line) => JSON.parse(line) as Decision);
+  }
+
+  /** kill -9: without a word to etcd. */
+  async kill(): Promise<void> {
+    const ended = once(this.child, 'exit');
+    this.child.kill('SIGKILL');
+    await ended;
   }
 
   /** SIGTERM, and SIGKILL after 15 s; resolves with the exit code. */

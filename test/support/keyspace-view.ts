@@ -31,15 +31,16 @@ export class KeyspaceView {
   ) {}
 
   /**
-   * All but the pace of rounds, which comes and goes. Fails when anything else but sessions hangs on a lease, for then time
-   * alone would free an address.
+   * All but the pace of rounds, which comes and goes. Fails when anything else hangs on a lease but sessions and what rests,
+   * for then time alone would free an address; and when these do not.
    */
   async now(): Promise<Keyspace> {
     const pace = `${this.prefix}tick`;
     const all = (await entries(this.etcd)).filter(({ key }) => key !== pace).sort((a, b) => a.created - b.created);
     const named = all.map(({ key, value, leased }) => {
       const name = key.startsWith(this.prefix) ? key.slice(this.prefix.length) : `outside the prefix: ${key}`;
-      expect(leased, `${name} hangs on a lease`).to.equal(name.startsWith('sessions/'));
+      const ends = name.startsWith('sessions/') || (value as { kind?: unknown } | null)?.kind === 'cooling';
+      expect(leased, `${name} hangs on a lease`).to.equal(ends);
       return [this.#inKey(name), this.#inValue(value)];
     });
     return Object.fromEntries(named);
@@ -153,6 +154,11 @@ export class NodeRecords {
   get #by() {
     return { node: this.node, boot: this.boot, ...written };
   }
+}
+
+/** An address that was released and rests. */
+export function resting(subnet: string, address: string): Keyspace {
+  return { [`claims/${subnet}/${wide(address)}`]: { kind: 'cooling', ...written } };
 }
 
 /** The guard of an address space that has pools. */

@@ -24,6 +24,8 @@ export interface Scenario<C = unknown> {
   readonly writes: number;
   /** Its last transaction grants something. */
   readonly grants?: true;
+  /** Web lays to rest what it releases. */
+  readonly rests?: true;
   prepare(stage: Stage): Promise<C>;
   act(stage: Stage, prepared: C): Promise<unknown>;
   /** What must be so after the act. */
@@ -50,6 +52,9 @@ export function settled(web: WholeDriver): Promise<unknown> {
 export async function onlyNodes(look: Look): Promise<void> {
   expect(await bare(look)).to.deep.equal({});
 }
+
+/** Longer than a test takes. */
+const REST_MS = 600_000;
 
 const VARYING = ['token', 'since', 'incarnation'];
 
@@ -148,8 +153,9 @@ export class Lossy {
   };
 
   tell(scenario: Scenario): void {
-    const { title, writes } = scenario;
-    const { stage, lose, cleanUp } = this;
+    const { title, writes, rests } = scenario;
+    const { lose, cleanUp } = this;
+    const stage = (options: Partial<WholeOptions>) => this.stage({ ...(rests && { restMs: REST_MS }), ...options });
     const perform = async (
       options: Partial<WholeOptions>,
       disturb: (web: WholeDriver) => Promise<unknown> | unknown,

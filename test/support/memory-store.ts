@@ -5,6 +5,8 @@ import type { Answers, Change, Deadline, Found, Outcome, Query, Span, Store, Ver
 interface Entry {
   readonly text: string;
   readonly version: bigint;
+  /** On the store's clock. */
+  readonly until: number;
 }
 
 export class MemoryStore implements Store {
@@ -16,6 +18,10 @@ export class MemoryStore implements Store {
   alive = true;
   /** True: every call fails as if nobody answered. */
   away = false;
+  /** False: nothing can be made to go by itself, as without leases. */
+  leases = true;
+  /** In ms; moved by tests alone. */
+  #clock = 0;
   /** Called before each commit is applied: the place to let somebody else go first. */
   before: (change: Change<readonly Query[]>) => void | Promise<void> = () => undefined;
   commits = 0;
@@ -50,7 +56,9 @@ export class MemoryStore implements Store {
       for (const key of keys) {
         if (touched.has(key)) throw new Error(`duplicate key ${key} in one change`);
         touched.add(key);
-        this.#set(key, 'put' in write ? JSON.stringify(write.record) : undefined);
+        const rests = 'put' in write ? write.rests : undefined;
+        const kept = 'put' in write && (rests === undefined || this.leases);
+        this.#set(key, kept ? JSON.stringify(write.record) : undefined, rests && this.#clock + rests);
       }
     }
     return { done: true, version: String(this.#revision) };
@@ -71,15 +79,32 @@ export class MemoryStore implements Store {
     this.#set(key, record === undefined || typeof record === 'string' ? record : JSON.stringify(record));
   }
 
+  /** Time passes for what rests. */
+  elapse(ms: number): void {
+    this.#clock += ms;
+    this.#end((until) => until <= this.#clock);
+  }
+
+  /** As if somebody had revoked all leases. */
+  loseLeases(): void {
+    this.#end((until) => until < Number.POSITIVE_INFINITY);
+  }
+
+  #end(ended: (until: number) => boolean): void {
+    const gone = [...this.#entries].filter(([, { until }]) => ended(until));
+    if (gone.length > 0) this.#revision++;
+    for (const [key] of gone) this.#set(key, undefined);
+  }
+
   #reach(by: Deadline): void {
     if (this.away) throw new IpamError('unavailable', 'the store is away');
     if (performance.now() > by) throw new IpamError('deadline', 'too late');
   }
 
-  #set(key: string, text: string | undefined): void {
+  #set(key: string, text: string | undefined, until = Number.POSITIVE_INFINITY): void {
     if (this.#entries.has(key) !== (text !== undefined)) this.#sorted = undefined;
     if (text === undefined) this.#entries.delete(key);
-    else this.#entries.set(key, { text, version: this.#revision });
+    else this.#entries.set(key, { text, version: this.#revision, until });
   }
 
   #keys(): string[] {

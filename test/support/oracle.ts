@@ -48,7 +48,8 @@ type Held =
       readonly name?: string;
       readonly mac?: string;
     }
-  | { readonly kind: 'shared'; readonly holders: Map<string, { role: string; node: string }> };
+  | { readonly kind: 'shared'; readonly holders: Map<string, { role: string; node: string }> }
+  | { readonly kind: 'cooling' };
 
 interface Pool {
   readonly space: string;
@@ -67,11 +68,23 @@ const no = (...refusals: string[]): Allowed => ({ grants: [], refusals });
 
 export class Oracle {
   readonly #predefined: readonly { readonly base: string; readonly size: number }[];
+  readonly #rests: boolean;
   #pools = new Map<string, Pool>();
   #boots = new Map<string, string>();
 
-  constructor(predefined: readonly { readonly base: string; readonly size: number }[]) {
+  /** `rests`: what is released does, until {@link rested}. */
+  constructor(predefined: readonly { readonly base: string; readonly size: number }[], rests = false) {
     this.#predefined = predefined;
+    this.#rests = rests;
+  }
+
+  rested(): void {
+    for (const { held } of this.#pools.values())
+      for (const [address, { kind }] of held) if (kind === 'cooling') held.delete(address);
+  }
+
+  isResting(poolId: string, address: string): boolean {
+    return this.#joined(joinOf(poolId))?.pool.held.get(address)?.kind === 'cooling';
   }
 
   booted(node: string, boot: string): void {
@@ -79,7 +92,7 @@ export class Oracle {
   }
 
   copy(): Oracle {
-    const copy = new Oracle(this.#predefined);
+    const copy = new Oracle(this.#predefined, this.#rests);
     copy.#pools = structuredClone(this.#pools);
     copy.#boots = new Map(this.#boots);
     return copy;
@@ -116,7 +129,8 @@ export class Oracle {
         if (claim.kind === 'shared') {
           lines.push(`claim ${where} shared`);
           for (const [join, { role, node }] of claim.holders) lines.push(`holder ${where} ${join} ${role} ${node}`);
-        } else {
+        } else if (claim.kind === 'cooling') lines.push(`claim ${where} cooling`);
+        else {
           const { kind, node, boot, join, name = '', mac = '' } = claim;
           lines.push(`claim ${where} ${kind} ${node} ${boot} ${join} name=${name} mac=${mac}`);
         }
@@ -182,25 +196,27 @@ export class Oracle {
     if (reserved) return no('not_assignable');
     if (address !== '') return this.#mayHave(asked, pool, join) ? { grants: [address], refusals: [] } : no('taken');
     const free = (some: readonly string[]) => some.filter((one) => !pool.held.has(one));
+    const resting = (some: readonly string[]) => some.filter((one) => pool.held.get(one)?.kind === 'cooling');
     if (gateway) {
       const chosen = pool.gateway;
-      if (chosen !== undefined && (pool.held.get(chosen)?.kind ?? 'shared') === 'shared')
+      if (chosen !== undefined && ['shared', 'cooling'].includes(pool.held.get(chosen)?.kind ?? 'shared'))
         return { grants: [chosen], refusals: [] };
-      const grants = free(usableOf(cidr))
-        .filter((one) => !join.aux.includes(one))
-        .slice(0, 1);
+      const unlisted = usableOf(cidr).filter((one) => !join.aux.includes(one));
+      const grants = [...free(unlisted), ...resting(unlisted)].slice(0, 1);
       return grants.length > 0 ? { grants, refusals: [] } : no('pool_exhausted');
     }
     const inRange = usableOf(cidr).filter((one) => join.range === '' || membersOf(join.range).includes(one));
     const grants = free(inRange);
     if (grants.length > 0) return { grants, refusals: [] };
-    const takeable = inRange.filter((one) => this.#ofEarlierBoot(pool.held.get(one), asked.node));
+    const left = inRange.filter((one) => this.#ofEarlierBoot(pool.held.get(one), asked.node));
+    // A process may remember what an earlier boot left from before anything rested.
+    const takeable = [...resting(inRange), ...left];
     return takeable.length > 0 ? { grants: takeable, refusals: [] } : no('pool_exhausted');
   }
 
   #mayHave(asked: Asked & { call: 'RequestAddress' }, pool: Pool, join: Join): boolean {
     const held = pool.held.get(asked.address);
-    if (!held) return true;
+    if (!held || held.kind === 'cooling') return true;
     const purpose = purposeOf(asked, join);
     if (held.kind === 'shared') {
       if (purpose === 'gateway') return true;
@@ -238,7 +254,10 @@ export class Oracle {
   #releaseAddress({ node, poolId, address }: Asked & { call: 'ReleaseAddress' }): void {
     const known = this.#joined(joinOf(poolId));
     if (!known || known.join.node !== node) return;
-    letGo(known.pool, address, known.join.id);
+    const held = known.pool.held.get(address);
+    const own = held && 'join' in held && held.join === known.join.id;
+    if (own && this.#rests) known.pool.held.set(address, { kind: 'cooling' });
+    else letGo(known.pool, address, known.join.id);
   }
 
   #releasePool({ node, poolId }: Asked & { call: 'ReleasePool' }): void {
@@ -275,7 +294,8 @@ export function tableOf(keyspace: Readonly<Record<string, unknown>>): string[] {
       lines.push(`join ${where} ${address} ${text('node')} range=${text('range')} aux=${text('shared')}`);
     else if (room === 'holders')
       lines.push(`holder ${where} ${narrow(address)} ${join} ${text('role')} ${text('node')}`);
-    else if (room === 'claims' && record.kind === 'shared') lines.push(`claim ${where} ${narrow(address)} shared`);
+    else if (room === 'claims' && ['shared', 'cooling'].includes(text('kind')))
+      lines.push(`claim ${where} ${narrow(address)} ${text('kind')}`);
     else if (room === 'claims') {
       const who = ['kind', 'node', 'boot', 'join'].map(text).join(' ');
       lines.push(`claim ${where} ${narrow(address)} ${who} name=${text('name')} mac=${text('mac')}`);
@@ -321,7 +341,7 @@ function letGo(pool: Pool, address: string, join: string): void {
   if (held?.kind === 'shared') {
     held.holders.delete(join);
     if (held.holders.size === 0) pool.held.delete(address);
-  } else if (held?.join === join) pool.held.delete(address);
+  } else if (held && 'join' in held && held.join === join) pool.held.delete(address);
 }
 
 function joinOf(poolId: string): string {

@@ -28,6 +28,8 @@ export interface World {
   restart(at: number): Promise<void>;
   /** Gives the host another boot, and all its processes with it. */
   reboot(node: string, boot: string): Promise<void>;
+  /** What is released rests; a function lets it have rested. */
+  readonly rests?: boolean | (() => void);
   /** Every record with its key relative to the prefix. */
   keyspace(): Promise<Readonly<Record<string, unknown>>>;
 }
@@ -57,6 +59,7 @@ export type Step =
   | { readonly do: 'restart'; readonly at: number }
   | { readonly do: 'reboot'; readonly node: string }
   | { readonly do: 'together'; readonly steps: readonly Single[] }
+  | { readonly do: 'rested' }
   | { readonly do: 'nothing' };
 
 const POOLS = [
@@ -111,6 +114,7 @@ const single: fc.Arbitrary<Single> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('drop' as const), at, join }) },
 );
 const nothing = { weight: 1, arbitrary: fc.constant({ do: 'nothing' as const }) };
+const rested = { weight: 1, arbitrary: fc.constant({ do: 'rested' as const }) };
 const restart = { weight: 2, arbitrary: fc.record({ do: fc.constant('restart' as const), at }) };
 const reboot = {
   weight: 4,
@@ -140,6 +144,7 @@ export function steps(least: number, most: number): fc.Arbitrary<Step[]> {
   const one = fc.oneof(
     { withCrossShrink: true },
     nothing,
+    rested,
     { weight: 48, arbitrary: single },
     restart,
     reboot,
@@ -164,7 +169,7 @@ export async function play(world: World, sequence: readonly Step[], tally: Tally
 
 class Run {
   /** More than one after calls made together whose answers do not tell in which order they were served. */
-  #oracles = [new Oracle(SIZES)];
+  #oracles: Oracle[];
   readonly #world: World;
   readonly #tally: Tally;
   readonly #joins: { readonly poolId: string; readonly node: string }[] = [];
@@ -176,12 +181,19 @@ class Run {
   constructor(world: World, tally: Tally) {
     this.#world = world;
     this.#tally = tally;
+    this.#oracles = [new Oracle(SIZES, Boolean(world.rests))];
     for (const [node, count] of this.#boots) this.#booted(node, bootOf(node, count));
   }
 
   async step(step: Step): Promise<void> {
     switch (step.do) {
       case 'nothing':
+        return;
+      case 'rested':
+        if (typeof this.#world.rests !== 'function') return;
+        this.#history.push('what rested is free');
+        this.#world.rests();
+        for (const oracle of this.#oracles) oracle.rested();
         return;
       case 'restart':
         this.#history.push(`restart of process ${step.at}`);
@@ -226,8 +238,10 @@ class Run {
         `${pairs.length > 1 ? '| ' : ''}process ${at} ${JSON.stringify(ask)} -> ${JSON.stringify(answer)}`,
       );
       const what = 'refused' in answer ? answer.refused : 'granted' in answer ? 'granted' : 'released';
-      const key = `${ask.call} ${what}`;
-      this.#tally.set(key, (this.#tally.get(key) ?? 0) + 1);
+      this.#count(`${ask.call} ${what}`);
+      if (ask.call === 'RequestAddress' && 'granted' in answer)
+        if (this.#oracles.every((oracle) => oracle.isResting(ask.poolId, answer.granted)))
+          this.#count('took over a rest');
       if (ask.call === 'RequestPool' && 'granted' in answer)
         this.#joins.unshift({ poolId: answer.poolId!, node: ask.node });
     }
@@ -243,6 +257,10 @@ class Run {
     if (explained.size === 0)
       throw new Error(`${reasons[0]}${pairs.length > 1 ? ' (in any order)' : ''}\n${this.#told()}`);
     this.#oracles = [...explained.values()];
+  }
+
+  #count(what: string): void {
+    this.#tally.set(what, (this.#tally.get(what) ?? 0) + 1);
   }
 
   /** What there may be after the calls, in every order of them that the answers allow. */

@@ -7,6 +7,7 @@ import { IpamError } from '../../src/ipam/errors.js';
 import type { Answers, Change, Deadline, Outcome, Query, Store, Version } from '../../src/ipam/store.js';
 import { type EtcdFixture, startEtcd } from './etcd.js';
 import { MemoryStore } from './memory-store.js';
+import { eventually } from './process.js';
 
 /** The store as one process sees it, with that process's session. */
 export interface Seat {
@@ -25,6 +26,10 @@ export interface Backend {
   nodes(): Promise<Record<string, unknown>>;
   /** Writes behind everybody's back; text is written as it is, undefined removes. */
   plant(key: string, record: unknown): Promise<void>;
+  /** All that rests for at most so long has gone, which a real etcd has to be waited for. */
+  rested(ms: number): Promise<void>;
+  /** The leases of what rests are revoked. */
+  loseLeases(): Promise<void>;
   /** Removes all records. The seats opened so far end. */
   clear(): Promise<void>;
   close(): Promise<void>;
@@ -50,6 +55,14 @@ export class MemoryBackend implements Backend {
 
   async plant(key: string, record: unknown): Promise<void> {
     this.#memory.plant(key, record);
+  }
+
+  async rested(ms: number): Promise<void> {
+    this.#memory.elapse(ms);
+  }
+
+  async loseLeases(): Promise<void> {
+    this.#memory.loseLeases();
   }
 
   async clear(): Promise<void> {
@@ -144,13 +157,31 @@ export class EtcdBackend implements Backend {
     return only(/^nodes\//, await this.#everything());
   }
 
+  async rested(): Promise<void> {
+    await eventually('the end of all rest', async () => (await this.#leases()).size === 0, 60_000, 100);
+  }
+
+  async loseLeases(): Promise<void> {
+    for (const lease of await this.#leases()) await this.#direct.revoke(lease, performance.now() + 5_000);
+  }
+
+  /** Those that are no session's. */
+  async #leases(): Promise<Set<string>> {
+    const leased = (await this.#kvs()).filter(({ key, lease }) => lease !== '0' && !key.includes('sessions/'));
+    return new Set(leased.map(({ lease }) => lease));
+  }
+
   async #everything(): Promise<Record<string, unknown>> {
-    const reply = await this.#direct.read({ success: [{ request_range: this.#all() }] }, performance.now() + 5_000);
-    const found = reply.responses[0]!.response_range.kvs.map((kv): [string, unknown] => [
-      kv.key.toString().slice(this.#prefix.length),
-      parsed(kv.value.toString()),
+    const found = (await this.#kvs()).map(({ key, value }): [string, unknown] => [
+      key.toString().slice(this.#prefix.length),
+      parsed(value.toString()),
     ]);
     return Object.fromEntries(found);
+  }
+
+  async #kvs() {
+    const reply = await this.#direct.read({ success: [{ request_range: this.#all() }] }, performance.now() + 5_000);
+    return reply.responses[0]!.response_range.kvs;
   }
 
   async plant(key: string, record: unknown): Promise<void> {

@@ -28,6 +28,8 @@ export interface WholeOptions {
   /** Seconds. */
   readonly ttl?: number;
   readonly pools?: string;
+  /** How long a released address rests. */
+  readonly restMs?: number;
   /** Called before the process has sent anything. */
   readonly begun?: (whole: WholeDriver) => void;
 }
@@ -52,7 +54,15 @@ export class WholeDriver implements AsyncDisposable {
   #directory = '';
   #client: PluginClient | undefined;
 
-  private constructor({ etcd, node = 'web', boot = 'boot-1', attemptMs, ttl = 15, pools = '' }: WholeOptions) {
+  private constructor({
+    etcd,
+    node = 'web',
+    boot = 'boot-1',
+    attemptMs,
+    ttl = 15,
+    pools = '',
+    restMs = 0,
+  }: WholeOptions) {
     this.node = node;
     this.#etcd = this.#tapped(openClient({ endpoints: [etcd], ...(attemptMs && { attemptMs }) }));
     const instance = randomBytes(4).toString('hex');
@@ -61,7 +71,7 @@ export class WholeDriver implements AsyncDisposable {
     this.store = new EtcdStore(this.#etcd, this.session, PREFIX);
     const report = (what: string, error: unknown) => this.faults.push(new Error(what, { cause: error }));
     const around = { ...SURROUNDINGS, rounds: () => this.rounds };
-    this.allocator = new Allocator(this.store, { node, boot }, around, parsePredefined(pools), report);
+    this.allocator = new Allocator(this.store, { node, boot, restMs }, around, parsePredefined(pools), report);
     this.driver = new Driver(this.allocator, false, (told) => this.told.push(told));
   }
 

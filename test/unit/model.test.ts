@@ -18,6 +18,7 @@ const SCENES = {
   'addresses by number': { elect: 1, task: 1, end: 1, number: 3 },
   'a late leader and a pool made anew': { elect: 2, create: 2, remove: 1 },
   'a full pool': { elect: 1, task: 3, gone: 1, age: 1 },
+  'an address that rests': { elect: 1, task: 1, end: 1, number: 1, gone: 1 },
 };
 
 /** The clause that is left out, and where that shows. */
@@ -41,6 +42,8 @@ const CLAUSES: Record<keyof Rules, keyof typeof SCENES> = {
   fence: 'etcd that does not answer',
   waits: 'releases that are queued',
   ordered: 'releases that are queued after a change of leaders',
+  nobodys: 'two leaders, a network that ends',
+  restsAnew: 'an address that rests',
 };
 
 const WORKER_SCENES = {
@@ -56,6 +59,9 @@ const WORKER_CLAUSES: Record<keyof WorkerRules, keyof typeof WORKER_SCENES> = {
   ownToken: 'two workers, a bridge and a boot',
   chain: 'one worker whose answers are lost',
   boots: 'two workers, a bridge and a boot',
+  restsByNumber: 'one worker whose answers are lost',
+  detaches: 'two workers, a bridge and a boot',
+  restsAnew: 'two workers, a bridge and a boot',
 };
 
 describe('the model of the global space', function () {

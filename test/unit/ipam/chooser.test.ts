@@ -267,6 +267,49 @@ describe('chooser', () => {
     expect(a.link.commits - commits).to.be.at.most(2);
   });
 
+  it('with a cool-down a full range of 510 is listed once in 2.5 s, however often it is asked for', async () => {
+    const world = new World();
+    world.restMs = 30_000;
+    const a = await world.host('a');
+    const net = await a.network('10.66.0.0/23');
+    for (let value = base + 1n; value < base + 511n; value++)
+      await world.plant(`claims/local/v4/010.066.000.000-23/${formatWide({ family: 4, value })}`, record);
+    let listings = 0;
+    a.link.beforeRead = (queries) => {
+      if (queries.some((query) => 'span' in query && query.span.from.startsWith('claims/'))) listings++;
+    };
+    const full = async (skippedMs = 0) => {
+      world.skippedMs += skippedMs;
+      expect(await refusal(net.endpoint())).to.match(/^pool_exhausted: /);
+      return listings;
+    };
+    expect([await full(), await full(), await full(2_000), await full(600)]).to.deep.equal([1, 1, 1, 2]);
+    await world.plant('claims/local/v4/010.066.000.000-23/010.066.001.009', {
+      kind: 'cooling',
+      since: 'then',
+      token: 't',
+    });
+    world.skippedMs += 2_600;
+    expect((await net.endpoint()).ip).to.equal('10.66.1.9');
+  });
+
+  it('knows 64 addresses that it released last without listing a full /16', async () => {
+    const world = new World();
+    world.restMs = 30_000;
+    const a = await world.host('a');
+    const net = await a.network('10.66.0.0/16', { range: '10.66.0.0/24' });
+    const given = [];
+    for (let i = 0; i < 255; i++) given.push((await net.endpoint()).ip);
+    for (const ip of given.slice(100, 170)) await net.release(ip);
+    a.link.beforeRead = (queries) => {
+      for (const query of queries)
+        if ('span' in query && query.span.from.startsWith('claims/')) throw new Error('listed');
+    };
+    const again = [];
+    for (let i = 0; i < 64; i++) again.push((await net.endpoint()).ip);
+    expect(again).to.deep.equal(given.slice(106, 170));
+  });
+
   it('says how many are in use when none is left', async () => {
     const a = await new World().host('a');
     const net = await a.network('10.66.0.0/30');

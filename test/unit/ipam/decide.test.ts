@@ -1,5 +1,12 @@
 import { expect } from 'chai';
-import { findTakeable, judge, type Purpose, type Seen, type Wanted } from '../../../src/ipam/decide.js';
+import {
+  findTakeable,
+  isOfFormerEpoch,
+  judge,
+  type Purpose,
+  type Seen,
+  type Wanted,
+} from '../../../src/ipam/decide.js';
 import { IpamError } from '../../../src/ipam/errors.js';
 import type { ClaimRecord, HolderRecord, NodeRecord } from '../../../src/ipam/records.js';
 import type { NodeSeen } from '../../../src/ipam/silence.js';
@@ -119,9 +126,42 @@ describe('verdicts', () => {
       );
     });
 
-    it('refused where it is unsure, shared, reserved, cooling, or cannot be read', () => {
-      for (const kind of ['unsure', 'shared', 'reserved', 'cooling', 'foreign'] as const)
+    it('refused where it is unsure, shared, reserved, or cannot be read', () => {
+      for (const kind of ['unsure', 'shared', 'reserved', 'foreign'] as const)
         expect(verdict({ join: 'J9' }, { claim: mine(kind, { boot: 'boot-1' }) }), kind).to.match(/^taken: /);
+    });
+  });
+
+  describe('of an address that rests', () => {
+    const claim = claimOf({ kind: 'cooling' });
+
+    it('taken by anybody who asks for it by number, on nothing but that claim', () => {
+      for (const purpose of ['endpoint', 'unsure', 'gateway', 'aux', 'swarm'] as const)
+        for (const join of ['J1', 'J9']) expect(verdict({ purpose, join }, { claim }), purpose).to.equal('take');
+    });
+
+    it('a worker takes it on the leader’s word as if there were no claim', () => {
+      const swarm = { ...claimOf({ kind: 'swarm', join: 'J9', epoch: 1 }), key: 'claims/global/x', version: '9' };
+      const given = (seen: Partial<Seen>) =>
+        judge({ address, purpose: 'unsure', join: 'J1' }, { claim, holders: [], node: undefined, ...seen }, self);
+      expect(given({ swarm })).to.deep.equal({
+        ...{ kind: 'take', claim, onSwarm: true },
+        evidence: [{ key: swarm, version: '9' }],
+      });
+      expect(given({ ruled: true })).to.deep.equal({ kind: 'take', claim, onSwarm: true });
+      expect(given({})).to.deep.equal({ kind: 'take', claim });
+    });
+
+    it('what rests in the swarm’s space is no word of its leader', () => {
+      const swarm = { ...claim, key: 'claims/global/x', version: '9' };
+      expect(verdict({ purpose: 'unsure' }, { swarm })).to.equal('free');
+      expect(
+        verdict({ purpose: 'unsure' }, { claim: claimOf({ kind: 'swarm', node: 'b', join: 'J7' }), swarm }),
+      ).to.match(/^taken: /);
+    });
+
+    it('is no claim of a former epoch', () => {
+      expect(isOfFormerEpoch(claim, 'J2')).to.equal(false);
     });
   });
 
@@ -178,7 +218,7 @@ describe('verdicts', () => {
         `taken: address 10.66.0.9 is held by a task, service or load balancer of the swarm since ${since}`,
       );
       expect(verdict(leader, { claim: claimOf({ kind: 'shared' }) })).to.match(/is the gateway of the network/);
-      for (const kind of ['endpoint', 'unsure', 'cooling', 'reserved', 'foreign'] as const)
+      for (const kind of ['endpoint', 'unsure', 'reserved', 'foreign'] as const)
         expect(verdict(leader, { claim: claimOf({ kind, join: 'J1' }) }), kind).to.match(/^taken: /);
     });
 
@@ -248,7 +288,7 @@ describe('verdicts', () => {
     });
 
     it('not what that node shares, is unsure of, or what is nobody’s or of a kind that ends otherwise', () => {
-      for (const kind of ['unsure', 'cooling', 'reserved', 'foreign'] as const)
+      for (const kind of ['unsure', 'reserved', 'foreign'] as const)
         expect(verdict({}, { claim: theirs(kind), owner: owner({ silence: 9 }) })).to.match(/^taken: /);
       const holders = [holderOf('J7', 'gateway', 'b')];
       expect(verdict({}, { claim: theirs('shared'), holders, owner: owner({ silence: 9 }) })).to.match(/^taken: /);
@@ -265,9 +305,6 @@ describe('verdicts', () => {
     );
     expect(of('unsure')).to.equal(
       `taken: address 10.66.0.9 is held on b since ${since} (by a container's --ip, or as an auxiliary address)`,
-    );
-    expect(of('cooling')).to.equal(
-      `taken: address 10.66.0.9 was released at ${since} and rests before it is given again`,
     );
     expect(of('reserved')).to.equal('taken: address 10.66.0.9 is reserved');
     expect(of('foreign')).to.equal(

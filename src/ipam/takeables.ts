@@ -1,0 +1,184 @@
+// Claims of a range that may be taken over where nothing is free: what rests, then what nobody stands behind. Remembers
+// candidates, never claims; every one of them may be lost to another host.
+import type { Range } from '../net/prefix.js';
+import { findTakeable, isOfFormerEpoch } from './decide.js';
+import { addressOfClaim, behind, claimKey, claimsIn, nodeKey, type Subnet } from './keyspace.js';
+import { readNodes } from './nodes.js';
+import type { ClaimRecord, NodeRecord } from './records.js';
+import { isResting } from './resting.js';
+import { isGone, type NodeSeen } from './silence.js';
+import { familyOf, localSpace } from './spaces.js';
+import type { Condition, Deadline, Found, Store } from './store.js';
+import type { Self, Surroundings } from './surroundings.js';
+
+const PAGE = 1_000;
+const MOST = 64;
+/** That a range has none is remembered for as long as listing it costs etcd and us, so that full pools stay cheap. */
+const CLAIM_MS = 5;
+const NONE_AT_LEAST_MS = 1_000;
+/** Nodes come and go meanwhile, and the claims of those that are not there need no second listing. */
+const NODES_MS = 5_000;
+const NONE_AT_MOST_MS = 300_000;
+
+export interface Takeable {
+  readonly claim: Found<ClaimRecord>;
+  readonly evidence: readonly Condition[];
+  readonly gone?: string;
+}
+
+/**
+ * Whose claims may be taken besides what rests: in a local space those of nodes that are not there, in a global one those of
+ * former epochs, once the join that rules has done so for long enough.
+ */
+export type Left = 'nodes' | 'nobody' | { readonly leader: string };
+
+export class Takeables {
+  readonly #range: Range;
+  readonly #subnet: Subnet;
+  readonly #store: Store;
+  readonly #self: Self;
+  readonly #around: Surroundings;
+  #found: Takeable[] = [];
+  #scanning: Promise<void> | undefined;
+  #nothingUntil = Number.NEGATIVE_INFINITY;
+  /** What was looked for and not found in the whole range, and until when that is believed. */
+  #barren = { what: '', until: Number.NEGATIVE_INFINITY };
+  /** What this process released last: found without listing the range. */
+  readonly #released = new Set<bigint>();
+
+  constructor(range: Range, subnet: Subnet, store: Store, self: Self, around: Surroundings) {
+    this.#range = range;
+    this.#subnet = subnet;
+    this.#store = store;
+    this.#self = self;
+    this.#around = around;
+  }
+
+  /** At most one search at a time. */
+  async next(left: Left, by: Deadline): Promise<Takeable | undefined> {
+    const due = this.#released.size > 0 || this.#around.millis() >= this.#nothingUntil;
+    if (this.#found.length === 0 && due) {
+      this.#scanning ??= this.#scan(left, by).finally(() => {
+        this.#scanning = undefined;
+      });
+      await this.#scanning;
+    }
+    return this.#found.shift();
+  }
+
+  /** This process released an address of the range. */
+  freed(value: bigint | undefined): void {
+    this.#nothingUntil = Number.NEGATIVE_INFINITY;
+    if (value === undefined || value < this.#range.from || value > this.#range.to) return;
+    this.#released.delete(value);
+    this.#released.add(value);
+    if (this.#released.size > MOST) this.#released.delete(this.#released.values().next().value!);
+  }
+
+  /** A claim of that node was lost, its record being this one: what rests on an older one is lost as well. */
+  lost(name: string, node: Found<NodeRecord> | undefined, living: boolean): void {
+    const { key } = nodeKey(name);
+    this.#found = this.#found.filter(({ evidence, gone }) => {
+      if (gone === name && living) return false;
+      return evidence.every((one) => !('key' in one) || one.key.key !== key || one.version === node?.version);
+    });
+  }
+
+  async #scan(left: Left, by: Deadline): Promise<void> {
+    this.#found = await this.#restingOfOurs(by);
+    const now = this.#around.millis();
+    if (this.#found.length > 0 || now < this.#nothingUntil) return;
+    const absent = left === 'nodes' ? await this.#absent(by) : new Map<string, NodeSeen>();
+    // There is no index of claims, neither by node nor by kind, and a full /16 is 65,000 keys.
+    const boots = [...absent].map(([name, { found }]) => [name, found.record.boot]);
+    const what = JSON.stringify([left, boots]);
+    // What a former epoch gave comes free when its node gives it back, which no record of ours tells.
+    const known = typeof left === 'string' && what === this.#barren.what && now < this.#barren.until;
+    if (!known) {
+      const { found, listed } = await this.#list(left, absent, by);
+      this.#found = found;
+      if (found.length > 0) return;
+      this.#barren = { what, until: now + this.#believed(listed) };
+    }
+    this.#nothingUntil = Math.min(now + NODES_MS, this.#barren.until);
+  }
+
+  async #list(left: Left, absent: ReadonlyMap<string, NodeSeen>, by: Deadline) {
+    const resting: Found<ClaimRecord>[] = [];
+    const others: Takeable[] = [];
+    let rest = claimsIn(this.#subnet, this.#range);
+    let listed = 0;
+    for (let more = true; more && resting.length + others.length < MOST; ) {
+      const [page] = await this.#store.read([{ span: rest, limit: PAGE }], by);
+      resting.push(...page.found.filter(isResting));
+      others.push(
+        ...(typeof left === 'string'
+          ? this.#leftBehind(page.found, absent)
+          : await this.#former(page.found, left.leader, by)),
+      );
+      listed += page.found.length;
+      more = page.more;
+      if (more) rest = behind(rest, page.found.at(-1)!.key);
+    }
+    return { found: [...oldestFirst(resting), ...others].slice(0, MOST), listed };
+  }
+
+  /** Where nothing rests claims become takeable when a node does, but for what an undo restores. */
+  #believed(listed: number): number {
+    if (!this.#self.restMs) return NONE_AT_MOST_MS;
+    return Math.min(Math.max(listed * CLAIM_MS, NONE_AT_LEAST_MS), NONE_AT_MOST_MS);
+  }
+
+  async #restingOfOurs(by: Deadline): Promise<Takeable[]> {
+    const released = [...this.#released];
+    if (released.length === 0) return [];
+    const { family } = this.#range;
+    const claims = await this.#store.read(
+      released.map((value) => ({ one: claimKey(this.#subnet, { family, value }) })),
+      by,
+    );
+    for (const value of released) this.#released.delete(value);
+    return oldestFirst(claims.filter((claim) => claim !== undefined).filter(isResting));
+  }
+
+  #leftBehind(claims: readonly Found<ClaimRecord>[], nodes: ReadonlyMap<string, NodeSeen>): Takeable[] {
+    const own = nodes.get(this.#self.node)?.found;
+    return claims.flatMap((claim) => {
+      const owner = claim.record.node === undefined ? undefined : nodes.get(claim.record.node);
+      const { evidence, gone } = findTakeable({ join: '' }, claim, own, this.#self, owner) ?? {};
+      return evidence ? [{ claim, evidence, ...(gone !== undefined && { gone }) }] : [];
+    });
+  }
+
+  /** Our own node and those that are gone: whoever else holds a claim stands behind it. */
+  async #absent(by: Deadline): Promise<Map<string, NodeSeen>> {
+    const nodes = await readNodes(this.#store, by);
+    const { node, goneRounds } = this.#self;
+    const absent = nodes.filter(
+      ({ name, living, found }) => name === node || (!living && isGone(found.record, goneRounds)),
+    );
+    return new Map(absent.map((one) => [one.name, one]));
+  }
+
+  /**
+   * What former epochs gave and no node has asked for: a task that the present leader does not know of may run, and its node
+   * has asked for the address as well.
+   */
+  async #former(claims: readonly Found<ClaimRecord>[], leader: string, by: Deadline): Promise<Takeable[]> {
+    const { space, prefix } = this.#subnet;
+    const local = { space: localSpace(familyOf(space)), prefix };
+    const former = claims.filter((claim) => isOfFormerEpoch(claim, leader)).slice(0, MOST);
+    if (former.length === 0) return [];
+    const keys = former.map(({ key }) => claimKey(local, addressOfClaim(key)));
+    const ofNodes = await this.#store.read(
+      keys.map((one) => ({ one })),
+      by,
+    );
+    return former.flatMap((claim, i) => (ofNodes[i] ? [] : [{ claim, evidence: [{ key: keys[i]!, version: null }] }]));
+  }
+}
+
+function oldestFirst(resting: readonly Found<ClaimRecord>[]): Takeable[] {
+  const inOrder = [...resting].sort((a, b) => (BigInt(a.version) < BigInt(b.version) ? -1 : 1));
+  return inOrder.map((claim) => ({ claim, evidence: [] }));
+}

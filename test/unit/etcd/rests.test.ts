@@ -1,0 +1,72 @@
+// One lease for many releases, and none where it would have to be waited for.
+import { expect } from 'chai';
+import { Rests } from '../../../src/etcd/rests.js';
+
+const soon = () => performance.now() + 5_000;
+
+/** An etcd that grants what it is asked for, or at least 2 s, as a real one does. */
+function granting(grant?: () => Promise<{ id: string; ttl: number }>) {
+  const asked: number[] = [];
+  const client = {
+    grant: async (ttl: number) => {
+      asked.push(ttl);
+      return grant ? grant() : { id: `${asked.length}`, ttl: Math.max(ttl, 2) };
+    },
+  };
+  return { asked, rests: new Rests(client) };
+}
+
+describe('leases of what rests', () => {
+  it('30 s rest on one of 38 s, all that is released at once on the same', async () => {
+    const { asked, rests } = granting();
+    const leases = await Promise.all(Array.from({ length: 20 }, () => rests.lease(30_000, 1, soon())));
+    expect(new Set(leases)).to.deep.equal(new Set(['1']));
+    expect(asked).to.deep.equal([38]);
+  });
+
+  it('takes 500 keys, and the next one for the 501st', async () => {
+    const { asked, rests } = granting();
+    const leases = await Promise.all(Array.from({ length: 501 }, () => rests.lease(30_000, 1, soon())));
+    expect(leases.filter((lease) => lease === '1')).to.have.length(500);
+    expect(leases.at(-1)).to.equal('2');
+    expect(asked).to.deep.equal([38, 38]);
+  });
+
+  it('is not used where it would end before the rest does', async () => {
+    const { asked, rests } = granting(async () => ({ id: '1', ttl: 29 }));
+    for (let i = 0; i < 3; i++) expect(await rests.lease(30_000, 1, soon())).to.equal(undefined);
+    expect(asked).to.have.length(1);
+  });
+
+  it('is not used again after etcd refused it', async () => {
+    const { rests } = granting();
+    expect(await rests.lease(1_000, 1, soon())).to.equal('1');
+    rests.refused('1');
+    expect(await rests.lease(1_000, 1, soon())).to.equal('2');
+    rests.refused('1');
+    expect(await rests.lease(1_000, 1, soon())).to.equal('2');
+  });
+
+  it('is done without for 2 s after none was granted: 50 releases ask once', async () => {
+    const { asked, rests } = granting(async () => {
+      throw new Error('NOSPACE');
+    });
+    for (let i = 0; i < 50; i++) expect(await rests.lease(30_000, 1, soon())).to.equal(undefined);
+    expect(asked).to.have.length(1);
+  });
+
+  it('is asked for until the call has to end, and for half a second at most', async () => {
+    const until: number[] = [];
+    const rests = new Rests({
+      grant: async (_, by) => {
+        until.push(by);
+        throw new Error('no answer');
+      },
+    });
+    const began = performance.now();
+    await rests.lease(30_000, 1, began + 5_000);
+    await new Rests({ grant: async (_, by) => Promise.reject(until.push(by)) }).lease(30_000, 1, began + 100);
+    expect(until[0]).to.be.within(began + 500, performance.now() + 500);
+    expect(until[1]).to.equal(began + 100);
+  });
+});
