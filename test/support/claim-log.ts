@@ -15,6 +15,8 @@ export interface Tenure {
   until?: number;
 }
 
+type Etcd = Pick<EtcdCluster, 'ctl' | 'startCtl'>;
+
 interface Event {
   /** 1 for a removal, absent for a put. */
   readonly type?: number;
@@ -28,13 +30,13 @@ interface Event {
 
 export class ClaimLog implements AsyncDisposable {
   private constructor(
-    private readonly etcd: EtcdCluster,
+    private readonly etcd: Etcd,
     private readonly prefix: string,
     private readonly directory: string,
     private readonly watch: Program,
   ) {}
 
-  static async start(etcd: EtcdCluster, prefix: string): Promise<ClaimLog> {
+  static async start(etcd: Etcd, prefix: string): Promise<ClaimLog> {
     const directory = await mkdtemp(join(tmpdir(), 'claims-'));
     const next = String((await revision(etcd)) + 1);
     const args = ['watch', '--prefix', '--rev', next, '--write-out', 'json', prefix];
@@ -46,12 +48,16 @@ export class ClaimLog implements AsyncDisposable {
    * having been absent between them; what networks share is rewritten as they come and go, and is left out of that.
    */
   async tenures(): Promise<Tenure[]> {
-    return eventually('the log of claims is as far as etcd', async () => {
-      const all = tenuresOf(await this.events());
-      const now = (await entries(this.etcd, this.prefix)).map(({ key }) => key);
-      const open = all.filter(({ until }) => until === undefined).map(({ key }) => key);
-      return open.sort().join() === now.join() && all;
-    });
+    return eventually(
+      'the log of claims is as far as etcd',
+      async () => {
+        const all = tenuresOf(await this.events());
+        const now = (await entries(this.etcd, this.prefix)).map(({ key }) => key);
+        const open = all.filter(({ until }) => until === undefined).map(({ key }) => key);
+        return open.sort().join() === now.join() && all;
+      },
+      30_000,
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

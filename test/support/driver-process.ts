@@ -57,8 +57,16 @@ export class DriverProcess implements AsyncDisposable {
   }
 
   async decisions(): Promise<Decision[]> {
-    const lines = (await this.#log()).split('\n').filter((line) => line.includes('"outcome"'));
+    const lines = (await this.log()).split('\n').filter((line) => line.includes('"outcome"'));
     return lines.map((line) => JSON.parse(line) as Decision);
+  }
+
+  log(): Promise<string> {
+    return readFile(join(this.directory, 'log'), 'utf8');
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
   }
 
   /** SIGTERM, and SIGKILL after 15 s; resolves with the exit code. */
@@ -66,6 +74,8 @@ export class DriverProcess implements AsyncDisposable {
     this.client.close();
     if (this.child.exitCode === null && this.child.signalCode === null) {
       const ended = once(this.child, 'exit');
+      // A stopped (SIGSTOP) process takes no SIGTERM until it goes on.
+      this.child.kill('SIGCONT');
       this.child.kill('SIGTERM');
       const late = setTimeout(() => this.child.kill('SIGKILL'), 15_000);
       await ended;
@@ -80,13 +90,9 @@ export class DriverProcess implements AsyncDisposable {
   }
 
   async #begun(): Promise<boolean> {
-    const log = await this.#log();
+    const log = await this.log();
     if (this.child.exitCode !== null)
       throw new Error(`${this.node} ended with ${this.child.exitCode}: ${tail(log, 20)}`);
     return log.includes('"msg":"session alive"');
-  }
-
-  #log(): Promise<string> {
-    return readFile(join(this.directory, 'log'), 'utf8');
   }
 }
