@@ -28,12 +28,13 @@ export class DriverProcess implements AsyncDisposable {
     this.client = new PluginClient({ socketPath: join(directory, 'ipam.sock') }, connections);
   }
 
-  /** Resolves once its session is alive. `connections` is how many calls its client has under way at once. */
+  /** Resolves once its log says `ready`. `connections` is how many calls its client has under way at once. */
   static async start(
     etcd: string,
     node: string,
     connections: number,
     env: Record<string, string> = {},
+    ready: 'session alive' | 'listening' = 'session alive',
   ): Promise<DriverProcess> {
     const directory = await mkdtemp(join(tmpdir(), `driver-${node}-`));
     const log = await open(join(directory, 'log'), 'w');
@@ -48,7 +49,7 @@ export class DriverProcess implements AsyncDisposable {
     await log.close();
     const driver = new DriverProcess(node, child, directory, connections);
     try {
-      await eventually(`the session of ${node}`, () => driver.#begun(), 60_000, 100);
+      await eventually(`${node}: ${ready}`, () => driver.#says(ready), 60_000, 100);
     } catch (cause) {
       await driver.stop();
       throw cause;
@@ -89,10 +90,10 @@ export class DriverProcess implements AsyncDisposable {
     await this.stop();
   }
 
-  async #begun(): Promise<boolean> {
+  async #says(message: string): Promise<boolean> {
     const log = await this.log();
     if (this.child.exitCode !== null)
       throw new Error(`${this.node} ended with ${this.child.exitCode}: ${tail(log, 20)}`);
-    return log.includes('"msg":"session alive"');
+    return log.includes(`"msg":"${message}"`);
   }
 }

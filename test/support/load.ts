@@ -6,6 +6,7 @@ import { eventually, sleep } from './process.js';
 const SUBNET = '10.66.0.0/22';
 /** A caller rests so long after a grant, so that a small machine has time for what is tested. */
 const REST_MS = 20;
+const TIMER_MS = 20;
 
 interface Grant {
   readonly at: number;
@@ -30,6 +31,8 @@ export class Load implements AsyncDisposable {
   /** How long the longest call took, in ms. */
   longestCall = 0;
   released = 0;
+  readonly #late: { readonly at: number; readonly ms: number }[] = [];
+  readonly #timer: NodeJS.Timeout;
   readonly #pools: readonly string[];
   readonly #grants: Grant[] = [];
   readonly #held = new Map<string, string>();
@@ -39,6 +42,12 @@ export class Load implements AsyncDisposable {
   private constructor(drivers: readonly DriverProcess[], pools: readonly string[]) {
     this.drivers = drivers;
     this.#pools = pools;
+    let due = performance.now() + TIMER_MS;
+    this.#timer = setInterval(() => {
+      const at = performance.now();
+      this.#late.push({ at, ms: at - due });
+      due = at + TIMER_MS;
+    }, TIMER_MS);
   }
 
   /** Resolves once each driver has granted an address. */
@@ -81,6 +90,11 @@ export class Load implements AsyncDisposable {
     return Math.max(...this.drivers.map((driver) => this.#gap(driver, from, now)));
   }
 
+  /** How late the machine woke this process up at worst after `from`, in ms: whatever has several steps is later by more. */
+  lateness(from: number): number {
+    return Math.max(0, ...this.#late.filter(({ at }) => at > from).map(({ ms }) => ms));
+  }
+
   /** The callers finish their calls and give back what they have. */
   async stop(): Promise<void> {
     this.#stopping = true;
@@ -89,6 +103,7 @@ export class Load implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping = true;
+    clearInterval(this.#timer);
     await Promise.all(this.drivers.map((driver) => driver.stop()));
     await Promise.allSettled(this.#callers);
   }
