@@ -6,6 +6,7 @@ import { eventually, sleep } from './process.js';
 const SUBNET = '10.66.0.0/22';
 /** A caller rests so long after a grant, so that a small machine has time for what is tested. */
 const REST_MS = 20;
+const REFUSED_REST_MS = 100;
 const TIMER_MS = 20;
 
 interface Grant {
@@ -117,7 +118,7 @@ export class Load implements AsyncDisposable {
     const [driver, PoolID] = [this.drivers[nth] as DriverProcess, this.#pools[nth] as string];
     while (!this.#stopping) {
       const address = await this.#take(driver, PoolID);
-      await sleep(REST_MS);
+      await sleep(address === undefined ? REFUSED_REST_MS : REST_MS);
       if (address === undefined) continue;
       this.#held.delete(address);
       const { status, text } = await this.#call(driver, 'ReleaseAddress', { PoolID, Address: address });
