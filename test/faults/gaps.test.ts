@@ -29,7 +29,6 @@ describe('three members of etcd, of which one goes under load', function () {
   });
   after(async () => {
     await load?.[Symbol.asyncDispose]();
-    await log?.[Symbol.asyncDispose]();
     await etcd?.[Symbol.asyncDispose]();
   });
 
@@ -52,6 +51,7 @@ describe('three members of etcd, of which one goes under load', function () {
   const FAULTS = {
     'the leader is killed': [() => etcd.leader(), (at: number) => etcd.kill(at), (at: number) => etcd.restart(at)],
     'the leader freezes': [() => etcd.leader(), (at: number) => etcd.freeze(at), (at: number) => etcd.thaw(at)],
+    'the leader is cut off from the others': [() => etcd.leader(), (at: number) => etcd.cut(at), () => etcd.heal()],
     'a follower that drivers use freezes': [
       busyFollower,
       (at: number) => etcd.freeze(at),

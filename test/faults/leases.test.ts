@@ -24,7 +24,6 @@ describe('all leases revoked at once', function () {
   });
   after(async () => {
     await load?.[Symbol.asyncDispose]();
-    await log?.[Symbol.asyncDispose]();
     await etcd?.[Symbol.asyncDispose]();
   });
 

@@ -44,7 +44,7 @@ describe('etcd gone altogether', function () {
 
   for (const [name, [lasting, begin, end]] of Object.entries(FAULTS))
     it(`${name}: the first error comes within the deadline, then all at once, and everything is finished afterwards`, async () => {
-      await using log = await ClaimLog.start(etcd, CLAIMS);
+      const log = await ClaimLog.start(etcd, CLAIMS);
       await using load = await Load.start({ drivers: 2, callers: 8, etcd: () => etcd.url });
       const [driver] = load.drivers as [DriverProcess];
       const { PoolID } = (await timed(driver, 'RequestPool', askPool)).json;

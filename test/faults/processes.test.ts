@@ -57,7 +57,7 @@ describe('a driver’s process', function () {
 
   for (const [when, reach] of Object.entries(MIDDLES))
     it(`is stopped for longer than its session lasts, ${when}: the call fails, and leaves no claim`, async () => {
-      await using log = await ClaimLog.start(etcd, CLAIMS);
+      const log = await ClaimLog.start(etcd, CLAIMS);
       const way = await etcd.way();
       await using a = await DriverProcess.start(way.url, 'a', 2, { IPAM_SESSION_TTL: '5s' });
       await using b = await DriverProcess.start(etcd.url, 'b', 2);
@@ -89,7 +89,7 @@ describe('a driver’s process', function () {
     });
 
   it('has its clock stepped by hours, forth and back, under load: sessions stay, nothing is given twice', async () => {
-    await using log = await ClaimLog.start(etcd, CLAIMS);
+    const log = await ClaimLog.start(etcd, CLAIMS);
     await using load = await Load.start({ drivers: 2, callers: 8, etcd: () => etcd.url, env: STEPPED });
     const sessions = async () => (await entries(etcd, SESSIONS)).map(({ key, created }) => `${key} ${created}`);
     const before = await sessions();
