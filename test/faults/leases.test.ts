@@ -6,6 +6,7 @@ import { type Entry, entries } from '../support/etcd.js';
 import { EtcdMembers } from '../support/etcd-members.js';
 import { Load } from '../support/load.js';
 import { eventually } from '../support/process.js';
+import { needEtcdProgram } from '../support/skip.js';
 
 const DRIVERS = 8;
 const TTL_MS = 15_000;
@@ -17,7 +18,8 @@ describe('all leases revoked at once', function () {
   let load: Load;
   let log: ClaimLog;
 
-  before(async () => {
+  before(async function () {
+    needEtcdProgram(this);
     etcd = await EtcdMembers.start();
     log = await ClaimLog.start(etcd, CLAIMS);
     load = await Load.start({ drivers: DRIVERS, callers: 2 * DRIVERS, etcd: () => etcd.url });

@@ -7,11 +7,13 @@ import { openClient } from '../../src/etcd/client.js';
 import { keyspace } from '../support/etcd.js';
 import { EtcdMembers } from '../support/etcd-members.js';
 import { eventually } from '../support/process.js';
+import { needEtcdProgram } from '../support/skip.js';
 
 describe('three members of etcd', function () {
   this.timeout(120_000);
   let etcd: EtcdMembers;
-  before(async () => {
+  before(async function () {
+    needEtcdProgram(this);
     etcd = await EtcdMembers.start();
   });
   after(() => etcd?.[Symbol.asyncDispose]());

@@ -6,7 +6,8 @@ import { DriverProcess } from '../support/driver-process.js';
 import { entries } from '../support/etcd.js';
 import { EtcdMembers } from '../support/etcd-members.js';
 import { Load } from '../support/load.js';
-import { eventually, sleep } from '../support/process.js';
+import { eventually, sleep, within } from '../support/process.js';
+import { needEtcdProgram } from '../support/skip.js';
 
 const DEADLINE_MS = 5_000;
 /** A process waits so long for an etcd that may start beside it. */
@@ -25,11 +26,14 @@ async function timed(driver: DriverProcess, call: string, body: Body) {
 }
 
 const seconds = (ms: number) => `${(ms / 1_000).toFixed(2)} s`;
-const best = (all: readonly { ms: number }[]) => Math.min(...all.map(({ ms }) => ms));
+const median = (all: readonly { ms: number }[]) => all.map(({ ms }) => ms).sort((a, b) => a - b)[all.length >> 1]!;
 const askPool = { AddressSpace: 'local', Pool: SUBNET, SubPool: '', Options: {}, V6: false };
 
 describe('etcd gone altogether', function () {
   this.timeout(300_000);
+  before(function () {
+    needEtcdProgram(this);
+  });
   let etcd: EtcdMembers;
 
   beforeEach(async () => {
@@ -79,14 +83,10 @@ describe('etcd gone altogether', function () {
       await load.stop();
       await eventually('all is free', async () => (await entries(etcd, CLAIMS)).length === 0, 60_000);
       console.log(
-        `      fault: etcd ${name}: first error after ${seconds(first.ms)}, then after ${seconds(best(requests))} ` +
-          `(${requests.length} in a row), releases answered after ${seconds(best(releases))}; ` +
+        `      fault: etcd ${name}: first error after ${seconds(first.ms)}, then after ${seconds(median(requests))} ` +
+          `(${requests.length} in a row), releases answered after ${seconds(median(releases))}; ` +
           `all drivers grant ${seconds(again)} after its return`,
       );
-      expect(first.ms).to.be.lessThan(DEADLINE_MS + SLACK_MS + load.lateness(since));
-      expect(best(requests)).to.be.lessThan(AT_ONCE_MS);
-      expect(best(releases)).to.be.lessThan(AT_ONCE_MS);
-      expect(load.longestCall).to.be.lessThan(DEADLINE_MS + SLACK_MS + load.lateness(since));
       const nodes = (await entries(etcd, '/etcd-ipam/sessions/')).map(({ key }) => key.split('/')[3]);
       expect(nodes).to.deep.equal(['node-0', 'node-1']);
       const pools = (await entries(etcd, '/etcd-ipam/pools/')).map(({ key }) => key);
@@ -95,6 +95,11 @@ describe('etcd gone altogether', function () {
       ]);
       expect(load.twice).to.deep.equal([]);
       await log.tenures();
+      const limit = DEADLINE_MS + SLACK_MS + load.lateness(since);
+      within('the first error', first.ms, limit);
+      within('the longest call', load.longestCall, limit);
+      within('an error of a known outage', median(requests), AT_ONCE_MS);
+      within('a release in a known outage', median(releases), AT_ONCE_MS);
     });
 
   for (const [name, begin, end] of [
@@ -127,12 +132,12 @@ describe('etcd gone altogether', function () {
       console.log(
         `      fault: etcd ${name} while an engine starts: 50 releases took ${seconds(given)}, with four requests ${seconds(all)}`,
       );
-      expect(given).to.be.lessThan(10_000);
-      expect(all).to.be.lessThan(START_WINDOW_MS + 10_000);
 
       await end();
       await etcd.whole();
       const free = async () => (await entries(etcd, CLAIMS)).length === 0;
       await eventually('all 50 are free', free, 60_000);
+      within('50 releases', given, 10_000);
+      within('all', all, START_WINDOW_MS + 10_000);
     });
 });

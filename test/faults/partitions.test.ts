@@ -5,6 +5,7 @@ import { EtcdMembers } from '../support/etcd-members.js';
 import type { Way } from '../support/etcd-way.js';
 import { eventually, run } from '../support/process.js';
 import { QuickNode, ROUND_MS } from '../support/quick-node.js';
+import { needEtcdProgram } from '../support/skip.js';
 
 /** Six addresses. */
 const SUBNET = '10.66.0.0/29';
@@ -14,6 +15,9 @@ const SHORT = { IPAM_SESSION_TTL: '2s' };
 
 describe('nodes that are cut off from etcd for longer than their hold', function () {
   this.timeout(300_000);
+  before(function () {
+    needEtcdProgram(this);
+  });
   let etcd: EtcdMembers;
   let ways: Way[];
   let nodes: QuickNode[];

@@ -8,6 +8,7 @@ import { EtcdMembers } from '../support/etcd-members.js';
 import type { Way } from '../support/etcd-way.js';
 import { Load } from '../support/load.js';
 import { eventually } from '../support/process.js';
+import { needEtcdProgram } from '../support/skip.js';
 
 const CLAIMS = '/etcd-ipam/claims/';
 const SESSIONS = '/etcd-ipam/sessions/';
@@ -32,7 +33,8 @@ const address = (driver: DriverProcess, PoolID: string) =>
 describe('a driver’s process', function () {
   this.timeout(240_000);
   let etcd: EtcdMembers;
-  before(async () => {
+  before(async function () {
+    needEtcdProgram(this);
     etcd = await EtcdMembers.start();
   });
   after(() => etcd?.[Symbol.asyncDispose]());

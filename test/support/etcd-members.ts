@@ -90,7 +90,8 @@ export class EtcdMembers implements AsyncDisposable {
     const taken = named.map(async (at) => {
       const member = this.#members[at] as Member;
       await eventually(`member ${at} of etcd answers`, () => member.answers(), 60_000, 50).catch((cause) => {
-        throw new Error(`${cause.message}: ${tail(member.program?.output ?? '', 20)}`);
+        cause.message += `: ${tail(member.program?.output ?? '', 20)}`;
+        throw cause;
       });
     });
     await Promise.all(taken);
