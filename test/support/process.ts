@@ -160,6 +160,11 @@ export class Program implements AsyncDisposable {
   }
 }
 
+/** A figure that a busy machine may miss; `ms` is less than `limitMs`, or it counts as late. */
+export function within(what: string, ms: number, limitMs: number): void {
+  if (ms >= limitMs) throw new Late(`${what} took ${Math.round(ms)} ms, not less than ${Math.round(limitMs)} ms`);
+}
+
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Asks until the answer is neither undefined nor false; rejects after `timeoutMs` with what `what` names. */

@@ -1,5 +1,6 @@
 // Skipping aloud: the reason travels to the reporter, and where the suites must all run it is a failure.
 import type { Context, Runnable, Suite } from 'mocha';
+import { findProgram } from '../../src/quickstart/programs.js';
 
 /** Skips the running test, or from a hook all tests of its suite; `reason` is printed at the end of the run. */
 export function skip(context: Context, reason: string): never {
@@ -20,4 +21,11 @@ export function needPrivateHost(context: Context): void {
     process.env.ETCD_IPAM_TEST_NO_HOST ?? 'real engines need a private host: run this file with `npm test --`';
   if (process.env.CI) throw new Error(reason);
   skip(context, reason);
+}
+
+/** For the `before` hook of a suite with several members of etcd, which are the program on PATH whatever else the run uses. */
+export function needEtcdProgram(context: Context): void {
+  if (findProgram('etcd', process.env.PATH)) return;
+  if (process.env.CI) throw new Error('etcd is not installed');
+  skip(context, 'etcd is not installed');
 }
