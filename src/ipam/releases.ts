@@ -55,8 +55,8 @@ export class Releases {
   }
 
   /**
-   * Frees what the join holds of the address, if anything, and only if written no later than `known`: what came after
-   * the release was asked for is somebody else's. True if something was freed.
+   * Frees what the join holds of the address, if anything, and only if written no later than `known`, or else than what the
+   * first look met: what came after the release was asked for is somebody else's. True if something was freed.
    */
   async release(pool: PoolRef, address: Address, known: () => Version | undefined, by: Deadline): Promise<boolean> {
     const owner = contains(pool.prefix, address) ? pool : await this.#sibling(pool, address, by);
@@ -89,13 +89,16 @@ export class Releases {
   }
 
   #release(pool: PoolRef, address: Address, known: () => Version | undefined, by: Deadline): Promise<boolean> {
+    let met: Version | undefined;
     return this.#holding.change(
       pool,
       address,
       async (claim, held) => {
         const mine = held.holders.find(({ key }) => joinOf(key) === pool.join);
         const own = mine ?? (claim.record.join === pool.join ? claim : undefined);
-        if (!own || isNewer(own.version, known())) return undefined;
+        met ??= own?.version;
+        // Removed with its answer lost, the address may have been given again, through the same join, before the next look.
+        if (!own || isNewer(own.version, known() ?? met)) return undefined;
         const freeing = mine ? this.#holding.withoutHolder(pool, address, held) : [{ remove: claimKey(pool, address) }];
         if (isGlobal(pool.space)) return this.#byLeader(pool, mine !== undefined, freeing, by);
         return own.record.node === this.#self.node ? { when: [], write: freeing, signed: true } : undefined;
