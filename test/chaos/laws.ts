@@ -80,8 +80,9 @@ class Laws {
     if (!own) this.#against(write, 'was given through a join that had ended');
     else if (pool?.state !== 'open') this.#against(write, 'was given in a pool that is not open');
     else if (pool.leader !== undefined && pool.leader !== join) this.#against(write, 'was given by a deposed leader');
-    const node = String(record.node ?? own?.node);
-    if (!this.#sessions.get(node)) this.#against(write, `was written by ${node} without a session`);
+    const node = (record.node ?? own?.node) as string | undefined;
+    if (node !== undefined && !this.#sessions.get(node))
+      this.#against(write, `was written by ${node} without a session`);
   }
 
   /** One pool of a space never overlaps another. */
