@@ -128,7 +128,9 @@ export function leaks(
   const lost = excused ? calls.filter(({ outcome, name }) => outcome === 'unknown' && name.endsWith('Address')) : [];
   const findings: Finding[] = [];
   for (const [key, record] of Object.entries(claims)) {
-    if (record.kind === 'cooling' || held.delete(`${placeOf(key)} ${cidrOf(key)}`)) continue;
+    // What is shared is its networks', and ends with the last of their joins.
+    const free = record.kind === 'cooling' || record.kind === 'shared';
+    if (held.delete(`${placeOf(key)} ${cidrOf(key)}`) || free) continue;
     const explains = (call: Call) => call.join === record.join && (!call.address || call.address === cidrOf(key));
     const why = lost.findIndex(explains);
     if (why >= 0) lost.splice(why, 1);

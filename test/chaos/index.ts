@@ -1,45 +1,105 @@
-// `npm run chaos`: runs of new seeds one after the other, a table of what they counted, and a last line for the CI to count.
+// `npm run chaos`: new seeds one after the other, tables of what they counted, and a last line of counts.
 //
-//   npm run chaos                                          10 seeds of 30 s
+//   npm run chaos                                          10 seeds of 28 s, and more until there are 60,000 calls
 //   npm run chaos -- --seed 7 --seconds 60 --seeds 1       one seed again, for as long as you like
+//   npm run chaos -- --bugs                                each planted flaw, by seeds of its own, until it is found
+//   npm run chaos -- --logs DIR                            keeps the drivers' logs and all calls of each seed there
+import { mkdirSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { BUGS, Planted } from './bugs.js';
 import { KINDS } from './faults.js';
-import { type Ran, run } from './run.js';
+import { type RunOptions, run } from './run.js';
+import { inFlight, type Row, rowOf, table } from './table.js';
+
+const SEEDS = 10;
+const SECONDS = 28;
+const CALLS = 60_000;
+const MINUTES = 5;
+/** No seed begins later, should there still be too few calls. */
+const LAST_BEGIN_MINUTES = 8;
+/** Seeds that may pass until a flaw has been found. */
+const TRIES = 6;
 
 const { values } = parseArgs({
   options: {
-    seed: { type: 'string', default: process.env.ETCD_IPAM_TEST_SEED ?? String(Date.now() & 0x7fffffff) },
-    seeds: { type: 'string', default: '10' },
-    seconds: { type: 'string', default: '30' },
+    seed: { type: 'string' },
+    seeds: { type: 'string' },
+    seconds: { type: 'string' },
+    bugs: { type: 'boolean', default: false },
+    only: { type: 'string' },
     logs: { type: 'string' },
   },
 });
-const [first, seeds, seconds] = [Number(values.seed), Number(values.seeds), Number(values.seconds)];
-const began = performance.now();
-const all: Ran[] = [];
-for (let i = 0; i < seeds; i++) {
-  const ran = await run({
-    seed: first + i,
-    seconds,
-    reconciled: (first + i) % 2 === 0,
-    say: (line) => console.log(line),
-  });
-  all.push(ran);
-  for (const { rule, text } of ran.findings.slice(0, 20)) console.log(`  ${rule}: ${text}`);
-  console.log(`  ${row(ran)}`);
-}
-console.log(`${((performance.now() - began) / 60_000).toFixed(1)} minutes, ${KINDS.length} kinds of faults`);
+const first = Number(values.seed ?? process.env.ETCD_IPAM_TEST_SEED ?? Date.now() & 0x7fffffff);
+const usual = values.seeds === undefined && values.seconds === undefined;
+const [seeds, seconds] = [Number(values.seeds ?? SEEDS), Number(values.seconds ?? SECONDS)];
+const say = (line: string) => console.log(line);
+const logs = values.logs ? { logs: values.logs } : {};
+if (values.logs) mkdirSync(values.logs, { recursive: true });
 
-function row({ seed, history, begun, findings, orphans, elections }: Ran): string {
-  const of = (rule: string) => findings.filter((one) => one.rule === rule).length;
-  const faults = [...begun].map(([kind, underWay]) => `${kind} ${underWay.join('+')}`).join(', ');
-  const counts = ['granted', 'released', 'failed', 'unknown'] as const;
-  return [
-    `seed ${seed}: ${history.calls.length} calls`,
-    ...counts.map((outcome) => `${history.count(outcome)} ${outcome}`),
-    `${elections} elections`,
-    `${orphans} orphans`,
-    ...['overlap', 'phantom', 'taken', 'late', 'unlawful', 'leak'].map((rule) => `${of(rule)} ${rule}`),
-    `in flight at faults: ${faults}`,
-  ].join(', ');
+let [passed, failed] = [0, 0];
+await (values.bugs ? bugs() : soak());
+say(`${passed} passed, ${failed} failed`);
+process.exitCode = failed > 0 ? 1 : 0;
+
+async function soak(): Promise<void> {
+  const began = performance.now();
+  const minutes = () => (performance.now() - began) / 60_000;
+  const rows: Row[] = [];
+  const done = () => rows.reduce((sum, { granted, released }) => sum + granted + released, 0);
+  const enough = () => rows.length >= seeds && (!usual || (done() >= CALLS && minutes() >= MINUTES));
+  while (!enough() && (rows.length < seeds || minutes() < LAST_BEGIN_MINUTES)) {
+    const seed = first + rows.length;
+    const row = await one({ seed, seconds, reconciled: seed % 2 === 0, say, ...logs });
+    rows.push(row);
+    judge(`seed ${seed}`, row.findings.length === 0);
+  }
+  for (const line of table(rows)) say(line);
+  const seen = KINDS.map((kind) => ({ kind, times: inFlight(rows, kind) }));
+  say('\nfaults, each with the calls that were under way when it began, seed by seed:');
+  for (const { kind, times } of seen)
+    say(`  ${kind.padEnd(26)} ${times.map((one) => one.join('+') || '-').join('  ')}`);
+  say(`\n${rows.length} seeds in ${minutes().toFixed(1)} minutes, ${done()} calls granted or released`);
+  if (!usual) return;
+  judge(`${CALLS} calls were granted or released`, done() >= CALLS);
+  judge(`it took ${MINUTES} minutes at least`, minutes() >= MINUTES);
+  for (const { kind, times } of seen)
+    judge(`"${kind}" met calls in 3 seeds at least`, times.filter((one) => one.some((calls) => calls > 0)).length >= 3);
+}
+
+async function one(options: RunOptions): Promise<Row> {
+  const row = rowOf(await run(options));
+  for (const { rule, text } of row.findings.slice(0, 20)) say(`  ${rule}: ${text}`);
+  say(`  ${row.calls} calls, ${row.granted} granted, ${row.released} released, ${row.findings.length} findings`);
+  return row;
+}
+
+async function bugs(): Promise<void> {
+  for (const bug of BUGS.filter(({ by, name }) => by === 'chaos' && name.includes(values.only ?? ''))) {
+    await using planted = await Planted.plant(bug);
+    const program = await planted.build();
+    let found: string | undefined;
+    for (let attempt = 0; attempt < TRIES && !found; attempt++) {
+      const seed = first + attempt;
+      const reconciled = bug.reconciled ?? seed % 2 === 0;
+      const { findings } = await run({
+        seed,
+        seconds,
+        reconciled,
+        program,
+        impatient: true,
+        say: () => undefined,
+        ...logs,
+      });
+      if (findings[0]) found = `by seed ${seed}: ${findings[0].rule}: ${findings[0].text}`;
+    }
+    say(`${bug.name}: ${found ?? 'not found'}`);
+    judge(bug.name, found !== undefined);
+  }
+}
+
+function judge(what: string, holds: boolean): void {
+  if (holds) passed++;
+  else failed++;
+  if (!holds) say(`failed: ${what}`);
 }
