@@ -1,4 +1,5 @@
 // An engine's way of calling its driver: what is repeated, what is given up, and what is written down of it. Knows no network.
+import { setMaxListeners } from 'node:events';
 import type { ChaosDriver } from './drivers.js';
 import type { Call, History, Name } from './history.js';
 
@@ -19,7 +20,7 @@ export class Caller {
   emptyGranted = 0;
   /** While it is set, calls that wait for an answer are given up after so many milliseconds. */
   patience: (() => number) | undefined;
-  #ended = new AbortController();
+  #ended = lasting();
 
   constructor(
     private readonly node: string,
@@ -31,7 +32,7 @@ export class Caller {
   /** The engine's process ends: nobody hears what is still to be said. */
   die(): void {
     this.#ended.abort();
-    this.#ended = new AbortController();
+    this.#ended = lasting();
     for (const driver of this.drivers) driver.hangUp();
   }
 
@@ -82,4 +83,11 @@ export class Caller {
     } else if (call.name === 'RequestAddress') this.history.end(call, 'granted', { given: json.Address.split('/')[0] });
     else this.history.end(call, call.name === 'GetCapabilities' ? 'answered' : 'released');
   }
+}
+
+/** Every call under way listens to it. */
+function lasting(): AbortController {
+  const controller = new AbortController();
+  setMaxListeners(0, controller.signal);
+  return controller;
 }

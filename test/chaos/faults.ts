@@ -191,6 +191,7 @@ export function told({ kind, atMs, forMs, which }: Fault): string {
 
 /** Faults under way, each kind of target one after the other. */
 export class Faults {
+  #broken: unknown;
   readonly #queues = new Map<string, Promise<void>>();
   /** How many calls were under way when a fault of the kind began. */
   readonly begun = new Map<Kind, number[]>();
@@ -210,10 +211,15 @@ export class Faults {
       const before = this.#queues.get(queue) ?? Promise.resolve();
       this.#queues.set(
         queue,
-        before.then(() => this.#one(fault)),
+        before
+          .then(() => this.#one(fault))
+          .catch((error) => {
+            this.#broken ??= error;
+          }),
       );
     }
     await Promise.all(this.#queues.values());
+    if (this.#broken) throw this.#broken;
   }
 
   async #one(fault: Fault): Promise<void> {

@@ -5,11 +5,12 @@
 //   npm run chaos -- --bugs                                each planted flaw, by seeds of its own, until it is found
 //   npm run chaos -- --logs DIR                            keeps the drivers' logs and all calls of each seed there
 import { mkdirSync } from 'node:fs';
+import { constants } from 'node:os';
 import { parseArgs } from 'node:util';
 import { BUGS, Planted } from './bugs.js';
 import { KINDS } from './faults.js';
-import { type RunOptions, run } from './run.js';
-import { inFlight, type Row, rowOf, table } from './table.js';
+import { close, type RunOptions, run } from './run.js';
+import { inFlight, NOTHING, type Row, rowOf, table } from './table.js';
 
 const SEEDS = 10;
 const SECONDS = 28;
@@ -37,6 +38,9 @@ const say = (line: string) => console.log(line);
 const logs = values.logs ? { logs: values.logs } : {};
 if (values.logs) mkdirSync(values.logs, { recursive: true });
 
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.once(signal, () => void close().finally(() => process.exit(128 + constants.signals[signal])));
+
 let [passed, failed] = [0, 0];
 await (values.bugs ? bugs() : soak());
 say(`${passed} passed, ${failed} failed`);
@@ -51,8 +55,8 @@ async function soak(): Promise<void> {
   while (!enough() && (rows.length < seeds || minutes() < LAST_BEGIN_MINUTES)) {
     const seed = first + rows.length;
     const row = await one({ seed, seconds, reconciled: seed % 2 === 0, say, ...logs });
-    rows.push(row);
-    judge(`seed ${seed}`, row.findings.length === 0);
+    judge(`seed ${seed}`, row?.findings.length === 0);
+    rows.push(row ?? { ...NOTHING, seed });
   }
   for (const line of table(rows)) say(line);
   const seen = KINDS.map((kind) => ({ kind, times: inFlight(rows, kind) }));
@@ -67,8 +71,11 @@ async function soak(): Promise<void> {
     judge(`"${kind}" met calls in 3 seeds at least`, times.filter((one) => one.some((calls) => calls > 0)).length >= 3);
 }
 
-async function one(options: RunOptions): Promise<Row> {
-  const row = rowOf(await run(options));
+/** Undefined when the harness itself came to no end. */
+async function one(options: RunOptions): Promise<Row | undefined> {
+  const ran = await run(options).catch((error) => say(`  ${error?.stack ?? error}`));
+  if (!ran) return undefined;
+  const row = rowOf(ran);
   for (const { rule, text } of row.findings.slice(0, 20)) say(`  ${rule}: ${text}`);
   say(`  ${row.calls} calls, ${row.granted} granted, ${row.released} released, ${row.findings.length} findings`);
   return row;

@@ -2,17 +2,18 @@
 // late, repeated or sent to the wrong host. Refuses to know what fails.
 import { sleep } from '../support/process.js';
 import { Draw } from './chance.js';
-import type { Engine, Network, Wish } from './engine.js';
+import type { Container, Engine, Network, Wish } from './engine.js';
 import type { Swarm } from './swarm.js';
 
 export const OVERLAY = '10.80.0.0/26';
 export const LAN = '10.66.0.0/25';
 /** So small that it is full. */
 const CROWDED = '10.66.0.0/26';
-const AT_ONCE = 6;
+const AT_ONCE = 8;
 
 export class Life {
   #over = false;
+  #broken: unknown;
   readonly #actors: Promise<unknown>[] = [];
   readonly #named = { container: 0 };
   /** Addresses that were given back, with the PoolID that had them. */
@@ -49,6 +50,7 @@ export class Life {
   async settle(): Promise<void> {
     this.#over = true;
     await Promise.all(this.#actors);
+    if (this.#broken) throw this.#broken;
     for (const engine of this.engines) {
       const network = await this.#network(engine, new Draw(`stay ${this.seed}`));
       for (let i = 0; network && i < 3; i++) await engine.run(network, this.#name());
@@ -70,7 +72,11 @@ export class Life {
     const live = async () => {
       while (!this.#over) await act(draw);
     };
-    this.#actors.push(live());
+    this.#actors.push(
+      live().catch((error) => {
+        this.#broken ??= error;
+      }),
+    );
   }
 
   /** One container's life: mostly short, some longer than any fault. */
@@ -81,14 +87,28 @@ export class Life {
     const number = again && network.place.includes('10.66.') && again.poolId.includes('10.66.') ? again.address : '';
     const container = await engine.run(network, this.#name(), number);
     if (!container) return void (await sleep(draw.between(10, 60)));
-    const wait = draw.percent(4) ? draw.between(3_000, 12_000) : draw.between(5, 120);
-    for (const end = performance.now() + wait; performance.now() < end && !this.#over; )
-      await sleep(Math.min(200, end - performance.now()));
-    const { poolId, join } = network;
-    await engine.stop(network, container);
-    this.#released.push({ poolId, join, address: container.address, at });
-    if (this.#released.length > 200) this.#released.shift();
+    await this.#lives(draw);
+    // Sometimes another container is to have its address at once, while it is still being given back.
+    const next = draw.percent(10) ? engine.run(network, this.#name(), container.address) : undefined;
+    await this.#ends(engine, at, network, container);
+    const heir = await next;
+    if (heir) {
+      await this.#lives(draw);
+      await this.#ends(engine, at, network, heir);
+    }
     await sleep(draw.between(0, 30));
+  }
+
+  async #lives(draw: Draw): Promise<void> {
+    const ms = draw.percent(4) ? draw.between(3_000, 12_000) : draw.between(2, 80);
+    for (const end = performance.now() + ms; performance.now() < end && !this.#over; )
+      await sleep(Math.min(200, end - performance.now()));
+  }
+
+  async #ends(engine: Engine, at: number, network: Network, container: Container): Promise<void> {
+    await engine.stop(network, container);
+    this.#released.push({ poolId: network.poolId, join: network.join, address: container.address, at });
+    if (this.#released.length > 200) this.#released.shift();
   }
 
   async #network(engine: Engine, draw: Draw): Promise<Network | undefined> {

@@ -57,7 +57,7 @@ export async function run({
   const faults = plan(draw, reconciled ? KINDS : GENTLE, seconds * 1_000);
   say(`seed ${seed}: engines ${names ? 'from 29 on' : 'up to 28'}, ${reconciled ? 'with' : 'without'} reconciliation`);
   say(`  ${faults.map(told).join('; ')}`);
-  const closing: AsyncDisposable[] = [];
+  closing = [];
   const use = <T extends AsyncDisposable>(one: T): T => {
     closing.unshift(one);
     return one;
@@ -102,8 +102,15 @@ export async function run({
     if (logs) await keep(logs, seed, history, drivers);
     return { ...ran, findings, orphans };
   } finally {
-    for (const one of closing) await one[Symbol.asyncDispose]();
+    await close();
   }
+}
+
+let closing: AsyncDisposable[] = [];
+
+/** Ends what the run has started, the last first. */
+export async function close(): Promise<void> {
+  for (const one of closing.splice(0)) await one[Symbol.asyncDispose]();
 }
 
 async function keep(logs: string, seed: number, history: History, drivers: readonly ChaosDriver[]): Promise<void> {

@@ -7,6 +7,8 @@ import type { Call, History, Use } from './history.js';
 const TYPE = { RequestAddressType: 'com.docker.network.gateway' };
 const SERIAL = { 'com.docker.network.ipam.serial': 'true' };
 const AGAIN_MS = 200;
+/** Longer than any fault, and than any call of a process that has just begun. */
+const FOR_GOOD_MS = 90_000;
 
 interface Member {
   readonly who: string;
@@ -31,6 +33,8 @@ export class Swarm {
   #at = 0;
   #term: Term | undefined;
   #gateway = '';
+  /** The last refusal. */
+  #said = '';
   #named = 0;
   /** Elections that were carried through. */
   elections = 0;
@@ -125,7 +129,10 @@ export class Swarm {
     await this.engines[at]!.caller.call('GetCapabilities', undefined, {}, 0);
     const ask = { AddressSpace: 'global', Pool: this.subnet, SubPool: '', Options: SERIAL, V6: false };
     const pool = await this.engines[at]!.caller.call('RequestPool', ask, { place: `global ${this.subnet}` }, 0);
-    if (pool.outcome !== 'granted') return undefined;
+    if (pool.outcome !== 'granted') {
+      this.#said = pool.said ?? this.#said;
+      return undefined;
+    }
     const begun = { at, poolId: pool.given!, join: pool.join!, gateway };
     const body = { PoolID: begun.poolId, Address: gateway, Options: { ...TYPE, ...SERIAL } };
     const call = await this.#call('RequestAddress', body, begun, gateway);
@@ -136,15 +143,15 @@ export class Swarm {
 
   /** By number all that the swarm knows; until it is done nothing else of the swarm goes on. */
   async #takeOver(): Promise<void> {
-    for (;;) {
+    for (const end = performance.now() + FOR_GOOD_MS; performance.now() < end; await sleep(AGAIN_MS)) {
       const term = await this.#begin(this.#gateway);
       if (term && (await this.#claimAgain(term))) {
         this.#term = term;
         this.elections++;
         return;
       }
-      await sleep(AGAIN_MS);
     }
+    throw new Error(`the swarm's leader was refused for good: ${this.#said}`);
   }
 
   /** False when the answer to one of them was lost: whoever leads this term has not got it, so there has to be another. */
@@ -207,9 +214,16 @@ export class Swarm {
     await this.engines[at]!.remove(overlay.network);
   }
 
-  #call(name: Call['name'], body: object, { at, join }: Pick<Term, 'at' | 'join'>, address?: string): Promise<Call> {
+  async #call(
+    name: Call['name'],
+    body: object,
+    { at, join }: Pick<Term, 'at' | 'join'>,
+    address?: string,
+  ): Promise<Call> {
     const about = { place: `global ${this.subnet}`, join, ...(address && { address }) };
-    return this.engines[at]!.caller.call(name, body, about, 0);
+    const call = await this.engines[at]!.caller.call(name, body, about, 0);
+    this.#said = call.said ?? this.#said;
+    return call;
   }
 
   /** A leader does one thing at a time. */

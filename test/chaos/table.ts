@@ -22,6 +22,11 @@ export function rowOf({ seed, history, begun, findings, orphans, elections }: Ra
   return { seed, calls: history.calls.length, granted, released, failed, unknown, elections, orphans, begun, findings };
 }
 
+export const NOTHING: Omit<Row, 'seed'> = {
+  ...{ calls: 0, granted: 0, released: 0, failed: 0, unknown: 0, elections: 0, orphans: 0 },
+  ...{ begun: new Map(), findings: [] },
+};
+
 const RULES: Readonly<Record<string, readonly Rule[]>> = {
   overlaps: ['overlap', 'taken'],
   phantoms: ['phantom', 'late'],
