@@ -1,6 +1,6 @@
 // What goes wrong in a run, and when: drawn from the seed, so that it can be told and repeated. Refuses to know what it costs.
 import type { EtcdMembers } from '../support/etcd-members.js';
-import { sleep } from '../support/process.js';
+import { eventually, sleep } from '../support/process.js';
 import type { Draw } from './chance.js';
 import type { ChaosDriver } from './drivers.js';
 import type { Engine } from './engine.js';
@@ -146,18 +146,18 @@ const WAYS = {
   },
   'leader of etcd moved': {
     ...{ least: 0, most: 0, on: 'member' },
-    act: ({ etcd }) => etcd.moveLeader(),
+    act: ({ etcd }) => insisted('the leader of etcd moves', () => etcd.moveLeader()),
   },
   'all leases revoked': {
     ...{ least: 0, most: 0, on: 'member' },
-    act: ({ etcd }) => etcd.revokeAllLeases(),
+    act: ({ etcd }) => insisted('the leases go', () => etcd.revokeAllLeases()),
   },
   'history compacted': {
     ...{ least: 0, most: 0, on: 'member' },
     async act({ etcd, log }) {
       // What is not written down yet would be lost to the checker.
       const revision = await log.caughtUp();
-      await etcd.ctl('compact', String(revision));
+      await insisted('etcd compacts', () => etcd.ctl('compact', String(revision)));
     },
   },
   'leader of the swarm moved': {
@@ -183,6 +183,17 @@ export function plan(draw: Draw, kinds: readonly Kind[], forMs: number): Fault[]
     const atMs = Math.round(index * pace + draw.below(Math.max(1, Math.round(pace))));
     return { kind, atMs, forMs: draw.between(least, most), which: draw.below(1_000) };
   });
+}
+
+/** A busy etcd may not do at once what it is asked to. */
+function insisted(what: string, act: () => Promise<unknown>): Promise<unknown> {
+  const done = () =>
+    act().then(
+      () => true,
+      // It had compacted already, and its answer was lost.
+      (error) => String(error).includes('has been compacted'),
+    );
+  return eventually(what, done, 60_000, 200);
 }
 
 export function told({ kind, atMs, forMs, which }: Fault): string {

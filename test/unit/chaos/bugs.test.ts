@@ -11,7 +11,7 @@ import { type Code, memoryWorld } from '../../support/memory-world.js';
 import { Violation } from '../../support/referee.js';
 
 const LIVES = 1_200;
-const ROUNDS = 400;
+const ROUNDS = 200;
 const SEED = Number(process.env.ETCD_IPAM_TEST_SEED ?? Date.now() & 0x7fffffff);
 
 async function modules(planted: Planted, files: readonly string[]): Promise<object> {
