@@ -58,8 +58,8 @@ export class Releases {
   }
 
   /**
-   * Frees what the join holds of the address, if anything, and only if written no later than `known`: what came after
-   * the release was asked for is somebody else's. True if something was freed.
+   * Frees what the join holds of the address, if anything, and only if written no later than `known`, or else than what the
+   * first look met: what came after the release was asked for is somebody else's. True if something was freed.
    */
   async release(pool: PoolRef, address: Address, known: () => Version | undefined, by: Deadline): Promise<boolean> {
     const owner = contains(pool.prefix, address) ? pool : await this.#sibling(pool, address, by);
@@ -98,13 +98,16 @@ export class Releases {
     by: Deadline,
     rest: Pick<Self, 'restMs'> = this.#self,
   ): Promise<boolean> {
+    let met: Version | undefined;
     return this.#holding.change(
       pool,
       address,
       async (claim, held) => {
         const mine = held.holders.find(({ key }) => joinOf(key) === pool.join);
         const own = mine ?? (claim.record.join === pool.join ? claim : undefined);
-        if (!own || isNewer(own.version, known())) return undefined;
+        met ??= own?.version;
+        // Removed with its answer lost, the address may have been given again, through the same join, before the next look.
+        if (!own || isNewer(own.version, known() ?? met)) return undefined;
         // What networks share goes with the last of them, and does not rest.
         const write = mine
           ? this.#holding.withoutHolder(pool, address, held)

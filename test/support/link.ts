@@ -54,15 +54,16 @@ export class Link implements Store {
 
   /**
    * The next commit is sent, but its answer never comes: a grant ends in doubt until `settle` is called with what the
-   * store found out, another change is told what there is now.
+   * store found out, another change is told what there is now. `meanwhile` happens before anybody looks.
    */
-  loseAnswer(): { settle(committed: boolean): void } {
+  loseAnswer(meanwhile: () => Promise<unknown> = async () => undefined): { settle(committed: boolean): void } {
     let settle: (committed: boolean) => void = () => undefined;
     const settled = new Promise<boolean>((resolve) => {
       settle = resolve;
     });
     this.#doubt = async (change, by) => {
       await this.#inner.commit(change, by);
+      await meanwhile();
       if (change.witness) throw new InDoubtError('the answer was lost', settled);
       return { done: false, seen: await this.#inner.read(change.otherwise, by) };
     };

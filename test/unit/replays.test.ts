@@ -2,16 +2,11 @@
 // double. A referee that knows the wire alone says when an address was taken from its holder, or given twice.
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { Driver } from '../../src/docker/driver.js';
-import { parse } from '../../src/docker/wire.js';
-import { Allocator } from '../../src/ipam/allocator.js';
-import { IpamError } from '../../src/ipam/errors.js';
 import type { Change, Condition, Query, Store } from '../../src/ipam/store.js';
 import { wide } from '../support/keyspace-view.js';
-import { type Life, live, lives, type Name, NODES, type Tally, type World } from '../support/lives.js';
-import { MemoryStore, uneven } from '../support/memory-store.js';
-import { type Keyspace, nodeOf, Violation } from '../support/referee.js';
-import { chance, surroundings } from '../support/sequences.js';
+import { type Life, live, lives, type Tally, type World } from '../support/lives.js';
+import { memoryWorld } from '../support/memory-world.js';
+import { type Keyspace, Violation } from '../support/referee.js';
 
 const LIVES = 1_200;
 const MUTATIONS = 5_000;
@@ -29,67 +24,6 @@ const REACHED = [
   .concat(['RequestAddress global by an old PoolID refused', 'RequestAddress local by an old PoolID refused']);
 
 const SEED = Number(process.env.ETCD_IPAM_TEST_SEED ?? Date.now() & 0x7fffffff);
-
-/** `flawed`: what the drivers take for their store. */
-function memoryWorld({ pace }: Life, flawed: (store: Store) => Store = (store) => store): World {
-  const store = new MemoryStore();
-  const clock = { skew: 0 };
-  let started = 0;
-  // In every other life what is released rests, some for as long as the life lasts and some for a few calls.
-  const restMs = pace % 2 === 0 ? 0 : 30_000;
-  const passing = chance(`time ${pace}`);
-  const start = (at: number) => {
-    const self = { node: nodeOf(at), boot: `boot-${at}`, restMs };
-    const seed = `${pace} ${at} ${started++}`;
-    const report = (what: string, error: unknown) => {
-      throw new Error(`${what} failed for good`, { cause: error });
-    };
-    const way = uneven(flawed(store), chance(`way ${seed}`));
-    return new Driver(new Allocator(way, self, surroundings(seed, clock), [], report), false, () => undefined);
-  };
-  for (let at = 0; at < NODES; at++)
-    store.plant(`nodes/${nodeOf(at)}`, { machine: `m-${at}`, boot: `boot-${at}`, since: '' });
-  const drivers = Array.from({ length: NODES }, (_, at) => start(at));
-  return {
-    async call(at, name, body) {
-      if (passing() % 4 === 0) store.elapse(10_000);
-      try {
-        return { granted: await asked(drivers[at]!, name, JSON.stringify(body)) };
-      } catch (error) {
-        if (error instanceof IpamError && error.kind !== 'broken' && error.kind !== 'unavailable')
-          return { refused: error.message };
-        throw error;
-      }
-    },
-    async restart(at) {
-      drivers[at] = start(at);
-    },
-    keyspace: async () => store.keyspace(),
-  };
-}
-
-const { signal } = new AbortController();
-
-async function asked(driver: Driver, name: Name, body: string): Promise<Record<string, string>> {
-  const call = { deadline: performance.now() + 10_000, signal, onUndelivered: () => undefined };
-  switch (name) {
-    case 'RequestPool': {
-      const { poolId, pool } = await driver.requestPool(parse(name, body), call);
-      return { PoolID: poolId, Pool: pool };
-    }
-    case 'RequestAddress':
-      return { Address: (await driver.requestAddress(parse(name, body), call)).address };
-    case 'ReleaseAddress':
-      await driver.releaseAddress(parse(name, body), call);
-      return {};
-    case 'ReleasePool':
-      await driver.releasePool(parse(name, body), call);
-      return {};
-    case 'GetCapabilities':
-      driver.getCapabilities();
-      return {};
-  }
-}
 
 /** A driver that says the same of every change it makes, but with conditions left out. */
 const without =

@@ -1,0 +1,178 @@
+// Judges a history of calls together with what etcd wrote meanwhile. Pure, and shares no code with the driver.
+//
+// Why this is enough. A use begins when its grant has been read and ends before its release is asked for, both by the clock of
+// one process, so whatever the driver did for it, it did outside of the use. If the uses of one address overlap, then there
+// is no order of the calls, each taking effect at one instant between its beginning and its end, in which the address
+// had one holder at a time: the history cannot be linearized. If they do not, order them by their beginning: each grant's
+// write (rule `phantom` finds it, between the call's two ends) comes before its use, and what ends it after (rule `taken`),
+// so etcd's own order of the writes is such an order of the calls. Clocks of etcd and drivers are never compared: a
+// write lies between the last look that was older and the moment in which the harness was told of it.
+
+import type { Call, History, Look, Use, Written } from './history.js';
+import { cidrOf, parentOf, placeOf, tokenOf } from './keys.js';
+import { unlawful } from './laws.js';
+
+export type Rule = 'overlap' | 'phantom' | 'taken' | 'late' | 'unlawful' | 'leak';
+
+export interface Finding {
+  readonly rule: Rule;
+  readonly text: string;
+}
+
+export function check(history: Pick<History, 'calls' | 'uses' | 'writes' | 'looks'>): Finding[] {
+  const { calls, uses, writes, looks } = history;
+  const { matched, findings } = match(calls, writes, earliest(looks));
+  return [...overlaps(uses), ...findings, ...taken(uses, matched, writes), ...late(calls), ...unlawful(writes)];
+}
+
+/** Two hold one address at a time. Those that share it are one holder together. */
+export function overlaps(uses: readonly Use[]): Finding[] {
+  const findings: Finding[] = [];
+  for (const all of grouped(uses, (use) => `${use.place} ${use.address}`).values()) {
+    all.sort((a, b) => a.from - b.from);
+    let longest: Use | undefined;
+    for (const use of all) {
+      const same = longest && (longest.who === use.who || (longest.shared && use.shared));
+      if (longest && !same && use.from < end(longest))
+        findings.push({ rule: 'overlap', text: `${use.address} of ${use.place}: ${told(use)} while ${told(longest)}` });
+      if (!longest || end(use) > end(longest)) longest = use;
+    }
+  }
+  return findings;
+}
+
+/** A grant for which etcd wrote nothing while it was asked for, or what another grant was for already. */
+export function match(
+  calls: readonly Call[],
+  writes: readonly Written[],
+  earliestOf: (revision: number) => number,
+): { readonly matched: ReadonlyMap<Call, Written>; readonly findings: Finding[] } {
+  const puts = grouped(
+    writes.filter(({ record }) => record),
+    (write) => grantedBy(write),
+  );
+  const [matched, spent] = [new Map<Call, Written>(), new Set<Written>()];
+  const findings: Finding[] = [];
+  const granted = calls.filter(({ outcome, name }) => outcome === 'granted' && name.startsWith('Request'));
+  for (const call of granted.sort((a, b) => a.ended! - b.ended!)) {
+    const what =
+      call.name === 'RequestPool' ? `${call.place} ${call.join}` : `${call.place} ${call.given} ${call.join}`;
+    const write = puts
+      .get(what)
+      ?.find((put) => !spent.has(put) && put.known >= call.asked && earliestOf(put.revision) <= call.ended!);
+    if (write) {
+      matched.set(call, write);
+      spent.add(write);
+    } else
+      findings.push({ rule: 'phantom', text: `${call.name} gave ${what}, and etcd has no such record of that time` });
+  }
+  return { matched, findings };
+}
+
+/** What a write grants, in the words of `match`; the claim of a shared address grants nothing, its holders do. */
+function grantedBy({ key, record }: Written): string {
+  const [room] = key.split('/');
+  if (room === 'joins') return `${placeOf(key)} ${key.split('/').at(-1)}`;
+  if (room === 'claims' && record?.kind !== 'shared') return `${placeOf(key)} ${cidrOf(key)} ${record?.join}`;
+  if (room === 'holders') return `${placeOf(key)} ${cidrOf(parentOf(key))} ${key.split('/').at(-1)}`;
+  return '';
+}
+
+/** The record behind a use went, for certain, before its release was asked for. */
+export function taken(
+  uses: readonly Use[],
+  matched: ReadonlyMap<Call, Written>,
+  writes: readonly Written[],
+): Finding[] {
+  const byKey = grouped(writes, ({ key }) => key);
+  const findings: Finding[] = [];
+  for (const use of uses) {
+    const first = use.grant && matched.get(use.grant);
+    if (!first) continue;
+    const chain = byKey.get(first.key)!;
+    for (const write of chain.slice(chain.indexOf(first) + 1)) {
+      if (write.known >= end(use)) break;
+      // Whoever else it is given to is found by `overlaps`, and whether it may be by `unlawful`.
+      if (write.record && write.record.kind !== 'cooling' && (use.shared || write.record.kind !== 'shared')) continue;
+      const text = `${use.address} of ${use.place} was ${write.record?.kind ?? 'removed'} at revision ${write.revision} while ${told(use)}`;
+      findings.push({ rule: 'taken', text });
+      break;
+    }
+  }
+  return findings;
+}
+
+/** A grant that was answered when its call had been given up: another may have the address by then. */
+export function late(calls: readonly Call[]): Finding[] {
+  return calls
+    .filter(({ outcome, ended, limit }) => outcome === 'granted' && ended! > limit)
+    .map(({ name, asked, ended, limit, given }) => ({
+      rule: 'late',
+      text: `${name} gave ${given} after ${Math.round(ended! - asked)} ms, ${Math.round(ended! - limit)} ms too late`,
+    }));
+}
+
+/**
+ * What is left of claims that nobody uses. `excused`: a call of that join whose answer nobody heard explains one such claim
+ * each, where nobody but the end of the join can free it.
+ */
+export function leaks(
+  claims: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+  uses: readonly Use[],
+  calls: readonly Call[],
+  excused: boolean,
+): Finding[] {
+  const held = new Set(
+    uses.filter(({ until }) => until === undefined).map(({ place, address }) => `${place} ${address}`),
+  );
+  const lost = excused ? calls.filter(({ outcome, name }) => outcome === 'unknown' && name.endsWith('Address')) : [];
+  const findings: Finding[] = [];
+  for (const [key, record] of Object.entries(claims)) {
+    // What is shared is its networks', and ends with the last of their joins.
+    const free = record.kind === 'cooling' || record.kind === 'shared';
+    if (held.delete(`${placeOf(key)} ${cidrOf(key)}`) || free) continue;
+    const explains = (call: Call) => call.join === record.join && (!call.address || call.address === cidrOf(key));
+    const why = lost.findIndex(explains);
+    if (why >= 0) lost.splice(why, 1);
+    else findings.push({ rule: 'leak', text: `${key} is nobody's: ${tokenOf(record)}` });
+  }
+  for (const place of held) findings.push({ rule: 'leak', text: `${place} is used and has no claim` });
+  return findings;
+}
+
+/** For each revision a moment before which it cannot have been written. */
+export function earliest(looks: readonly Look[]): (revision: number) => number {
+  const sorted = [...looks].sort((a, b) => a.revision - b.revision);
+  let latest = Number.NEGATIVE_INFINITY;
+  const sent = sorted.map((look) => {
+    latest = Math.max(latest, look.sent);
+    return latest;
+  });
+  return (revision) => {
+    let [from, to] = [0, sorted.length];
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if (sorted[middle]!.revision < revision) from = middle + 1;
+      else to = middle;
+    }
+    return from === 0 ? Number.NEGATIVE_INFINITY : sent[from - 1]!;
+  };
+}
+
+function grouped<T>(items: Iterable<T>, by: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const key = by(item);
+    const group = groups.get(key);
+    if (group) group.push(item);
+    else groups.set(key, [item]);
+  }
+  return groups;
+}
+
+const end = ({ until }: Use) => until ?? Number.POSITIVE_INFINITY;
+
+function told({ who, node, join, from, until }: Use): string {
+  const till = until === undefined ? '…' : Math.round(until);
+  return `${who} on ${node} (join ${join}) has it from ${Math.round(from)} to ${till}`;
+}

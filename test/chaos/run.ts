@@ -1,0 +1,195 @@
+// One run of a seed: a cluster, hosts with their drivers and engines, what they do meanwhile, faults, and what is left at the end.
+import { writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { EtcdMembers } from '../support/etcd-members.js';
+import { eventually, sleep } from '../support/process.js';
+import { Draw } from './chance.js';
+import { check, type Finding, leaks } from './checker.js';
+import { ChaosDriver } from './drivers.js';
+import { Engine } from './engine.js';
+import { EtcdLog } from './etcd-log.js';
+import { type Fault, Faults, GENTLE, KINDS, type Kind, plan, told } from './faults.js';
+import { History } from './history.js';
+import { placeOf } from './keys.js';
+import { Life, OVERLAY } from './life.js';
+import { Swarm } from './swarm.js';
+
+const NODES = 4;
+/** Longer than a call may take: what is granted is seen with its container before that. */
+const GRACE = '4s';
+const SETTLE_MS = 90_000;
+
+export interface RunOptions {
+  readonly seed: number;
+  readonly seconds: number;
+  /** Engines show their API and processes may be killed; otherwise nothing that is lost is ever found again. */
+  readonly reconciled: boolean;
+  readonly program?: string;
+  /** The first thing that is wrong is enough. */
+  readonly impatient?: boolean;
+  /** Where the drivers' logs and all calls go. */
+  readonly logs?: string;
+  readonly say?: (line: string) => void;
+}
+
+export interface Ran {
+  readonly seed: number;
+  readonly history: History;
+  readonly faults: readonly Fault[];
+  readonly begun: ReadonlyMap<Kind, readonly number[]>;
+  readonly findings: readonly Finding[];
+  /** Joins whose PoolID nobody had heard, or whose end nobody had. */
+  readonly orphans: number;
+  readonly elections: number;
+}
+
+export async function run({
+  seed,
+  seconds,
+  reconciled,
+  program = BUILT,
+  logs,
+  impatient = false,
+  say = () => undefined,
+}: RunOptions): Promise<Ran> {
+  const draw = new Draw(`plan ${seed}`);
+  const [names, full] = [draw.percent(50), draw.percent(30)];
+  const faults = plan(draw, reconciled ? KINDS : GENTLE, seconds * 1_000);
+  say(`seed ${seed}: engines ${names ? 'from 29 on' : 'up to 28'}, ${reconciled ? 'with' : 'without'} reconciliation`);
+  say(`  ${faults.map(told).join('; ')}`);
+  closing = [];
+  const use = <T extends AsyncDisposable>(one: T): T => {
+    closing.unshift(one);
+    return one;
+  };
+  try {
+    const history = new History();
+    const etcd = use(await EtcdMembers.start());
+    const log = use(await EtcdLog.start(etcd, history));
+    const engines: Engine[] = [];
+    const started = Array.from({ length: NODES }, async (_, at) => {
+      const [node, drivers] = [`n${at + 1}`, [] as ChaosDriver[]];
+      const engine = use(new Engine(node, drivers, history, new Draw(`engine ${seed} ${at}`), names));
+      const socket = reconciled ? { IPAM_ENGINE_SOCKET: await engine.listen(), IPAM_RECONCILE_GRACE: GRACE } : {};
+      const env = { IPAM_SESSION_TTL: '5s', IPAM_COOLDOWN: '0s', ...socket };
+      // The first node is being upgraded: two plugins answer for it. What one of them was granted the other does not free
+      // if it heard of it only while it had no etcd: reconciliation does.
+      for (let i = 0; i < (at === 0 && reconciled ? 2 : 1); i++)
+        drivers.push(use(await ChaosDriver.start({ program, node, etcd, env })));
+      engines[at] = engine;
+    });
+    await Promise.all(started);
+    const drivers = engines.flatMap((engine) => engine.drivers);
+    const swarm = new Swarm(OVERLAY, engines, history);
+    const life = new Life(engines, swarm, seed, full);
+    life.start();
+    await sleep(500);
+    const under = new Faults({ etcd, log, drivers, engines, swarm }, () => history.underWay);
+    await Promise.all([under.run(faults), sleep(seconds * 1_000)]);
+    await life.settle();
+    const keyspace = () => records(etcd);
+    await log.caughtUp();
+    const early = check(history);
+    const ran = { seed, history, faults, begun: under.begun, elections: swarm.elections };
+    if (impatient && early.length > 0) return { ...ran, findings: early, orphans: 0 };
+    const findings = await settled(history, keyspace, !reconciled);
+    await life.end();
+    const orphans = await ended(engines, swarm, history, keyspace, findings);
+    await log.caughtUp();
+    findings.push(...check(history));
+    for (const { caller, node } of engines)
+      if (caller.emptyGranted > 0) findings.push({ rule: 'phantom', text: `${node} answered a call without body` });
+    if (logs) await keep(logs, seed, history, drivers);
+    return { ...ran, findings, orphans };
+  } finally {
+    await close();
+  }
+}
+
+let closing: AsyncDisposable[] = [];
+
+/** Ends what the run has started, the last first. */
+export async function close(): Promise<void> {
+  for (const one of closing.splice(0)) await one[Symbol.asyncDispose]();
+}
+
+async function keep(logs: string, seed: number, history: History, drivers: readonly ChaosDriver[]): Promise<void> {
+  for (const [at, { node, log }] of drivers.entries()) await writeFile(join(logs, `${seed}-${node}-${at}.log`), log);
+  const lines = [...history.calls, ...history.writes].map((one) => JSON.stringify(one));
+  await writeFile(join(logs, `${seed}.jsonl`), lines.join('\n'));
+}
+
+const BUILT = resolve(import.meta.dirname, '../../dist/main.js');
+
+type Records = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+async function records(etcd: EtcdMembers): Promise<Records> {
+  const prefix = '/etcd-ipam/';
+  const { kvs = [] } = JSON.parse(await etcd.ctl('get', prefix, '--prefix', '-w', 'json')) as {
+    kvs?: { key: string; value: string }[];
+  };
+  const text = (encoded: string) => Buffer.from(encoded, 'base64').toString();
+  return Object.fromEntries(kvs.map(({ key, value }) => [text(key).slice(prefix.length), JSON.parse(text(value))]));
+}
+
+function of(records: Records, room: string): Records {
+  return Object.fromEntries(Object.entries(records).filter(([key]) => key.startsWith(`${room}/`)));
+}
+
+/** Waits until the claims are what is used, and says what they are instead when that does not come. */
+async function settled(history: History, keyspace: () => Promise<Records>, excused: boolean): Promise<Finding[]> {
+  let left: Finding[] = [];
+  const equal = async () => {
+    const all = of(await keyspace(), 'claims');
+    // What a leader's lost call has claimed stays until its network ends, and is looked for then.
+    const claims = Object.fromEntries(Object.entries(all).filter(([key]) => !key.startsWith('claims/global')));
+    const local = history.uses.filter(({ place }) => !place.startsWith('global'));
+    left = leaks(claims, local, history.calls, excused);
+    return left.length === 0;
+  };
+  return eventually('the claims are what is used', equal, SETTLE_MS, 500).then(
+    () => [],
+    () => left,
+  );
+}
+
+/** Everything ends. Joins that are left must be explained by a call whose answer nobody had; then their node ends them. */
+async function ended(
+  engines: readonly Engine[],
+  swarm: Swarm,
+  history: History,
+  keyspace: () => Promise<Records>,
+  findings: Finding[],
+): Promise<number> {
+  const explained = new Set<string>();
+  const left = async () => {
+    const all = await keyspace();
+    for (const [key, { node }] of Object.entries(of(all, 'joins'))) {
+      if (!key.startsWith('joins/local')) continue;
+      const engine = engines.find((one) => one.node === node)!;
+      const poolId = `${placeOf(key).replace(' ', '/')}?join=${key.split('/').at(-1)}`;
+      const known = [...engine.orphans].find((id) => id.endsWith(poolId.slice(-16)));
+      const lost = history.calls.some(
+        (call) => call.name === 'RequestPool' && call.node === node && call.outcome === 'unknown',
+      );
+      if (!known && !lost) continue;
+      explained.add(key);
+      await engine.endJoin(known ?? poolId);
+    }
+    if (Object.keys(all).some((key) => key.split('/')[1]?.startsWith('global'))) await swarm.sweep();
+    return Object.keys(await keyspace()).filter((key) => !/^(nodes\/|sessions\/|tick$|brake$)/.test(key));
+  };
+  let rest: string[] = [];
+  await eventually(
+    'nothing is left',
+    async () => {
+      rest = await left();
+      return rest.length === 0;
+    },
+    SETTLE_MS,
+    1_000,
+  ).catch(() =>
+    findings.push(...rest.map((key) => ({ rule: 'leak' as const, text: `${key} is left when all has ended` }))),
+  );
+  return explained.size;
+}
