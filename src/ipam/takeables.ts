@@ -54,10 +54,10 @@ export class Takeables {
     this.#around = around;
   }
 
-  /** At most one search at a time. */
+  /** At most one search at a time. What it found may have gone to others who waited for it: then there is one more. */
   async next(left: Left, by: Deadline): Promise<Takeable | undefined> {
-    const due = this.#released.size > 0 || this.#around.millis() >= this.#nothingUntil;
-    if (this.#found.length === 0 && due) {
+    const due = () => this.#released.size > 0 || this.#around.millis() >= this.#nothingUntil;
+    for (let searches = 0; searches < 2 && this.#found.length === 0 && due(); searches++) {
       this.#scanning ??= this.#scan(left, by).finally(() => {
         this.#scanning = undefined;
       });

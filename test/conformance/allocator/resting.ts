@@ -104,6 +104,23 @@ export function resting(scene: Scene): void {
       ]);
     });
 
+    it('3 that ask at once get what their own host released, and what another one did', async () => {
+      scene.world.restMs = LONG;
+      const range = { range: '10.66.0.8/30' };
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [na, nb] = [await a.network(S, range), await b.network(S, range)];
+      for (const net of [na, na, nb, nb]) await net.endpoint({ name: 'before' });
+      await na.release('10.66.0.8');
+      for (const ip of ['10.66.0.10', '10.66.0.11']) await nb.release(ip);
+      const given = await Promise.all(['c1', 'c2', 'c3'].map((name) => na.endpoint({ name })));
+      expect(given.map(({ ip }) => ip).sort()).to.deep.equal(['10.66.0.10', '10.66.0.11', '10.66.0.8']);
+      expect(await refusal(na.endpoint({ name: 'c4' }))).to.match(/^pool_exhausted: /);
+      const claims = (await scene.world.records()).filter((line) => /^claims.* endpoint a /.test(line));
+      expect(claims).to.have.length(4);
+      const joins = ['J1', 'J2'].map((join, i) => joined(join, `${'ab'[i]} boot-1 range=10.66.0.8/30`));
+      await scene.all(OPEN, joins, claims);
+    });
+
     it('another node that found the range full finds what rests within a second', async () => {
       const { nets, joins } = await full();
       expect(await refusal(nets[1].endpoint({ name: 'd1' }))).to.match(/^pool_exhausted: /);
