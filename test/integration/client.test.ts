@@ -362,12 +362,14 @@ describe('etcd client over mutual TLS', () => {
 
   it('names a missing client certificate', async () => {
     expect(await reason({ tls: { ca: pem(tls.ca) } })).to.equal(
-      'not_sent: TLS: etcd wants a client certificate it trusts',
+      'not_sent: TLS: etcd wants a client certificate; set ETCD_CERT_FILE and ETCD_KEY_FILE',
     );
   });
 
   it('names an unknown CA', async () => {
-    expect(await reason({})).to.equal('not_sent: TLS: the certificate is not signed by the configured CA');
+    expect(await reason({})).to.equal(
+      'not_sent: TLS: the certificate is not signed by a CA of this system; set ETCD_CA_FILE',
+    );
   });
 
   it('names plain HTTP spoken to TLS, and TLS spoken to plain HTTP', async () => {
