@@ -11,7 +11,6 @@ const GRPC = {
   'grpc.keepalive_timeout_ms': 2000,
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 1000,
-  'grpc.dns_min_time_between_resolutions_ms': 1000, // not 30 s, for which an endpoint that moved would be away
   'grpc.enable_retries': 0,
   'grpc.enable_http_proxy': 0, // the http_proxy of an environment is for the web, and would be asked even for loopback
 };
