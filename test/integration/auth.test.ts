@@ -24,7 +24,7 @@ describe('the driver with a user of etcd', function () {
   let passwordFile: string;
   let printed: string;
   const drivers: HostedDriver[] = [];
-  /** Everything that any driver here has logged or answered. */
+  /** Everything that any driver here has logged, what it answered included. */
   const told: string[] = [];
 
   const start = async (env: Record<string, string> = {}, roundMs?: number): Promise<HostedDriver> => {
@@ -195,7 +195,7 @@ describe('the driver with a user of etcd', function () {
       }
     });
 
-    it('goes on after two restarts of etcd under load: no call takes 6 s, and nothing is left over', async () => {
+    it('goes on after two restarts of etcd under load: no call hangs, and nothing is left over', async () => {
       const driver = await alive();
       const pool = await driver.pool('10.20.0.0/24');
       let [granted, refused, longest, stop] = [0, 0, 0, false];
@@ -227,7 +227,8 @@ describe('the driver with a user of etcd', function () {
       stop = true;
       await Promise.all(workers);
       console.log(`      granted ${granted}, refused ${refused}, longest ${Math.round(longest)} ms`);
-      expect(longest).to.be.below(6_000 + 2_000);
+      // A plugin's first 15 s are those in which calls wait for etcd.
+      expect(longest).to.be.below(15_000 + 3_000);
       await eventually(
         'all is released',
         async () => !Object.keys(await keyspace(etcd)).some((key) => key.includes('/claims/')),
@@ -348,9 +349,11 @@ describe('the driver with a user of etcd', function () {
     );
   });
 
-  it('has shown no password in all this, at LOG_LEVEL=trace', () => {
-    expect(told.join('').length).to.be.greaterThan(10_000);
-    for (const secret of [PASSWORD, ROOT.password, 'wr0ng-passw0rd', 'an0ther-passw0rd'])
-      expect(told.join('')).to.not.contain(secret);
+  describe('and its log', () => {
+    it('has shown no password in all this, at LOG_LEVEL=trace', () => {
+      expect(told.join('').length).to.be.greaterThan(10_000);
+      for (const secret of [PASSWORD, ROOT.password, 'wr0ng-passw0rd', 'an0ther-passw0rd'])
+        expect(told.join('')).to.not.contain(secret);
+    });
   });
 });
