@@ -10,8 +10,11 @@ export interface User {
   readonly password: () => string;
 }
 
-/** bcrypt makes a log-in dear to etcd; one that outlasts the attempt it began in goes on for those that come. */
-const LOG_IN_MS = 5_000;
+/**
+ * bcrypt makes a log-in dear to etcd; one that outlasts the attempt it began in goes on for those that come. Long, since one
+ * that is given up costs etcd the same; a connection that is dead is noticed sooner.
+ */
+const LOG_IN_MS = 15_000;
 /** Between two log-ins with one password that was refused. */
 const REFUSED_PAUSE = 5_000;
 
