@@ -1,26 +1,26 @@
 // Every setting, from the environment and a file of the same names, checked at once. Knows values, not what they do.
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { createSecureContext } from 'node:tls';
 import type { z } from 'zod';
 import { parseEnvFile } from './config/env-file.js';
 import * as kinds from './config/kinds.js';
+import { type TlsFiles, tlsFiles, unfitForTls } from './config/pem.js';
 import { unknownNames } from './config/unknown-names.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** PEM texts, as files held them at the start. */
-export interface TlsFiles {
-  readonly ca?: Buffer;
-  readonly cert?: Buffer;
-  readonly key?: Buffer;
-}
-
-/** The same three files by path: the engine reads them itself, so one certificate is for both sides. */
+/** The three files by path: the engine reads them itself, so one certificate is for both sides. */
 export interface TlsPaths {
   readonly caFile: string;
   readonly certFile: string;
   readonly keyFile: string;
+}
+
+export interface ListenTls extends TlsFiles {
+  readonly ca: Buffer;
+  readonly cert: Buffer;
+  readonly key: Buffer;
+  readonly engine: TlsPaths;
 }
 
 /** Durations are milliseconds. */
@@ -31,6 +31,8 @@ export interface Settings<Pools> {
     readonly tls?: TlsFiles;
     readonly username?: string;
     readonly password?: string;
+    /** Where the password came from, to be read again. */
+    readonly passwordFile?: string;
   };
   /** Begins and ends with a slash. */
   readonly prefix: string;
@@ -41,7 +43,7 @@ export interface Settings<Pools> {
   readonly machineId?: string;
   /** Undefined where only TCP is served. */
   readonly socket?: string;
-  readonly listen?: kinds.Listen & { readonly tls?: Required<TlsFiles> & { readonly engine: TlsPaths } };
+  readonly listen?: kinds.Listen & { readonly tls?: ListenTls };
   /** Undefined: off. */
   readonly opsListen?: kinds.Listen;
   readonly pools: Pools;
@@ -216,23 +218,10 @@ function findDisagreements<Pools>(
   }
 }
 
+/** A file ends with a line break by habit. */
+export const passwordIn = (file: Buffer): string => file.toString('utf8').replace(/\r?\n$/, '');
+
 const secure = (endpoints: readonly string[]) => endpoints[0]!.startsWith('https:');
-
-/** What OpenSSL says against these PEM texts, a key that belongs to another certificate included. */
-function unfitForTls(files: TlsFiles): string | undefined {
-  if ((files.cert === undefined) !== (files.key === undefined)) return undefined;
-  try {
-    createSecureContext(files);
-    if (files.ca && !files.ca.includes('-----BEGIN CERTIFICATE-----')) throw new Error('no certificate in the CA file');
-    return undefined;
-  } catch (error) {
-    return `certificates and a key in PEM that belong together (${(error as Error).message})`;
-  }
-}
-
-function tlsFiles(ca?: kinds.FileContent, cert?: kinds.FileContent, key?: kinds.FileContent): TlsFiles {
-  return { ...(ca && { ca: ca.content }), ...(cert && { cert: cert.content }), ...(key && { key: key.content }) };
-}
 
 function warnings<Pools>(environment: Environment, values: Values<Pools>): string[] {
   const found = unknownNames(Object.keys(environment), [...SETTING_NAMES, ...QUICKSTART_NAMES]);
@@ -243,7 +232,7 @@ function warnings<Pools>(environment: Environment, values: Values<Pools>): strin
 }
 
 function assemble<Pools>(v: Values<Pools>, found: string[]): Settings<Pools> {
-  const password = v.ETCD_PASSWORD ?? v.ETCD_PASSWORD_FILE?.content.toString('utf8').replace(/\r?\n$/, '');
+  const password = v.ETCD_PASSWORD ?? (v.ETCD_PASSWORD_FILE && passwordIn(v.ETCD_PASSWORD_FILE.content));
   const socket = v.IPAM_SOCKET ?? (v.IPAM_LISTEN ? undefined : DEFAULT_SOCKET);
   return {
     etcd: {
@@ -251,6 +240,7 @@ function assemble<Pools>(v: Values<Pools>, found: string[]): Settings<Pools> {
       ...(secure(v.ETCD_ENDPOINTS) && { tls: tlsFiles(v.ETCD_CA_FILE, v.ETCD_CERT_FILE, v.ETCD_KEY_FILE) }),
       ...(v.ETCD_USERNAME && { username: v.ETCD_USERNAME }),
       ...(password && { password }),
+      ...(v.ETCD_PASSWORD_FILE && { passwordFile: v.ETCD_PASSWORD_FILE.path }),
     },
     prefix: v.IPAM_PREFIX,
     swarm: v.IPAM_SWARM ?? '',
@@ -276,5 +266,5 @@ function assemble<Pools>(v: Values<Pools>, found: string[]): Settings<Pools> {
 function listenTls<Pools>({ IPAM_TLS_CA_FILE: ca, IPAM_TLS_CERT_FILE: cert, IPAM_TLS_KEY_FILE: key }: Values<Pools>) {
   if (!ca || !cert || !key) return undefined;
   const engine: TlsPaths = { caFile: ca.path, certFile: cert.path, keyFile: key.path };
-  return { tls: { ca: ca.content, cert: cert.content, key: key.content, engine } };
+  return { tls: { ...tlsFiles(ca, cert, key), ca: ca.content, cert: cert.content, key: key.content, engine } };
 }

@@ -3,6 +3,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Settings } from './config.js';
+import { etcdNow, tlsNow } from './credentials.js';
 import type { CallEvent } from './docker/app.js';
 import { Driver, type Told } from './docker/driver.js';
 import { type Listening, type PluginServer, serve } from './docker/index.js';
@@ -58,7 +59,8 @@ export async function startDriver(
   const self = { node, boot: bootId(), machine: machineId(settings.machineId) };
   const { gone: goneRounds } = limitsOf(settings, roundMs);
 
-  const client = openClient({ ...settings.etcd, outageMs: Math.max(LEAST_OUTAGE_MS, settings.deadline) });
+  const outageMs = Math.max(LEAST_OUTAGE_MS, settings.deadline);
+  const client = openClient({ ...settings.etcd, ...etcdNow(settings.etcd, log), outageMs });
   releasers.push('etcd client', () => client.close());
   const session = new SessionKeeper(client, {
     ...self,
@@ -115,7 +117,7 @@ export async function startDriver(
   });
   if (inherited && settings.socket && settings.socket !== inherited.path)
     log.warn(`IPAM_SOCKET is "${settings.socket}", and not made: ${inherited.path} was passed on to be served`);
-  const listening = await listen(server, settings, releasers, inherited);
+  const listening = await listen(server, settings, log, releasers, inherited);
   const addresses = listening.map(({ address }) => address);
   log.info({ addresses, etcd: settings.etcd.endpoints, prefix }, 'listening');
   session.start();
@@ -128,6 +130,7 @@ export async function startDriver(
 async function listen(
   server: PluginServer,
   settings: Settings<unknown>,
+  log: Log,
   releasers: Releasers,
   inherited: Inherited | undefined,
 ): Promise<Listening[]> {
@@ -138,7 +141,9 @@ async function listen(
   if (settings.listen) {
     const { host, port, tls } = settings.listen;
     const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-    listening.push(await server.serveTcp(PLUGIN_NAME, address, tls ? { tls } : {}));
+    listening.push(
+      await server.serveTcp(PLUGIN_NAME, address, tls ? { tls: { ...tls, renewed: tlsNow(tls, log) } } : {}),
+    );
   }
   return listening;
 }

@@ -2,7 +2,7 @@
 import { request as httpRequest, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Settings } from './config.js';
-import { openClient } from './etcd/client.js';
+import { openClient, type TxnRequest } from './etcd/client.js';
 import { BRAKE } from './ipam/keyspace.js';
 
 export interface Part {
@@ -80,6 +80,7 @@ async function etcdParts({ etcd, prefix, node }: Settings<unknown>): Promise<Omi
     const reads = [{ request_range: range }, { request_range: brake }];
     const reply = await client.read({ success: reads }, began + WITHIN_MS);
     const ms = Math.round(performance.now() - began);
+    for (const probe of writeProbes(prefix, node)) await client.txn(probe, began + WITHIN_MS);
     const braked = reply.responses[1]?.response_range.kvs.length ? BRAKED : '';
     const answered = { ok: true, text: `${etcd.endpoints.join(', ')} in ${ms} ms${braked}` };
     const sessions = reply.responses[0]?.response_range.kvs ?? [];
@@ -92,6 +93,16 @@ async function etcdParts({ etcd, prefix, node }: Settings<unknown>): Promise<Omi
   } finally {
     client.close();
   }
+}
+
+/**
+ * What the plugin needs beyond reading, judged by etcd and not done: with no condition it is the first branch that is. The
+ * second of them tells of a full database, in which nothing can be put.
+ */
+function writeProbes(prefix: string, node: string): TxnRequest[] {
+  const all = { key: Buffer.from(prefix), range_end: Buffer.from(`${prefix.slice(0, -1)}0`) };
+  const put = { key: Buffer.from(`${prefix}nodes/${node}`), value: Buffer.from('{}') };
+  return [{ failure: [{ request_delete_range: all }] }, { failure: [{ request_put: put }] }];
 }
 
 function sinceOf(value: Buffer): string {

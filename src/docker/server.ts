@@ -1,11 +1,12 @@
 // Serves an Ipam to engines over a Unix socket or TCP, as go-plugins-helpers' sdk handler does for Go. Knows
 // connections, their files and their end; refuses to know calls.
 import { createServer as createHttpServer, type Server, type ServerOptions } from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
+import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import { type AddressInfo, type ListenOptions, Server as NetServer, type Socket } from 'node:net';
 import { isAbsolute, join } from 'node:path';
 import { listenOnPath, type SocketOptions } from '../process/socket.js';
 import { type AppOptions, type PluginApp, pluginApp } from './app.js';
+import { keepAtMost } from './connections.js';
 import { announce, checkName, type EngineTls, SOCKET_DIR } from './discovery.js';
 import type { Ipam } from './ipam.js';
 
@@ -14,15 +15,21 @@ export type UnixOptions = SocketOptions;
 export interface ServeOptions extends AppOptions {
   /** Milliseconds a caller may take to send one request; connections between requests are never closed. Default 30000. */
   readonly requestTimeoutMs?: number;
-  /** More connections than this are dropped at once. Default: no limit. */
+  /** One more than this ends the one that has been idle for the longest. Default 1024. */
   readonly maxConnections?: number;
 }
 
-/** Mutual TLS: only a client whose certificate `ca` signed is served. PEM texts. */
-export interface TlsOptions {
+/** PEM texts. */
+export interface Certificates {
   readonly ca: string | Buffer;
   readonly cert: string | Buffer;
   readonly key: string | Buffer;
+}
+
+/** Mutual TLS: only a client whose certificate `ca` signed is served. */
+export interface TlsOptions extends Certificates {
+  /** Asked at each connection; another object than before is used from that one on. */
+  readonly renewed?: () => Certificates;
   /** What the discovery file tells the engine to use on its side. */
   readonly engine: EngineTls;
 }
@@ -60,6 +67,9 @@ export interface PluginServer {
 
 const REQUEST_TIMEOUT_MS = 30_000;
 const DRAIN_MS = 10_000;
+const MAX_CONNECTIONS = 1024;
+/** An engine sends some hundred. */
+const HEADER_BYTES = 16 * 1024;
 
 export function serve(ipam: Ipam, options: ServeOptions = {}): PluginServer {
   return {
@@ -104,26 +114,35 @@ function httpServer(app: PluginApp, options: ServeOptions, tls?: TlsOptions): Se
     headersTimeout: timeout,
     connectionsCheckingInterval: timeout,
     requireHostHeader: false,
+    maxHeaderSize: HEADER_BYTES,
   };
-  const server =
-    tls === undefined
-      ? createHttpServer(settings, app.listener)
-      : createHttpsServer(
-          {
-            ...settings,
-            ca: tls.ca,
-            cert: tls.cert,
-            key: tls.key,
-            requestCert: true,
-            rejectUnauthorized: true,
-            minVersion: 'TLSv1.2',
-          },
-          app.listener,
-        );
-  if (options.maxConnections !== undefined) server.maxConnections = options.maxConnections;
+  const server = tls === undefined ? createHttpServer(settings, app.listener) : httpsServer(app, settings, tls);
+  keepAtMost(options.maxConnections ?? MAX_CONNECTIONS, server);
   server.on('clientError', onClientError);
   return server;
 }
+
+function httpsServer(app: PluginApp, settings: ServerOptions, tls: TlsOptions): HttpsServer {
+  const strict = { requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' } as const;
+  let { ca, cert, key }: Certificates = tls;
+  const server = createHttpsServer(
+    { ...settings, ca, cert, key, ...strict, handshakeTimeout: REQUEST_TIMEOUT_MS },
+    app.listener,
+  );
+  // Before node's own listener, which takes the certificates that there are.
+  server.prependListener('connection', () => {
+    const now = tls.renewed?.() ?? tls;
+    if (now.ca === ca && now.cert === cert && now.key === key) return;
+    ({ ca, cert, key } = now);
+    server.setSecureContext({ ca, cert, key, minVersion: strict.minVersion });
+  });
+  return server;
+}
+
+const STATUS: ReadonlyMap<string | undefined, string> = new Map([
+  ['ERR_HTTP_REQUEST_TIMEOUT', '408 Request Timeout'],
+  ['HPE_HEADER_OVERFLOW', '431 Request Header Fields Too Large'],
+]);
 
 /**
  * Node counts a connection's age from its opening, so one that sent nothing yet would be closed as a slow sender. Go
@@ -132,10 +151,9 @@ function httpServer(app: PluginApp, options: ServeOptions, tls?: TlsOptions): Se
  */
 function onClientError(error: NodeJS.ErrnoException, connection: unknown): void {
   const socket = connection as Socket;
-  const slow = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
-  if (slow && socket.bytesRead === 0) return;
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0) return;
   if (socket.writable) {
-    socket.write(`HTTP/1.1 ${slow ? '408 Request Timeout' : '400 Bad Request'}\r\nConnection: close\r\n\r\n`);
+    socket.write(`HTTP/1.1 ${STATUS.get(error.code) ?? '400 Bad Request'}\r\nConnection: close\r\n\r\n`);
   }
   socket.destroy(error);
 }

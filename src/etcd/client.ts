@@ -1,22 +1,24 @@
-// etcd's room, the pinned client: the only file that imports etcd3. Sends each transaction once, knows endpoints,
-// tokens and deadlines; refuses to know keys, records and what a transaction is for.
+// etcd's room, the pinned client: with channel.ts the only file that imports etcd3. Sends each transaction once, knows
+// endpoints and deadlines; refuses to know keys, records and what a transaction is for.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { noop } from 'cockatiel';
-import {
-  type CallOptionsFactory,
+import type {
+  CallOptionsFactory,
   Etcd3,
-  type ICompare,
-  type IKeyValue,
-  type IOptions,
-  type IRangeRequest,
-  type IRequestOp,
-  type IResponseOp,
-  type ITxnRequest,
-  type ITxnResponse,
+  ICompare,
+  IKeyValue,
+  IRangeRequest,
+  IRequestOp,
+  IResponseOp,
+  ITxnRequest,
+  ITxnResponse,
 } from 'etcd3';
 import type { Deadline } from '../ipam/store.js';
+import { Channel } from './channel.js';
 import { EtcdFault, faultOf, type Status } from './fault.js';
+import { LogIn } from './log-in.js';
+import { deniedAccess, probesOf } from './permission.js';
+import { type Tls, withFile } from './tls.js';
 
 export type Compare = ICompare;
 export type KeyValue = IKeyValue;
@@ -34,9 +36,11 @@ export interface ReadRequest {
 export interface EtcdSettings {
   /** With scheme: `http://10.0.0.1:2379` or `https://…`; port 2379 when none is given. */
   readonly endpoints: readonly string[];
-  readonly tls?: { readonly ca?: Buffer; readonly cert?: Buffer; readonly key?: Buffer };
+  /** A function is asked at each call, and returns another object exactly when there are other certificates. */
+  readonly tls?: Tls | (() => Tls);
   readonly username?: string;
-  readonly password?: string;
+  /** A function is asked at each log-in. */
+  readonly password?: string | (() => string);
   /** How long one attempt at one endpoint may take, in ms. Default 1000. */
   readonly attemptMs?: number;
   /** For how long nothing must have answered before etcd is known to be away, in ms. Default 3000. */
@@ -73,17 +77,6 @@ export interface EtcdClient {
 type CallOptions = Exclude<CallOptionsFactory, (...args: never[]) => unknown>;
 type Interceptor = NonNullable<CallOptions['interceptors']>[number];
 
-const GRPC = {
-  'grpc.max_receive_message_length': 64 << 20,
-  'grpc.max_send_message_length': 4 << 20,
-  'grpc.keepalive_time_ms': 5000, // etcd's minimum, see its --grpc-keepalive-min-time
-  'grpc.keepalive_timeout_ms': 2000,
-  'grpc.initial_reconnect_backoff_ms': 100,
-  'grpc.max_reconnect_backoff_ms': 1000,
-  'grpc.enable_retries': 0,
-  'grpc.enable_http_proxy': 0, // the http_proxy of an environment is for the web, and would be asked even for loopback
-};
-
 const NO_TOKEN = Promise.resolve('');
 
 export function openClient(settings: EtcdSettings): EtcdClient {
@@ -94,6 +87,8 @@ const PROBE_PAUSE = 250;
 
 class FailOver implements EtcdClient {
   readonly #endpoints: readonly Endpoint[];
+  /** Who is denied what, in words. */
+  readonly #who: string;
   readonly #attemptMs: number;
   readonly #outageMs: number;
   #current: number;
@@ -106,6 +101,7 @@ class FailOver implements EtcdClient {
   constructor(settings: EtcdSettings) {
     if (settings.endpoints.length === 0) throw new Error('no etcd endpoint is configured');
     this.#endpoints = settings.endpoints.map((url) => new Endpoint(url, settings));
+    this.#who = settings.username ? `user ${settings.username}` : 'the user of the client certificate';
     this.#attemptMs = settings.attemptMs ?? 1000;
     this.#outageMs = settings.outageMs ?? 3000;
     this.#current = Math.floor(Math.random() * this.#endpoints.length);
@@ -117,13 +113,18 @@ class FailOver implements EtcdClient {
         return await this.#attempt(by, (etcd, options) => etcd.kv.txn(request, options));
       } catch (error) {
         const proven = error instanceof EtcdFault && error.kind === 'not_sent' && error.traits.elsewhere;
-        if (!proven || left <= 1 || performance.now() >= by || this.#closed) throw error;
+        if (!proven || left <= 1 || performance.now() >= by || this.#closed)
+          throw await this.#withKey(error, request, by);
       }
     }
   }
 
-  read(request: ReadRequest, by: Deadline, hasty = false): Promise<TxnResponse> {
-    return this.#insist(by, (etcd, options) => etcd.kv.txn(request, options), hasty);
+  async read(request: ReadRequest, by: Deadline, hasty = false): Promise<TxnResponse> {
+    try {
+      return await this.#insist(by, (etcd, options) => etcd.kv.txn(request, options), hasty);
+    } catch (error) {
+      throw await this.#withKey(error, request, by);
+    }
   }
 
   async grant(ttlSeconds: number, by: Deadline): Promise<{ id: string; ttl: number }> {
@@ -182,6 +183,19 @@ class FailOver implements EtcdClient {
     }
   }
 
+  /** etcd says that something is denied and not what: asked for one by one, without effect. */
+  async #withKey(error: unknown, request: TxnRequest, by: Deadline): Promise<unknown> {
+    if (!(error instanceof EtcdFault && error.traits.forbidden)) return error;
+    for (const { access, request: probe } of probesOf(request)) {
+      const denied = await this.#attempt(by, (etcd, options) => etcd.kv.txn(probe, options)).then(
+        () => false,
+        (fault) => fault instanceof EtcdFault && fault.traits.forbidden === true,
+      );
+      if (denied) return deniedAccess(error, this.#who, access);
+    }
+    return error;
+  }
+
   /** A refusal is an answer too. */
   #noted(fault: EtcdFault): void {
     if (fault.kind === 'refused') this.#heard();
@@ -236,71 +250,41 @@ class FailOver implements EtcdClient {
 /** One etcd member: its connection and its token. */
 class Endpoint {
   readonly label: string;
-  readonly #etcd: Etcd3;
-  readonly #user: { readonly name: string; readonly password: string } | undefined;
-  /** Single flight: whoever needs a token while one is fetched waits for that one. Empty: etcd wants none. */
-  #token: Promise<string> | undefined;
-  /** What the log-in gave, until it is refused. */
-  #known: string | undefined;
+  readonly #channel: Channel;
+  readonly #logIn: LogIn | undefined;
 
-  constructor(url: string, { tls, username, password }: EtcdSettings) {
+  constructor(url: string, { tls, username, password = '' }: EtcdSettings) {
     const [, scheme, rest] = /^(https?):\/\/([^/@]+)\/?$/.exec(url) ?? [];
     if (scheme === undefined || rest === undefined)
       throw new Error(`etcd endpoint ${url.replace(/\/\/.*@/, '//…@')} is not http(s)://host:port`);
     this.label = /:\d+$/.test(rest) ? rest : `${rest}:2379`;
-    this.#user = username ? { name: username, password: password ?? '' } : undefined;
-    const options: IOptions = {
-      hosts: [`${scheme}://${this.label}`],
-      grpcOptions: GRPC,
-      faultHandling: { host: () => noop, global: noop },
-    };
-    if (scheme === 'https' && tls) {
-      options.credentials = {
-        rootCertificate: tls.ca as Buffer, // undefined stands for the system's roots, which its type forgot
-        ...(tls.key && { privateKey: tls.key }),
-        ...(tls.cert && { certChain: tls.cert }),
-      };
-    }
-    this.#etcd = new Etcd3(options);
+    const certificates = scheme === 'http' ? undefined : tls;
+    this.#channel = new Channel(
+      `${scheme}://${this.label}`,
+      typeof certificates === 'function' ? certificates : () => certificates,
+    );
+    const user = { name: username ?? '', password: typeof password === 'function' ? password : () => password };
+    const ask = async (whom: { name: string; password: string }, until: Deadline) =>
+      (await this.#once(until, '', (etcd, options) => etcd.auth.authenticate(whom, options))).token;
+    this.#logIn = username ? new LogIn(user, ask) : undefined;
   }
 
   close(): void {
-    this.#etcd.close();
+    this.#channel.close();
   }
 
   /** Executed at most once: a second try is made only after etcd refused the token. */
   async call<T>(until: Deadline, send: (etcd: Etcd3, options: CallOptions) => Promise<T>): Promise<T> {
     for (let fresh = false; ; fresh = true) {
-      const token = await within(this.#authenticated(until), until, () => this.#noTime(true));
+      const token = await within(this.#logIn?.token() ?? NO_TOKEN, until, () => this.#noTime(true));
       try {
         return await this.#once(until, token, send);
       } catch (error) {
-        if (fresh || !this.#user || !(error instanceof EtcdFault && error.traits.token)) throw error;
-        if (this.#known === token) this.#token = this.#known = undefined; // the first to be refused, for all
+        if (!this.#logIn || !(error instanceof EtcdFault && error.traits.token)) throw error;
+        this.#logIn.refuse(token);
+        if (fresh) throw error;
       }
     }
-  }
-
-  #authenticated(until: Deadline): Promise<string> {
-    const user = this.#user;
-    if (user === undefined) return NO_TOKEN;
-    this.#token ??= this.#once(until, '', (etcd, options) => etcd.auth.authenticate(user, options)).then(
-      (reply) => {
-        this.#known = reply.token;
-        return reply.token;
-      },
-      (error: EtcdFault) => {
-        if (error.reason === 'authentication is not enabled') {
-          this.#known = '';
-          return '';
-        }
-        this.#token = undefined;
-        const { kind, reason, endpoint, traits } = error;
-        // Whatever became of the log-in, the request itself was never sent.
-        throw kind === 'unknown' ? new EtcdFault('not_sent', reason, endpoint, { ...traits, final: true }) : error;
-      },
-    );
-    return this.#token;
   }
 
   #noTime(loggingIn = false): EtcdFault {
@@ -313,12 +297,17 @@ class Endpoint {
     if (budget <= 0) throw this.#noTime();
     const probe = new Probe(token);
     try {
-      return await send(this.#etcd, { deadline: Date.now() + budget, interceptors: [probe.interceptor] });
+      const options = { deadline: Date.now() + budget, interceptors: [probe.interceptor] };
+      return await this.#channel.use((etcd) => send(etcd, options));
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
       const closed = { code: 14, details: 'Channel closed before call started' };
       const status = probe.status ?? (probe.started ? { code: 2, details: text } : closed);
-      throw faultOf(status, this.label, budget, error);
+      const fault = faultOf(status, this.label, budget, error);
+      const reason = withFile(fault.reason, this.#channel.tls);
+      throw reason === fault.reason
+        ? fault
+        : new EtcdFault(fault.kind, reason, this.label, fault.traits, { cause: error });
     }
   }
 }

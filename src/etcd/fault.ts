@@ -2,6 +2,7 @@
 // one clause a human can read. Refuses to know what was asked and whether anyone tries again.
 
 import { IpamError } from '../ipam/errors.js';
+import { CLIENT_REFUSED, NOT_SIGNED } from './tls.js';
 
 /**
  * `not_sent`: certainly never executed, nothing left this process. `refused`: etcd answered that it did not execute
@@ -23,7 +24,10 @@ export class EtcdFault extends Error {
       readonly elsewhere: boolean;
       /** The token was refused before the request was looked at. */
       readonly token?: boolean;
+      /** By etcd's users and roles. */
       readonly denied?: boolean;
+      /** The user is known, and may not do that: etcd does not say with which key. */
+      readonly forbidden?: boolean;
       readonly leaseGone?: boolean;
     },
     options?: ErrorOptions,
@@ -47,6 +51,7 @@ interface Row {
   readonly elsewhere?: boolean;
   readonly token?: boolean;
   readonly denied?: boolean;
+  readonly forbidden?: boolean;
   readonly leaseGone?: boolean;
 }
 
@@ -63,7 +68,13 @@ const TABLE: readonly Row[] = [
   { ...REFUSED, text: /etcdserver: revision of auth store is old/, token: true, reason: 'etcd refused the token' },
   { ...REFUSED, text: /etcdserver: user name is empty/, token: true, reason: 'etcd wants a user name and a password' },
   { ...REFUSED, text: /etcdserver: authentication failed/, denied: true, reason: 'wrong user name or password' },
-  { ...REFUSED, text: /etcdserver: permission denied/, denied: true, reason: 'permission denied' },
+  {
+    ...REFUSED,
+    text: /etcdserver: permission denied/,
+    denied: true,
+    forbidden: true,
+    reason: 'permission denied',
+  },
   { ...REFUSED, text: /etcdserver: authentication is not enabled/, reason: 'authentication is not enabled' },
   { ...REFUSED, text: /etcdserver: requested lease not found/, leaseGone: true, reason: 'the lease is gone' },
   // Not `refused`: a transaction that passed the check before raft and finds the quota used up when it is applied is
@@ -112,13 +123,12 @@ const CONNECTING: readonly (readonly [RegExp, string])[] = [
   [/wrong version number|packet length too long|record layer/i, 'TLS: the other side does not speak TLS'],
   [/before secure TLS connection/, 'TLS: the handshake was cut short (is TLS spoken there?)'],
   [/^Failed to connect/, 'the connection was closed at once (is TLS wanted there?)'],
-  [/certificate required|handshake failure|bad certificate/i, 'TLS: etcd wants a client certificate it trusts'],
-  [
-    /self.signed certificate|unable to (verify|get)|unknown ca/i,
-    'TLS: the certificate is not signed by the configured CA',
-  ],
+  // What etcd has against our certificate is an alert; all else is what we have against etcd's.
+  [/alert .*(certificate|unknown ca|handshake failure|access denied)/i, CLIENT_REFUSED],
+  [/self.signed certificate|unable to (verify|get)/i, NOT_SIGNED],
   [/altnames/i, 'TLS: the certificate is for another name'],
-  [/certificate has expired|CERT_NOT_YET_VALID/i, 'TLS: the certificate is not valid now'],
+  [/certificate has expired/i, 'TLS: the certificate has expired'],
+  [/not yet valid/i, 'TLS: the certificate is not valid yet'],
 ];
 
 /** @param budgetMs how long the attempt was allowed to take, for "no answer within". */
@@ -130,6 +140,7 @@ export function faultOf(status: Status, endpoint: string, budgetMs: number, caus
     elsewhere,
     ...(row?.token && { token: true }),
     ...(row?.denied && { denied: true }),
+    ...(row?.forbidden && { forbidden: true }),
     ...(row?.leaseGone && { leaseGone: true }),
   };
   return new EtcdFault(kind, row?.reason ?? wording(status, budgetMs), endpoint, traits, { cause });
@@ -149,7 +160,10 @@ export function ipamErrorOf(fault: EtcdFault, described: string): IpamError {
   if (fault.traits.denied) return new IpamError('denied', `${described}: ${fault.reason}`, { cause: fault });
   if (fault.kind === 'refused' && !fault.traits.elsewhere && !fault.traits.leaseGone)
     return new IpamError('internal', `${described} refused the request: ${fault.reason}`, { cause: fault });
-  if (fault.kind === 'unknown' && fault.traits.final)
-    return new IpamError('unavailable', `${described} takes no writes: ${fault.reason}`, { cause: fault });
+  // Only a full database is both.
+  if (fault.kind === 'unknown' && fault.traits.final) {
+    const advice = 'compact and defragment it, then etcdctl alarm disarm';
+    return new IpamError('unavailable', `${described} takes no writes: ${fault.reason}; ${advice}`, { cause: fault });
+  }
   return new IpamError('unavailable', `${described} is not reachable: ${fault.reason}`, { cause: fault });
 }

@@ -113,7 +113,7 @@ export class EtcdStore implements Store {
           continue;
         }
         if (error.kind === 'unknown')
-          return change.witness ? this.#inDoubt(change, error, by) : this.#lookAgain(change, by);
+          return change.witness ? this.#inDoubt(change, error, by) : this.#lookAgain(change, error, by);
         if (!error.traits.elsewhere || performance.now() + pause >= by) throw this.#worded(error);
         await sleep(pause);
         pause = Math.min(2 * pause, LONGEST_RETRY);
@@ -132,7 +132,13 @@ export class EtcdStore implements Store {
   }
 
   /** A change without witness is decided anew from what there is now, whichever way this one went. */
-  async #lookAgain<const Q extends readonly Query[]>(change: Change<Q>, by: Deadline): Promise<Outcome<Q>> {
+  async #lookAgain<const Q extends readonly Query[]>(
+    change: Change<Q>,
+    fault: EtcdFault,
+    by: Deadline,
+  ): Promise<Outcome<Q>> {
+    // An answer all the same, and another attempt would get it again.
+    if (fault.traits.final) throw this.#worded(fault);
     return { done: false, seen: await this.read(change.otherwise, by) };
   }
 
@@ -151,10 +157,11 @@ export class EtcdStore implements Store {
       const [found, ...seen] = await this.read([{ one: key }, ...change.otherwise], by);
       const witness = found as Found<{ readonly token: string }> | undefined;
       if (witness?.record.token === token) return { done: true, version: witness.version };
-      return { done: false, seen: seen as Answers<Q> };
+      if (!fault.traits.final) return { done: false, seen: seen as Answers<Q> };
     } catch {
       throw new InDoubtError(this.#worded(fault).message, this.#settle(key, token), { cause: fault });
     }
+    throw this.#worded(fault);
   }
 
   async #settle(key: NonNullable<Change<[]>['witness']>['key'], token: string): Promise<boolean> {

@@ -1,6 +1,6 @@
 // The shipped Dockerfile and compose file, really built and started; it refuses to know what is inside of either.
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -111,12 +111,37 @@ describe('the shipped compose file', function () {
   });
 
   it('runs the plugin without a capability and with a root file system that nobody writes to', async () => {
-    const { HostConfig, Mounts } = (await engine.inspect(await idOf('plugin'))) as Inspected;
+    const { HostConfig, Mounts, State } = (await engine.inspect(await idOf('plugin'))) as Inspected;
     expect(HostConfig).to.include({ ReadonlyRootfs: true, NetworkMode: 'host' });
     expect(HostConfig.CapDrop).to.deep.equal(['ALL']);
+    expect(HostConfig.SecurityOpt).to.deep.equal(['no-new-privileges:true']);
     expect(HostConfig.RestartPolicy.Name).to.equal('unless-stopped');
     const writable = Mounts.filter(({ RW }) => RW).map(({ Destination }) => Destination);
     expect(writable).to.deep.equal(['/run/docker/plugins']);
+    const status = await readFile(`/proc/${State.Pid}/status`, 'utf8');
+    expect(status)
+      .to.match(/^CapEff:\t0+$/m)
+      .and.match(/^CapBnd:\t0+$/m)
+      .and.match(/^NoNewPrivs:\t1$/m);
+  });
+
+  it('has an image that works as any user, whom the plugin’s socket does not let in', async () => {
+    const bare = ['--user', '65534:65534', '--read-only', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges'];
+    const place = ['--network', 'host', '--volume', '/run/docker/plugins:/run/docker/plugins'];
+    const { stdout } = await engine.docker(
+      'run',
+      '--rm',
+      ...bare,
+      ...place,
+      '--env',
+      `IPAM_NODE=${engine.place.name}`,
+      'etcd-ipam',
+      'status',
+    );
+    expect(stdout).to.match(/^plugin +FAILED +\/run\/docker\/plugins\/etcd-ipam\.sock: EACCES$/m);
+    expect(stdout)
+      .to.match(/^etcd +ok/m)
+      .and.match(/^session +ok/m);
   });
 
   it('gives the first container of a /24 the address .2, behind the gateway .1', async () => {
@@ -275,7 +300,11 @@ interface Inspected {
   readonly Args: readonly string[];
   readonly State: { readonly Pid: number; readonly Running: boolean; readonly Health?: { readonly Status: string } };
   readonly RestartCount: number;
-  readonly HostConfig: { readonly CapDrop: string[]; readonly RestartPolicy: { readonly Name: string } };
+  readonly HostConfig: {
+    readonly CapDrop: string[];
+    readonly SecurityOpt: string[];
+    readonly RestartPolicy: { readonly Name: string };
+  };
   readonly Mounts: readonly { readonly RW: boolean; readonly Destination: string }[];
 }
 

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { type Engine, startEngine } from '../support/engine.js';
-import { makeCertificates } from '../support/etcd.js';
+import { makeCertificate, makeCertificates } from '../support/etcd.js';
 import { lingering, makeImage } from '../support/image.js';
 import { Machine } from '../support/machine.js';
-import type { Outcome, Program } from '../support/process.js';
+import { eventually, type Outcome, type Program } from '../support/process.js';
 import { needPrivateHost } from '../support/skip.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -111,6 +111,20 @@ describe('the driver over TCP', function () {
       expect(code).to.equal(1);
       expect(stderr).to.match(/certificate required|connection reset|broken pipe|EOF/);
       await rm(join(machine.pluginSpecs, 'bare.json'));
+    });
+
+    it('shows a certificate that replaced the first one while it ran', async () => {
+      driver = await startDriver(tls());
+      const client = ['-CAfile', ours.ca, '-cert', ours.clientCert, '-key', ours.clientKey];
+      const shown = async () =>
+        (await machine.run('openssl', ['s_client', '-connect', listen, ...client], { input: '', timeoutMs: 20_000 }))
+          .stdout;
+      const before = (await readFile(ours.cert, 'utf8')).trim();
+      expect(await shown()).to.contain(before);
+      await makeCertificate(ours.dir, 'server', 'server', { usage: 'serverAuth,clientAuth' });
+      const after = (await readFile(ours.cert, 'utf8')).trim();
+      await eventually('the new one is shown', async () => (await shown()).includes(after), 30_000, 200);
+      expect(after).to.not.equal(before);
     });
   });
 

@@ -153,7 +153,9 @@ class Member implements EtcdFixture {
   }
 
   async #healthy(): Promise<boolean> {
-    return run('etcdctl', [...this.#ctlArgs(), '--command-timeout=500ms', 'get', 'x'], {
+    // A log-in is slow by intention.
+    const within = this.#user.length > 0 ? '3s' : '500ms';
+    return run('etcdctl', [...this.#ctlArgs(), `--command-timeout=${within}`, 'get', 'x'], {
       env: { PATH: process.env.PATH, ETCDCTL_API: '3' },
     }).then(
       () => true,
@@ -213,20 +215,9 @@ class Member implements EtcdFixture {
 export async function makeCertificates(): Promise<EtcdTls & { readonly dir: string }> {
   const dir = await mkdtemp(join(tmpdir(), 'etcd-ipam-tls-'));
   const at = (name: string) => join(dir, name);
-  const openssl = (...args: string[]) => run('openssl', args, { cwd: dir });
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-  await openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=test-ca', '-days', '2');
-  for (const [name, usage] of [
-    ['server', 'serverAuth,clientAuth'],
-    ['client', 'clientAuth'],
-  ] as const) {
-    await writeFile(at(`${name}.ext`), `subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=${usage}\n`);
-    await openssl('req', ...key, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`);
-    await openssl(
-      ...['x509', '-req', '-in', `${name}.csr`, '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial'],
-      ...['-out', `${name}.pem`, '-days', '2', '-extfile', `${name}.ext`],
-    );
-  }
+  await makeAuthority(dir);
+  await makeCertificate(dir, 'server', 'server', { usage: 'serverAuth,clientAuth' });
+  await makeCertificate(dir, 'client', 'client', { usage: 'clientAuth' });
   return {
     dir,
     ca: at('ca.pem'),
@@ -235,6 +226,43 @@ export async function makeCertificates(): Promise<EtcdTls & { readonly dir: stri
     clientCert: at('client.pem'),
     clientKey: at('client.key'),
   };
+}
+
+const KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+
+async function makeAuthority(dir: string): Promise<void> {
+  const own = ['-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=test-ca', '-days', '2'];
+  await run('openssl', ['req', '-x509', ...KEY, ...own], { cwd: dir });
+}
+
+/** `NAME.pem` and `NAME.key` for the common name, signed by the CA of that directory. */
+export async function makeCertificate(
+  dir: string,
+  name: string,
+  commonName: string,
+  {
+    names = 'IP:127.0.0.1,DNS:localhost',
+    usage = 'clientAuth',
+    expired = false,
+  }: { readonly names?: string; readonly usage?: string; readonly expired?: boolean } = {},
+): Promise<void> {
+  const openssl = (...args: string[]) => run('openssl', args, { cwd: dir });
+  await writeFile(join(dir, `${name}.ext`), `subjectAltName=${names}\nextendedKeyUsage=${usage}\n`);
+  await openssl('req', ...KEY, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${commonName}`);
+  const files = ['-in', `${name}.csr`, '-out', `${name}.pem`, '-extfile', `${name}.ext`];
+  if (!expired) {
+    await openssl('x509', '-req', ...files, '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2');
+    return;
+  }
+  // Only `ca` can date a certificate back.
+  await writeFile(
+    join(dir, 'ca.cnf'),
+    '[ca]\ndefault_ca=c\n[c]\ndatabase=index\nrand_serial=yes\npolicy=p\n[p]\ncommonName=supplied\n',
+  );
+  await writeFile(join(dir, 'index'), '');
+  const signer = ['-config', 'ca.cnf', '-cert', 'ca.pem', '-keyfile', 'ca.key', '-md', 'sha256'];
+  const past = ['-startdate', '20200101000000Z', '-enddate', '20200201000000Z'];
+  await openssl('ca', '-batch', '-notext', '-outdir', '.', ...signer, ...past, ...files);
 }
 
 /** Ports that were free a moment ago, all different. */

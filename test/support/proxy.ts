@@ -21,6 +21,7 @@ export class TcpProxy {
   readonly #pipes = new Set<Pipe>();
   readonly #target: { readonly host: string; readonly port: number };
   #listener: Server | undefined;
+  #host = '127.0.0.1';
   #port = 0;
   #holdRequests = false;
   #holdReplies = false;
@@ -30,15 +31,19 @@ export class TcpProxy {
     this.#target = { host: url.hostname, port: Number(url.port) };
   }
 
-  /** @param target `http://host:port` of the server; the proxy's own `url` has the same scheme */
-  static async to(target: string): Promise<TcpProxy> {
+  /** `target`: `http://host:port` of the server. `at`: where it listens, on any free port of 127.0.0.1 without. */
+  static async to(target: string, at?: { readonly host: string; readonly port: number }): Promise<TcpProxy> {
     const proxy = new TcpProxy(target);
+    if (at) {
+      proxy.#host = at.host;
+      proxy.#port = at.port;
+    }
     await proxy.accept();
     return proxy;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.#port}`;
+    return `http://${this.#host}:${this.#port}`;
   }
 
   /** Requests (HTTP/2 streams) the clients have opened so far, on all connections. */
@@ -88,7 +93,7 @@ export class TcpProxy {
   async accept(): Promise<void> {
     if (this.#listener !== undefined) return;
     const listener = createServer({ allowHalfOpen: true }, (client) => this.#connect(client));
-    listener.listen(this.#port, '127.0.0.1');
+    listener.listen(this.#port, this.#host);
     await once(listener, 'listening');
     this.#port = (listener.address() as { port: number }).port;
     this.#listener = listener;

@@ -19,7 +19,7 @@ export const PREFIX = '/etcd-ipam/';
 
 export interface WholeOptions {
   /** Where its etcd is, or seems to be. */
-  readonly etcd: string;
+  readonly etcd: string | readonly string[];
   readonly node?: string;
   readonly boot?: string;
   readonly deadlineMs?: number;
@@ -64,7 +64,7 @@ export class WholeDriver implements AsyncDisposable {
     restMs = 0,
   }: WholeOptions) {
     this.node = node;
-    this.#etcd = this.#tapped(openClient({ endpoints: [etcd], ...(attemptMs && { attemptMs }) }));
+    this.#etcd = this.#tapped(openClient({ endpoints: [etcd].flat(), ...(attemptMs && { attemptMs }) }));
     const instance = randomBytes(4).toString('hex');
     const identity = { prefix: PREFIX, node, boot, machine: `machine-${node}`, instance, ttl };
     this.session = new SessionKeeper(this.#etcd, { ...identity, report: (event) => this.sessions.push(event) });

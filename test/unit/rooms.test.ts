@@ -31,7 +31,7 @@ const FILES: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages that only these files may import. */
 const PACKAGES: readonly (readonly [RegExp, RegExp])[] = [
-  [/^(etcd3|@grpc\/.*)$/, /^etcd\/(client|fault)\.ts$/],
+  [/^(etcd3|@grpc\/.*)$/, /^etcd\/(client|channel)\.ts$/],
   [/^(koa|@koa\/.*)$/, /^(docker|telemetry)\//],
   [/^raw-body$/, /^docker\//],
   [/^prom-client$/, /^telemetry\//],

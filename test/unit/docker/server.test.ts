@@ -55,16 +55,52 @@ describe('docker: connections', () => {
     await once(socket, 'close');
   });
 
-  it('drops the third of 3 where 2 are allowed', async () => {
+  it('closes one whose header is over 16 KiB, with 431', async () => {
+    const { path } = await served(scripted());
+    const socket = connect(path);
+    socket.on('error', () => {});
+    socket.write(`POST /Plugin.Activate HTTP/1.1\r\nHost: \r\nX: ${'x'.repeat(17_000)}\r\n\r\n`);
+    expect(String((await once(socket, 'data'))[0])).to.match(/^HTTP\/1.1 431/);
+    await once(socket, 'close');
+  });
+
+  it('ends the one that has been idle for the longest when a third comes where 2 are allowed', async () => {
     const { path } = await served(scripted(), { maxConnections: 2 });
-    const sockets = [connect(path), connect(path)];
-    await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+    const dial = async () => {
+      const socket = connect(path);
+      await once(socket, 'connect');
+      return socket;
+    };
+    const [first, second] = [await dial(), await dial()];
+    first.write('POST /Plugin.Activate HTTP/1.1\r\nHost: \r\nContent-Length: 0\r\n\r\n');
+    expect(String((await once(first, 'data'))[0])).to.match(/^HTTP\/1.1 200/);
+    second.resume();
+    const ended = once(second, 'close');
+    const third = await dial();
+    await ended;
+    third.write('POST /Plugin.Activate HTTP/1.1\r\nHost: \r\nContent-Length: 0\r\n\r\n');
+    expect(String((await once(third, 'data'))[0])).to.match(/^HTTP\/1.1 200/);
+    expect(first.destroyed).to.equal(false);
+    for (const socket of [first, third]) socket.destroy();
+  });
+
+  it('drops the third where both that are allowed have a call in hand, and answers those', async () => {
+    const grant = deferred<AddressReply>();
+    const asked: unknown[] = [];
+    const requestAddress = (request: unknown) => {
+      asked.push(request);
+      return grant.promise;
+    };
+    const { path } = await served(scripted({ requestAddress }), { maxConnections: 2 });
+    const clients = [clientOf({ socketPath: path }, 1), clientOf({ socketPath: path }, 1)];
+    const answers = Promise.all(clients.map((client) => client.call(ADDRESS, ANY)));
+    await eventually(() => asked.length === 2);
     const third = connect(path);
     third.on('error', () => {});
     third.resume();
     await once(third, 'close');
-    for (const socket of sockets) expect(socket.destroyed).to.equal(false);
-    for (const socket of sockets) socket.destroy();
+    grant.resolve(GRANT);
+    expect((await answers).map(({ status }) => status)).to.deep.equal([200, 200]);
   });
 });
 

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { lstat, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import {
@@ -143,6 +144,40 @@ describe('docker: serveTcp with mutual TLS', () => {
     });
     await plugin.close();
     expect(await readdir(specDir)).to.deep.equal([]);
+  });
+
+  it('shows each new connection the certificate of the moment, and keeps those that there are', async () => {
+    const made = { ca: tls.ca, cert: tls.cert, key: tls.key };
+    let now = made;
+    const { port } = await tcp({ tls: { ...tls, renewed: () => now } });
+    const identity = { ca: tls.ca, cert: await pem('engine.pem'), key: await pem('engine.key') };
+    const dial = async () => {
+      const socket = connectTls({ host: '127.0.0.1', port, ...identity });
+      await once(socket, 'secureConnect');
+      return socket;
+    };
+    const before = await dial();
+    await certificate(keys, 'ca', 'renewed', 'subjectAltName=IP:127.0.0.1');
+    now = { ...made, cert: await pem('renewed.pem'), key: await pem('renewed.key') };
+    const after = await dial();
+    const names = [before, after].map((socket) => socket.getPeerCertificate().subject.CN);
+    expect(names).to.deep.equal(['server', 'renewed']);
+    for (const socket of [before, after]) {
+      socket.write('POST /Plugin.Activate HTTP/1.1\r\nHost: \r\nContent-Length: 0\r\n\r\n');
+      expect(String((await once(socket, 'data'))[0])).to.match(/^HTTP\/1.1 200/);
+      socket.destroy();
+    }
+    const stranger = clientOf({
+      host: '127.0.0.1',
+      port,
+      tls: { ca: tls.ca, cert: await pem('stranger.pem'), key: await pem('stranger.key') },
+    });
+    expect(
+      await stranger.call('/Plugin.Activate').then(
+        () => 'served',
+        () => 'refused',
+      ),
+    ).to.equal('refused');
   });
 
   it('refuses a client without a certificate, one with a foreign one, and plain HTTP', async () => {

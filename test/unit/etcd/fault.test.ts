@@ -20,6 +20,14 @@ const CASES: readonly (readonly [number, string, string, string])[] = [
     'not_sent',
     'TLS: the certificate is for another name',
   ],
+  [14, notConnected('Error: certificate has expired'), 'not_sent', 'TLS: the certificate has expired'],
+  [14, notConnected('Error: certificate is not yet valid'), 'not_sent', 'TLS: the certificate is not valid yet'],
+  [
+    14,
+    notConnected('Error: 40E7:error:0A000418:SSL routines:ssl3_read_bytes:tlsv1 alert unknown ca:ssl/record.c:1600'),
+    'not_sent',
+    'TLS: etcd wants a client certificate it trusts',
+  ],
   [14, notConnected('null'), 'not_sent', 'no connection (gRPC status 14)'],
   [14, 'Channel closed before call started', 'not_sent', 'the client was closed'],
   [4, 'Deadline exceeded after 1.001s,name resolution: 0.001s,Waiting for LB pick', 'not_sent', 'no answer within 1 s'],
@@ -97,7 +105,8 @@ describe('etcd fault', () => {
       'unavailable: etcd at a:1, b:2 is not reachable: connection refused',
     );
     expect(of(8, 'etcdserver: mvcc: database space exceeded')).to.equal(
-      'unavailable: etcd at a:1, b:2 takes no writes: the database is out of space (NOSPACE alarm)',
+      'unavailable: etcd at a:1, b:2 takes no writes: the database is out of space (NOSPACE alarm); ' +
+        'compact and defragment it, then etcdctl alarm disarm',
     );
     expect(of(7, 'etcdserver: permission denied')).to.equal('denied: etcd at a:1, b:2: permission denied');
     expect(of(3, 'etcdserver: key is not provided')).to.equal(
