@@ -79,8 +79,7 @@ export function restored(scene: Scene): void {
       const undone = await net.endpoint({ ip: '10.66.0.9', name: 'undone' });
       await net.endpoint({ ip: '10.66.0.10', name: 'web' });
       await mark();
-      for (const asked of [a.network('10.67.0.0/24'), a.network(S)])
-        expect(await refusal(asked)).to.equal(REFUSED);
+      for (const asked of [a.network('10.67.0.0/24'), a.network(S)]) expect(await refusal(asked)).to.equal(REFUSED);
       for (const asked of [
         net.endpoint({ name: 'x' }),
         net.endpoint({ ip: '10.66.0.11' }),
