@@ -13,6 +13,7 @@ import { SessionKeeper } from './etcd/session.js';
 import { EtcdStore } from './etcd/store.js';
 import { Allocator } from './ipam/allocator.js';
 import type { Predefined } from './ipam/predefined.js';
+import { Resumption } from './ipam/restoration.js';
 import type { Deadline } from './ipam/store.js';
 import type { Surroundings } from './ipam/surroundings.js';
 import { type Log, logDecision } from './log.js';
@@ -20,6 +21,7 @@ import { Observation } from './observation.js';
 import type { Inherited } from './process/inherited.js';
 import type { Releasers } from './process/releasers.js';
 import { driverNamed, reconciliation } from './reconciliation.js';
+import { watchMark } from './restoration.js';
 import { limitsOf, ROUND_MS, roundsOf, tellGivenOn } from './rounds.js';
 
 /** The name of the discovery file; the socket's file name is the setting's. */
@@ -62,9 +64,10 @@ export async function startDriver(
   const outageMs = Math.max(LEAST_OUTAGE_MS, settings.deadline);
   const client = openClient({ ...settings.etcd, ...etcdNow(settings.etcd, log), outageMs });
   releasers.push('etcd client', () => client.close());
+  const instance = instanceId();
   const session = new SessionKeeper(client, {
     ...self,
-    instance: instanceId(),
+    instance,
     host: hostname(),
     prefix,
     ttl: settings.sessionTtl / 1_000,
@@ -104,8 +107,10 @@ export async function startDriver(
   const driver = new Driver(allocator, settings.requireMac, tell, swarm);
   const socket = inherited?.path ?? settings.socket;
   const names = [...(socket ? [driverNamed(socket)] : []), ...(settings.listen ? [PLUGIN_NAME] : [])];
-  const reconciled = (outcome: string) => observation.reconciled(outcome);
-  const looks = reconciliation(settings, names, { allocator, driver, log, reconciled });
+  const waitMs = Math.max(2 * settings.sessionTtl, settings.reconcileGrace);
+  const resumption = new Resumption(store, around, { node, instance, waitMs });
+  const count = (outcome: string) => observation.reconciled(outcome);
+  const looks = reconciliation(settings, names, { allocator, driver, log, count, resumption });
   releasers.push('reconciliation', () => looks?.stop());
   const server = serve(driver, {
     deadlineMs: () => Math.max(settings.deadline, START_WINDOW_MS - performance.now()),
@@ -123,6 +128,8 @@ export async function startDriver(
   session.start();
   rounds.start();
   looks?.start();
+  const mark = watchMark({ store, session, allocator, log, look: () => looks?.soon() });
+  releasers.push('mark', () => mark.stop());
   await observation.start();
   return { addresses, alive: async (by) => void (await session.current(by)) };
 }

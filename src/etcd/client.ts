@@ -16,6 +16,7 @@ import type {
 import type { Deadline } from '../ipam/store.js';
 import { Channel } from './channel.js';
 import { EtcdFault, faultOf, type Status } from './fault.js';
+import { History } from './history.js';
 import { LogIn } from './log-in.js';
 import { deniedAccess, probesOf } from './permission.js';
 import { type Tls, withFile } from './tls.js';
@@ -49,6 +50,8 @@ export interface EtcdSettings {
 
 /** Every method rejects with an EtcdFault, and has done so by `by`. Numbers of 64 bits are decimal strings. */
 export interface EtcdClient {
+  /** Told of every answer to a transaction. */
+  readonly history: History;
   /**
    * At most one executed attempt, never longer than `attemptMs` once it was sent. Goes on to another endpoint (or
    * another token) only when the attempt before was provably not executed.
@@ -86,6 +89,7 @@ export function openClient(settings: EtcdSettings): EtcdClient {
 const PROBE_PAUSE = 250;
 
 class FailOver implements EtcdClient {
+  readonly history = new History();
   readonly #endpoints: readonly Endpoint[];
   /** Who is denied what, in words. */
   readonly #who: string;
@@ -110,7 +114,7 @@ class FailOver implements EtcdClient {
   async txn(request: TxnRequest, by: Deadline): Promise<TxnResponse> {
     for (let left = this.#endpoints.length; ; left--) {
       try {
-        return await this.#attempt(by, (etcd, options) => etcd.kv.txn(request, options));
+        return await this.#attempt(by, this.#sending(request));
       } catch (error) {
         const proven = error instanceof EtcdFault && error.kind === 'not_sent' && error.traits.elsewhere;
         if (!proven || left <= 1 || performance.now() >= by || this.#closed)
@@ -121,7 +125,7 @@ class FailOver implements EtcdClient {
 
   async read(request: ReadRequest, by: Deadline, hasty = false): Promise<TxnResponse> {
     try {
-      return await this.#insist(by, (etcd, options) => etcd.kv.txn(request, options), hasty);
+      return await this.#insist(by, this.#sending(request), hasty);
     } catch (error) {
       throw await this.#withKey(error, request, by);
     }
@@ -165,6 +169,16 @@ class FailOver implements EtcdClient {
   close(): void {
     this.#closed = true;
     for (const endpoint of this.#endpoints) endpoint.close();
+  }
+
+  /** Transactions alone are linearizable: what leases and members say of revisions is no sign of anything. */
+  #sending(request: TxnRequest) {
+    return async (etcd: Etcd3, options: CallOptions): Promise<TxnResponse> => {
+      const sent = this.history.known;
+      const reply = await etcd.kv.txn(request, options);
+      this.history.answered(reply.header, sent, wrote(request, reply));
+      return reply;
+    };
   }
 
   /** One attempt at the current endpoint; a fault that another endpoint may not have moves the current one on. */
@@ -219,7 +233,7 @@ class FailOver implements EtcdClient {
     while (this.#away && !this.#closed) {
       await sleep(PROBE_PAUSE, undefined, { ref: false });
       const by = performance.now() + this.#attemptMs;
-      if (this.#away) await this.#attempt(by, (etcd, options) => etcd.kv.txn(anything, options)).catch(() => undefined);
+      if (this.#away) await this.#attempt(by, this.#sending(anything)).catch(() => undefined);
     }
     this.#probing = false;
   }
@@ -245,6 +259,17 @@ class FailOver implements EtcdClient {
       }
     }
   }
+}
+
+/** Whether anything was put, by one of the nested transactions too. */
+function wrote(
+  { success = [] }: TxnRequest,
+  { succeeded, responses }: Pick<TxnResponse, 'succeeded' | 'responses'>,
+): boolean {
+  if (!succeeded) return false;
+  return success.some(({ request_put: put, request_txn: nested }, i) =>
+    nested ? wrote(nested, responses[i]!.response_txn) : put !== undefined,
+  );
 }
 
 /** One etcd member: its connection and its token. */

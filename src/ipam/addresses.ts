@@ -74,6 +74,11 @@ export class Addresses {
     return this.#releases.queued(pool, address, () => this.#byNumber(ask, address, view, by));
   }
 
+  /** What was learnt of free and taken addresses is of an etcd that is gone. */
+  forgetAll(): void {
+    this.#choosers.clear();
+  }
+
   /** The address may be free again, or rests. */
   freed(pool: PoolRef, { value }: Address): void {
     for (const { chooser, joins } of this.#choosers.values()) if (joins.has(pool.join)) chooser.freed(value);

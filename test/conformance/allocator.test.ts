@@ -10,6 +10,7 @@ import { outages } from './allocator/outages.js';
 import { pools } from './allocator/pools.js';
 import { reconciling } from './allocator/reconciling.js';
 import { resting } from './allocator/resting.js';
+import { restored } from './allocator/restored.js';
 import { rounds } from './allocator/rounds.js';
 import { Scene } from './allocator/scene.js';
 import { sharing } from './allocator/sharing.js';
@@ -38,6 +39,7 @@ function allocatorConformance(start: () => Promise<Backend>): void {
     outages,
     pools,
     reconciling,
+    restored,
     swarm,
   ];
   for (const suite of suites) suite(scene);

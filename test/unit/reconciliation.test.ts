@@ -30,7 +30,7 @@ async function run(engine: FakeEngine, host: Host, until: (seen: { log: string[]
   const settings = { engineSocket: engine.socket, reconcileGrace: 30 };
   const looks = reconciliation(settings, ['etcd-ipam'], {
     ...{ allocator: host.allocator, driver, log },
-    reconciled: (outcome) => seen.outcomes.push(outcome),
+    count: (outcome) => seen.outcomes.push(outcome),
   });
   looks?.start();
   await eventually('what the engine shows has been taken in', () => until(seen)).finally(() => looks?.stop());
@@ -41,9 +41,9 @@ describe('reconciliation', () => {
   it('is off without the engine’s socket', async () => {
     const { allocator, driver } = await new World().host('a');
     const log = openLog({ level: 'silent', node: 'a' });
-    expect(
-      reconciliation({ reconcileGrace: 30 }, ['etcd-ipam'], { allocator, driver, log, reconciled: () => {} }),
-    ).to.equal(undefined);
+    expect(reconciliation({ reconcileGrace: 30 }, ['etcd-ipam'], { allocator, driver, log, count: () => {} })).to.equal(
+      undefined,
+    );
   });
 
   it('acts by the engine’s word and says each act in the log, with its address', async () => {
