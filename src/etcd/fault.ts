@@ -25,6 +25,8 @@ export class EtcdFault extends Error {
       readonly token?: boolean;
       readonly denied?: boolean;
       readonly leaseGone?: boolean;
+      /** The revision that was asked for is not kept any more. */
+      readonly compacted?: boolean;
     },
     options?: ErrorOptions,
   ) {
@@ -48,6 +50,7 @@ interface Row {
   readonly token?: boolean;
   readonly denied?: boolean;
   readonly leaseGone?: boolean;
+  readonly compacted?: boolean;
 }
 
 const REFUSED = { kind: 'refused', final: true } as const;
@@ -74,7 +77,7 @@ const TABLE: readonly Row[] = [
     text: /etcdserver: mvcc: database space exceeded/,
     reason: 'the database is out of space (NOSPACE alarm)',
   },
-  { ...REFUSED, text: /has been compacted/, reason: 'that revision has been compacted' },
+  { ...REFUSED, text: /has been compacted/, compacted: true, reason: 'that revision has been compacted' },
   { ...REFUSED, text: /future revision/, reason: 'that revision is in the future' },
   { ...REFUSED, text: /too many operations in txn request/, reason: 'too many operations in one transaction' },
   { ...REFUSED, text: /duplicate key given in txn request/, reason: 'one key twice in one transaction' },
@@ -131,6 +134,7 @@ export function faultOf(status: Status, endpoint: string, budgetMs: number, caus
     ...(row?.token && { token: true }),
     ...(row?.denied && { denied: true }),
     ...(row?.leaseGone && { leaseGone: true }),
+    ...(row?.compacted && { compacted: true }),
   };
   return new EtcdFault(kind, row?.reason ?? wording(status, budgetMs), endpoint, traits, { cause });
 }
