@@ -17,11 +17,8 @@ import type { Surroundings } from './ipam/surroundings.js';
 import { type Log, logDecision } from './log.js';
 import type { Inherited } from './process/inherited.js';
 import type { Releasers } from './process/releasers.js';
-import { driverNamed, reconciliation } from './reconciliation.js';
+import { driversServed, PLUGIN_NAME, reconciliation } from './reconciliation.js';
 import { limitsOf, ROUND_MS, roundsOf, tellGivenOn } from './rounds.js';
-
-/** The name of the discovery file; the socket's file name is the setting's. */
-const PLUGIN_NAME = 'etcd-ipam';
 
 /**
  * Containers that start with the host ask while etcd may still be starting: a call in the first 15 s of the process may
@@ -93,7 +90,7 @@ export async function startDriver(
 
   const driver = new Driver(allocator, settings.requireMac, (told) => logDecision(log, told), swarm);
   const socket = inherited?.path ?? settings.socket;
-  const names = [...(socket ? [driverNamed(socket)] : []), ...(settings.listen ? [PLUGIN_NAME] : [])];
+  const names = driversServed({ ...settings, ...(socket && { socket }) });
   const looks = reconciliation(settings, names, { allocator, driver, log });
   releasers.push('reconciliation', () => looks?.stop());
   const server = serve(driver, {

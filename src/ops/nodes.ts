@@ -62,7 +62,7 @@ export function formatNodes({ nodes, brake }: NodesSeen, roundMs: number): strin
 }
 
 /** The two largest units: "2 d 4 h", "35 min", "30 s". */
-function roughly(ms: number): string {
+export function roughly(ms: number): string {
   const seconds = Math.round(ms / 1_000);
   const [days, hours, minutes] = [
     Math.floor(seconds / 86_400),
