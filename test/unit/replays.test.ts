@@ -7,6 +7,7 @@ import { parse } from '../../src/docker/wire.js';
 import { Allocator } from '../../src/ipam/allocator.js';
 import { IpamError } from '../../src/ipam/errors.js';
 import type { Change, Condition, Query, Store } from '../../src/ipam/store.js';
+import { Inspected } from '../support/inspected.js';
 import { wide } from '../support/keyspace-view.js';
 import { type Life, live, lives, type Name, NODES, type Tally, type World } from '../support/lives.js';
 import { MemoryStore, uneven } from '../support/memory-store.js';
@@ -14,6 +15,7 @@ import { type Keyspace, nodeOf, Violation } from '../support/referee.js';
 import { chance, surroundings } from '../support/sequences.js';
 
 const LIVES = 1_200;
+const INSPECTED = 60;
 const MUTATIONS = 5_000;
 const LEAST = 12;
 const MOST = 30;
@@ -31,8 +33,11 @@ const REACHED = [
 const SEED = Number(process.env.ETCD_IPAM_TEST_SEED ?? Date.now() & 0x7fffffff);
 
 /** `flawed`: what the drivers take for their store. */
-function memoryWorld({ pace }: Life, flawed: (store: Store) => Store = (store) => store): World {
-  const store = new MemoryStore();
+function memoryWorld(
+  { pace }: Life,
+  flawed: (store: Store) => Store = (store) => store,
+  store = new MemoryStore(),
+): World {
   const clock = { skew: 0 };
   let started = 0;
   const start = (at: number) => {
@@ -176,6 +181,19 @@ describe('replays with mutated calls, on the double', function () {
     await fc.assert(property, { numRuns: LIVES, seed: SEED });
     expect(tally.get('mutations sent')).to.be.at.least(MUTATIONS);
     for (const what of REACHED) expect(tally.get(what) ?? 0, what).to.be.greaterThan(3);
+  });
+
+  it(`hold at every revision of ${INSPECTED} lives only what an inspection knows to be in passing, and nothing at rest`, async () => {
+    const property = fc.asyncProperty(lives(LEAST, MOST), async (life) => {
+      const store = new MemoryStore();
+      const inspected = new Inspected(store);
+      await live(
+        memoryWorld(life, (same) => same, store),
+        life,
+      );
+      inspected.atRest();
+    });
+    await fc.assert(property, { numRuns: INSPECTED, seed: SEED });
   });
 
   for (const [flaw, world] of Object.entries(FLAWS))

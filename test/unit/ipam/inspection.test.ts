@@ -1,0 +1,457 @@
+// What an inspection finds in records that are not as drivers leave them, a row for each; and what becomes of them, and of
+// all others, when what is safe is put right.
+import { expect } from 'chai';
+import type { Finding } from '../../../src/ipam/findings.js';
+import { inspect, lasting } from '../../../src/ipam/inspection.js';
+import { placed, type Snapshot } from '../../../src/ipam/recorded.js';
+import { remarks } from '../../../src/ipam/remarks.js';
+import { repair } from '../../../src/ipam/repairs.js';
+import type { Surroundings } from '../../../src/ipam/surroundings.js';
+import { unverified } from '../../../src/ipam/unverified.js';
+import { MemoryStore } from '../../support/memory-store.js';
+
+const soon = () => performance.now() + 10_000;
+const [A, B, L, GONE] = ['aaaaaaaaaaaaaaaa', 'bbbbbbbbbbbbbbbb', 'cccccccccccccccc', 'dddddddddddddddd'];
+const BLOCK = 'local/v4/010.066.000.000-24';
+const GLOBAL = 'global/v4/010.080.000.000-24';
+const written = { since: '2026-11-23T19:06:57.431Z', token: '00' };
+const of = (node: string) => ({ node, boot: `boot-${node}`, ...written });
+const claim = (kind: string, join: string, node = 'host-a') => ({ kind, ...of(node), join });
+const task = (join: string, epoch: number) => ({ kind: 'swarm', join, epoch, ...written });
+const shared = { kind: 'shared', ...written };
+const pool = { state: 'open', ...written };
+
+/** What drivers would leave: two hosts on one subnet, and a swarm that has had another leader. */
+const SOUND: Readonly<Record<string, unknown>> = {
+  'nodes/host-a': { machine: 'm-a', boot: 'boot-host-a', silence: 0, ...written },
+  'nodes/host-b': { machine: 'm-b', boot: 'boot-host-b', silence: 0, ...written },
+  'sessions/host-a/i1': { ...written },
+  'sessions/host-b/i2': { ...written },
+  tick: { node: 'host-a' },
+  'spaces/local': { token: '00' },
+  [`pools/${BLOCK}`]: { ...pool, gateway: '10.66.0.1' },
+  [`joins/${BLOCK}/${A}`]: of('host-a'),
+  [`joins/${BLOCK}/${B}`]: of('host-b'),
+  [`claims/${BLOCK}/010.066.000.001`]: shared,
+  [`holders/${BLOCK}/010.066.000.001/${A}`]: { role: 'gateway', ...of('host-a') },
+  [`holders/${BLOCK}/010.066.000.001/${B}`]: { role: 'gateway', ...of('host-b') },
+  [`claims/${BLOCK}/010.066.000.002`]: claim('endpoint', A),
+  [`claims/${BLOCK}/010.066.000.003`]: claim('unsure', B, 'host-b'),
+  [`claims/${BLOCK}/010.066.000.009`]: { kind: 'cooling', ...written },
+  [`pools/${GLOBAL}`]: { ...pool, epoch: 3, leader: L, stage: 'served', incarnation: 'i', gateway: '10.80.0.1' },
+  [`joins/${GLOBAL}/${L}`]: { ...of('host-a'), epoch: 3 },
+  [`claims/${GLOBAL}/010.080.000.001`]: shared,
+  [`holders/${GLOBAL}/010.080.000.001/${GONE}`]: { role: 'gateway', epoch: 2, ...written },
+  [`claims/${GLOBAL}/010.080.000.002`]: task(L, 3),
+  [`claims/${GLOBAL}/010.080.000.003`]: task(GONE, 2),
+};
+
+class Records {
+  readonly store = new MemoryStore();
+  /** By key, the version that hangs on a lease. */
+  readonly #leases = new Map<string, string>();
+
+  constructor() {
+    for (const [key, record] of Object.entries(SOUND)) this.plant(key, record, /^(sessions|tick)|000\.009$/.test(key));
+  }
+
+  plant(key: string, record: unknown, leased = false): void {
+    this.store.plant(key, record);
+    if (leased) this.#leases.set(key, this.store.seen());
+  }
+
+  snapshot(): Snapshot {
+    const entries = this.store.entries().map((entry) => {
+      return { ...entry, leased: this.#leases.get(entry.key) === entry.version };
+    });
+    return { revision: this.store.seen(), entries };
+  }
+
+  inspect(): Finding[] {
+    return inspect(placed(this.snapshot()));
+  }
+
+  /** Key and version of each record. */
+  versions(): Record<string, string> {
+    return Object.fromEntries(this.store.entries().map(({ key, version }) => [key, version]));
+  }
+}
+
+let tokens = 0;
+const around: Surroundings = {
+  now: () => new Date(0),
+  millis: () => performance.now(),
+  rounds: () => 0,
+  token: () => `t${++tokens}`,
+  below: () => 0n,
+  pause: async () => undefined,
+};
+
+/** Puts right what is safe, until there is none; the kinds that are left. */
+async function mend(records: Records): Promise<string[]> {
+  for (let round = 0; round < 5; round++) {
+    const safe = records.inspect().filter(({ remedy }) => remedy);
+    if (safe.length === 0) break;
+    for (const { remedy } of safe) await repair(remedy!, records.store, around, soon());
+  }
+  return records.inspect().map(({ kind }) => kind);
+}
+
+type Plant = (records: Records) => void;
+
+interface Row {
+  readonly plant: Plant;
+  /** "kind: text" of all findings. */
+  readonly found: readonly (string | RegExp)[];
+  /** What `--fix` changes, by key; undefined: it was removed. Absent where nothing is safe. */
+  readonly fixed?: Readonly<Record<string, unknown>>;
+}
+
+const NEXT = 'local/v4/010.067.000.000-24';
+const put = (key: string, record: unknown, leased?: boolean) => (records: Records) =>
+  records.plant(key, record, leased);
+const all =
+  (...plants: Plant[]): Plant =>
+  (records) => {
+    for (const plant of plants) plant(records);
+  };
+
+/** Fixed keys are those that the row planted or that stood; '*' stands for any record. */
+const ROWS: Readonly<Record<string, Row>> = {
+  'two pools that overlap': {
+    plant: all(
+      put('pools/local/v4/010.066.000.128-25', pool),
+      put(`joins/local/v4/010.066.000.128-25/${GONE}`, of('host-a')),
+    ),
+    found: ['pool-overlap: 10.66.0.0/24 and 10.66.0.128/25 (local)'],
+  },
+  'a pool without a join': {
+    plant: all(
+      put(`pools/${NEXT}`, pool),
+      put(`claims/${NEXT}/010.067.000.002`, claim('endpoint', GONE)),
+      put(`claims/${NEXT}/010.067.000.001`, shared),
+    ),
+    found: ['pool-without-join: 10.67.0.0/24 (local): 2 addresses are taken in it'],
+    fixed: {
+      [`pools/${NEXT}`]: undefined,
+      [`claims/${NEXT}/010.067.000.001`]: undefined,
+      [`claims/${NEXT}/010.067.000.002`]: undefined,
+      'spaces/local': '*',
+    },
+  },
+  'a pool left closing, with 600 claims and a holder': {
+    plant: (records) => {
+      records.plant('pools/local/v4/010.068.000.000-16', { ...pool, state: 'closing' });
+      records.plant(`holders/local/v4/010.068.000.000-16/010.068.000.001/${GONE}`, { role: 'aux', ...of('host-a') });
+      for (let i = 0; i < 600; i++) {
+        const [high, low] = [String(i >> 8).padStart(3, '0'), String(i & 255).padStart(3, '0')];
+        if (i > 0) records.plant(`claims/local/v4/010.068.000.000-16/010.068.${high}.${low}`, claim('endpoint', GONE));
+      }
+    },
+    found: ['pool-closing: 10.68.0.0/16 (local): its removal was begun'],
+    fixed: { 'local/v4/010.068.000.000-16': undefined, 'spaces/local': '*' },
+  },
+  'a closing pool that has a join': {
+    plant: all(put(`pools/${NEXT}`, { ...pool, state: 'closing' }), put(`joins/${NEXT}/${GONE}`, of('host-a'))),
+    found: ['pool-closing: 10.67.0.0/24 (local): its removal was begun, and it has 1 joins'],
+  },
+  'joins without their pool': {
+    plant: put(`pools/${BLOCK}`, undefined),
+    found: ['pool-missing: 10.66.0.0/24 (local): 2 joins and 4 claims are left of it'],
+    fixed: { [`pools/${BLOCK}`]: '*', 'spaces/local': '*' },
+  },
+  'joins without their pool, which another one overlaps': {
+    plant: all(
+      put(`pools/${BLOCK}`, undefined),
+      put('pools/local/v4/010.066.000.000-16', pool),
+      put(`joins/local/v4/010.066.000.000-16/${GONE}`, of('host-a')),
+    ),
+    found: ['pool-missing: 10.66.0.0/24 (local): 2 joins and 4 claims are left of it'],
+  },
+  "a swarm's joins without their pool": {
+    plant: put(`pools/${GLOBAL}`, undefined),
+    found: ['pool-missing: 10.80.0.0/24 (global): 1 joins and 3 claims are left of it'],
+  },
+  'pools without a guard': {
+    plant: put('spaces/local', undefined),
+    found: ['guard-missing: spaces/local, though there is pools/global/v4/010.080.000.000-24'],
+    fixed: { 'spaces/local': '*' },
+  },
+  'a guard without pools': {
+    plant: put('spaces/local.blue', { token: '00' }),
+    found: ['guard-without-pool: spaces/local.blue'],
+    fixed: { 'spaces/local.blue': undefined },
+  },
+  'a claim of a subnet that has no pool and no join': {
+    plant: put(`claims/${NEXT}/010.067.000.002`, claim('endpoint', GONE)),
+    found: [/^claim-without-pool: 10\.67\.0\.0\/24 \(local\): 1 records, and neither pool nor join: claims/],
+    fixed: { [`claims/${NEXT}/010.067.000.002`]: undefined },
+  },
+  "a swarm's claim without a pool": {
+    plant: put('claims/global/v4/010.081.000.000-24/010.081.000.002', task(L, 3)),
+    found: [/^claim-without-pool: 10\.81\.0\.0\/24 \(global\): 1 records/],
+  },
+  'a claim outside its pool, and one of the broadcast address': {
+    plant: all(
+      put(`claims/${BLOCK}/010.067.000.002`, claim('endpoint', A)),
+      put(`claims/${BLOCK}/010.066.000.255`, claim('endpoint', A)),
+    ),
+    found: [
+      'claim-outside-pool: 10.66.0.255 of 10.66.0.0/24 (local): the broadcast address',
+      'claim-outside-pool: 10.67.0.2 of 10.66.0.0/24 (local): outside',
+    ],
+    fixed: {
+      [`claims/${BLOCK}/010.067.000.002`]: undefined,
+      [`claims/${BLOCK}/010.066.000.255`]: undefined,
+    },
+  },
+  'claims and holders of a join that has ended': {
+    plant: all(
+      put(`claims/${BLOCK}/010.066.000.020`, claim('endpoint', GONE)),
+      put(`claims/${BLOCK}/010.066.000.021`, claim('swarm', GONE)),
+      put(`holders/${BLOCK}/010.066.000.001/${GONE}`, { role: 'gateway', ...of('host-a') }),
+    ),
+    found: [
+      `claim-of-ended-join: 10.66.0.0/24 (local): 2 of join ${GONE} of host-a: 10.66.0.20, 10.66.0.21`,
+      `holder-of-ended-join: 10.66.0.0/24 (local): 1 of join ${GONE} of host-a: 10.66.0.1`,
+    ],
+    fixed: {
+      [`claims/${BLOCK}/010.066.000.020`]: undefined,
+      [`claims/${BLOCK}/010.066.000.021`]: undefined,
+      [`holders/${BLOCK}/010.066.000.001/${GONE}`]: undefined,
+      [`claims/${BLOCK}/010.066.000.001`]: '*',
+    },
+  },
+  'a claim through the join of another node': {
+    plant: put(`claims/${BLOCK}/010.066.000.020`, claim('endpoint', A, 'host-b')),
+    found: ['claim-of-another-join: 10.66.0.20 of 10.66.0.0/24 (local): of host-b, through a join of host-a'],
+  },
+  'a shared claim without a holder': {
+    plant: put(`claims/${BLOCK}/010.066.000.030`, shared),
+    found: ['shared-without-holder: 10.66.0.30 of 10.66.0.0/24 (local): since 2026-11-23T19:06:57.431Z'],
+    fixed: {
+      [`claims/${BLOCK}/010.066.000.030`]: '*',
+      [`holders/${BLOCK}/010.066.000.030/${A}`]: '*',
+      [`holders/${BLOCK}/010.066.000.030/${B}`]: '*',
+    },
+  },
+  'holders of an address that is not claimed': {
+    plant: put(`claims/${BLOCK}/010.066.000.001`, undefined),
+    found: [`holder-without-claim: 10.66.0.1 of 10.66.0.0/24 (local): gateway of join ${A}`],
+    fixed: { [`claims/${BLOCK}/010.066.000.001`]: '*' },
+  },
+  'a holder of an ended join, of an address that is not claimed': {
+    plant: put(`holders/${BLOCK}/010.066.000.031/${GONE}`, { role: 'aux', ...of('host-a') }),
+    found: [`holder-without-claim: 10.66.0.31 of 10.66.0.0/24 (local): aux of join ${GONE}`],
+    fixed: { [`holders/${BLOCK}/010.066.000.031/${GONE}`]: undefined },
+  },
+  "a holder of a container's address": {
+    plant: put(`holders/${BLOCK}/010.066.000.002/${B}`, { role: 'aux', ...of('host-b') }),
+    found: [`holder-without-claim: 10.66.0.2 of 10.66.0.0/24 (local): aux of join ${B}, and claimed as endpoint`],
+  },
+  'a global pool whose leader has no join': {
+    plant: put(`joins/${GLOBAL}/${L}`, undefined),
+    found: [`leader-missing: 10.80.0.0/24 (global): join ${L}, which leads epoch 3`],
+  },
+  'a second join in a global pool': {
+    plant: put(`joins/${GLOBAL}/${A}`, { ...of('host-b'), epoch: 2 }),
+    found: [`join-not-leader: 10.80.0.0/24 (global): join ${A}, while ${L} leads`],
+    fixed: { [`joins/${GLOBAL}/${A}`]: undefined },
+  },
+  'a claim of an epoch that has not begun, and one of another than its join': {
+    plant: all(
+      put(`claims/${GLOBAL}/010.080.000.020`, task(GONE, 4)),
+      put(`claims/${GLOBAL}/010.080.000.021`, task(L, 2)),
+    ),
+    found: [
+      'epoch-disagrees: 10.80.0.0/24 (global): 10.80.0.20 is of epoch 4, the pool of 3',
+      'epoch-disagrees: 10.80.0.0/24 (global): 10.80.0.21 is of epoch 2, its join of 3',
+    ],
+  },
+  'a leader of a later epoch than its pool': {
+    plant: put(`joins/${GLOBAL}/${L}`, { ...of('host-a'), epoch: 5 }),
+    found: [/^epoch-disagrees: .*: its leader is of epoch 5, the pool of 3$/, /^epoch-disagrees: .*10\.80\.0\.2 is of/],
+  },
+  'a global pool that says no epoch': {
+    plant: put(`pools/${GLOBAL}`, pool),
+    found: ['epoch-disagrees: 10.80.0.0/24 (global): the pool does not say which epoch it is in'],
+  },
+  'records of a node that has none': {
+    plant: put('nodes/host-b', undefined),
+    found: [/^node-unknown: nodes\/host-b, named by 4 records: sessions\/host-b\/i2, joins\/.*\/b{16}, claims/],
+  },
+  'a claim on a lease': {
+    plant: put(`claims/${BLOCK}/010.066.000.002`, claim('endpoint', A), true),
+    found: [`leased: claims/${BLOCK}/010.066.000.002`],
+    fixed: { [`claims/${BLOCK}/010.066.000.002`]: claim('endpoint', A) },
+  },
+  'a session, the pace of rounds and a resting address without a lease': {
+    plant: all(
+      put('sessions/host-a/i1', { ...written }),
+      put('tick', { node: 'host-a' }),
+      put(`claims/${BLOCK}/010.066.000.009`, { kind: 'cooling', ...written }),
+    ),
+    found: ['unleased: sessions/host-a/i1', 'unleased: tick', `unleased: claims/${BLOCK}/010.066.000.009`],
+    fixed: { 'sessions/host-a/i1': undefined, tick: undefined, [`claims/${BLOCK}/010.066.000.009`]: undefined },
+  },
+  'records that cannot be read': {
+    plant: all(
+      put(`claims/${BLOCK}/010.066.000.040`, '{"kind":"endp'),
+      put(`claims/${BLOCK}/010.066.000.041`, { kind: 'quantum', ...written }),
+      put(`holders/${BLOCK}/010.066.000.001/${A}`, { role: 'king' }),
+      put('nodes/host-c', 'null'),
+      put(`claims/${BLOCK}/010.066.000.042`, { kind: 'endpoint', ...written }),
+    ),
+    found: [
+      `undecodable: claims/${BLOCK}/010.066.000.042: it does not say which join of which node it is of`,
+      `undecodable: claims/${BLOCK}/010.066.000.040: it is no JSON`,
+      `undecodable: claims/${BLOCK}/010.066.000.041: it says nothing that this version knows`,
+      /^undecodable: holders\/.*: role: /,
+      'undecodable: nodes/host-c: it says nothing that this version knows',
+    ],
+  },
+  'a pool and a join that cannot be read, whose claims stand': {
+    plant: all(put(`pools/${BLOCK}`, '{}'), put(`joins/${BLOCK}/${A}`, 'x')),
+    found: [/^undecodable: joins\/.*: it is no JSON$/, /^undecodable: pools\/.*: state: /],
+  },
+  "keys that are nobody's": {
+    plant: all(put('notes/todo', 'x'), put('claims/mars/v4/010.066.000.000-24/010.066.000.002', {}), put('ticks', 'x')),
+    found: ['claims/mars/v4/010.066.000.000-24/010.066.000.002', 'notes/todo', 'ticks'].map(
+      (key) => `foreign-key: ${key}: no record has such a name`,
+    ),
+  },
+  'keys in another spelling': {
+    plant: all(
+      put(`claims/${BLOCK}/10.66.0.50`, claim('endpoint', A)),
+      put('pools/local/v4/010.090.000.007-24', pool),
+      put('claims/local/v6/fd00::-64/fd00:0000:0000:0000:0000:0000:0000:0002', claim('endpoint', A)),
+    ),
+    found: [
+      `key-not-canonical: claims/${BLOCK}/10.66.0.50: it should be claims/${BLOCK}/010.066.000.050`,
+      /^key-not-canonical: claims\/local\/v6\/.* it should be claims\/local\/v6\/fd00:0000:0000:0000:0000:0000:0000:0000-64\//,
+      'key-not-canonical: pools/local/v4/010.090.000.007-24: it should be pools/local/v4/010.090.000.000-24',
+    ],
+  },
+};
+
+describe('an inspection', () => {
+  it('finds nothing in what drivers leave, a former epoch and a resting address included', () => {
+    expect(new Records().inspect()).to.deep.equal([]);
+  });
+
+  for (const [what, { plant, found, fixed }] of Object.entries(ROWS)) {
+    it(`finds ${what}, and ${fixed ? 'puts that right alone' : 'leaves it to people'}`, async () => {
+      const records = new Records();
+      plant(records);
+      const findings = records.inspect().map(({ kind, text }) => `${kind}: ${text}`);
+      expect(findings, findings.join('\n')).to.have.length(found.length);
+      for (const [i, one] of found.entries()) {
+        if (typeof one === 'string') expect(findings).to.include(one);
+        else expect(findings[i]).to.match(one);
+      }
+      const before = records.versions();
+      const left = await mend(records);
+      expect(left).to.deep.equal(fixed ? [] : records.inspect().map(({ kind }) => kind));
+      const after = records.versions();
+      const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+      const changed = keys.filter((key) => before[key] !== after[key]);
+      const named = Object.keys(fixed ?? {});
+      expect(
+        changed.filter((key) => !named.some((name) => key === name || key.includes(`${name}/`) || key.endsWith(name))),
+      ).to.deep.equal([]);
+      const stands = records.store.keyspace();
+      for (const [key, record] of Object.entries(fixed ?? {})) {
+        if (record === '*') expect(changed).to.include(key);
+        else if (record === undefined) expect(Object.keys(stands).filter((one) => one.includes(key))).to.deep.equal([]);
+        else expect(stands[key]).to.deep.equal(record);
+      }
+    });
+  }
+
+  it('finds again at a second look only what is of the same records, unchanged', () => {
+    const records = new Records();
+    for (const last of ['20', '21']) records.plant(`claims/${BLOCK}/010.066.000.0${last}`, claim('endpoint', GONE));
+    const first = records.inspect();
+    expect(lasting(first, records.inspect())).to.deep.equal(first);
+    records.plant(`claims/${BLOCK}/010.066.000.020`, undefined);
+    records.plant(`claims/${BLOCK}/010.066.000.022`, claim('endpoint', GONE));
+    const rest = lasting(first, records.inspect()).map(({ records }) => records.map(({ key }) => key));
+    expect(rest).to.deep.equal([[`claims/${BLOCK}/010.066.000.021`]]);
+    records.plant(`claims/${BLOCK}/010.066.000.021`, claim('endpoint', GONE));
+    expect(lasting(first, records.inspect())).to.deep.equal([]);
+  });
+
+  it('puts nothing right that has changed since it was judged', async () => {
+    const untouched: string[] = [];
+    for (const [what, { plant, fixed }] of Object.entries(ROWS)) {
+      if (!fixed) continue;
+      const records = new Records();
+      plant(records);
+      const findings = records.inspect().filter(({ remedy }) => remedy?.act === 'commit');
+      if (findings.length === 0) continue;
+      for (const { records: evidence } of findings)
+        for (const { key } of evidence) records.plant(key, records.store.keyspace()[key]);
+      const before = records.versions();
+      for (const { remedy } of findings)
+        expect(await repair(remedy!, records.store, around, soon()), what).to.equal(false);
+      expect(records.versions(), what).to.deep.equal(before);
+      untouched.push(what);
+    }
+    expect(untouched).to.have.length.greaterThan(9);
+  });
+
+  it('does not end what a join left whose join is there again', async () => {
+    const records = new Records();
+    records.plant(`claims/${BLOCK}/010.066.000.020`, claim('endpoint', GONE));
+    const [finding] = records.inspect();
+    records.plant(`joins/${BLOCK}/${GONE}`, of('host-a'));
+    const before = records.versions();
+    expect(await repair(finding!.remedy!, records.store, around, soon())).to.equal(false);
+    expect(records.versions()).to.deep.equal(before);
+  });
+});
+
+describe('what is good to know', () => {
+  it('says who is silent, gone or evicted, what can be taken and why, and which gateway nobody has', () => {
+    const records = new Records();
+    for (const node of ['host-b', 'host-c', 'host-d'])
+      records.plant(`nodes/${node}`, { machine: 'm', boot: 'boot-new', silence: 5, ...written });
+    records.plant('nodes/host-c', { machine: 'm', boot: 'boot-host-c', silence: 12, ...written });
+    records.plant('nodes/host-e', { machine: 'm', boot: 'boot-host-e', silence: 1, evicted: 'noon', ...written });
+    records.plant('sessions/host-b/i2', undefined);
+    records.plant('brake', { silent: 2, of: 3, since: '' });
+    records.plant(`claims/${BLOCK}/010.066.000.004`, claim('endpoint', B, 'host-b'));
+    records.plant(`claims/${BLOCK}/010.066.000.005`, claim('endpoint', A, 'host-c'));
+    records.plant(`claims/${BLOCK}/010.066.000.006`, claim('swarm', A, 'host-e'));
+    records.plant(`pools/${BLOCK}`, { ...pool, gateway: '10.66.0.99' });
+    const notes = remarks(placed(records.snapshot()), 10);
+    expect(notes.flatMap(({ rounds }) => rounds ?? [])).to.deep.equal([5, 12, 5, 1]);
+    expect(notes.map(({ kind, text }) => `${kind}: ${text}`)).to.deep.equal([
+      'node-silent: node host-b is silent',
+      'node-gone: node host-c is gone',
+      'node-silent: node host-d is silent',
+      'node-evicted: node host-e is evicted since noon',
+      'brake: more than half of the nodes are silent together: no silence counts',
+      'takeable: 10.80.0.0/24 (global): 1 can be taken: of a former epoch, and not asked for again',
+      'takeable: 10.66.0.0/24 (local): 1 can be taken: of an earlier boot of host-b, by that node itself',
+      'takeable: 10.66.0.0/24 (local): 1 can be taken: of host-c, which is gone',
+      'takeable: 10.66.0.0/24 (local): 1 can be taken: of host-e, which is evicted',
+      'takeable: 10.66.0.0/24 (local): 1 can be taken: released, and resting',
+      'gateway-unclaimed: 10.66.0.0/24 (local): its gateway 10.66.0.99 is not claimed: no network has it now',
+    ]);
+  });
+
+  it('says what no look at etcd can tell, and why', () => {
+    const all = placed(new Records().snapshot());
+    expect(unverified(all).map(({ what }) => what)).to.deep.equal([
+      'whether a container uses each of 2 addresses of host-a, host-b',
+      "whether 1 of them are containers' or auxiliary addresses",
+      'whether a network stands behind each of 2 joins',
+      'whether a task or service has each of 2 addresses of a swarm',
+    ]);
+    expect(unverified(all, 'host-b').map(({ what }) => what)[0]).to.equal(
+      'whether a container uses each of 1 addresses of host-a',
+    );
+    for (const { why } of unverified(all)) expect(why).to.not.equal('');
+  });
+});
