@@ -68,7 +68,14 @@ export type Remedy = { readonly says: string } & (
 );
 
 /** What is worth knowing and nothing to put right. */
-export type Remark = 'node-silent' | 'node-gone' | 'node-evicted' | 'brake' | 'takeable' | 'gateway-unclaimed';
+export type Remark =
+  | 'node-silent'
+  | 'node-gone'
+  | 'node-evicted'
+  | 'brake'
+  | 'restored'
+  | 'takeable'
+  | 'gateway-unclaimed';
 
 export interface Note {
   readonly kind: Remark;

@@ -98,7 +98,7 @@ function unknownNodes({ nodes, sessions, subnets }: Everything): Finding[] {
   for (const { subnet, joins, claims, holders } of subnets) {
     if (isGlobal(subnet.space)) continue;
     for (const join of joins.values()) name(join.record?.node, join);
-    for (const claim of claims.values()) name(claim.record?.node, claim);
+    for (const claim of claims.values()) if (claim.record?.kind !== 'cooling') name(claim.record?.node, claim);
     for (const some of holders.values()) for (const holder of some.values()) name(holder.record?.node, holder);
   }
   return [...named].map(([node, records]) => {

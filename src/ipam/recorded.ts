@@ -75,6 +75,8 @@ export interface Everything {
   readonly guards: ReadonlyMap<string, Recorded<GuardRecord>>;
   readonly tick?: Entry;
   readonly brake?: Entry;
+  /** The mark of an etcd that was set back to a backup. */
+  readonly restored?: Entry;
   readonly strays: readonly Stray[];
 }
 
@@ -83,16 +85,16 @@ const NAME = /^[A-Za-z0-9._-]{1,253}$/;
 
 /** How many parts the key of such a record has. */
 const PARTS: Readonly<Record<string, number>> = {
-  ...{ tick: 1, brake: 1, spaces: 2, nodes: 2, sessions: 3 },
+  ...{ tick: 1, brake: 1, restored: 1, spaces: 2, nodes: 2, sessions: 3, reconciled: 3 },
   ...{ pools: 4, joins: 5, claims: 5, holders: 6 },
 };
 
 export function placed({ revision, entries }: Snapshot): Everything {
   const placing = new Placing();
   for (const entry of entries) placing.add(entry);
-  const { subnets, nodes, sessions, guards, strays, tick, brake } = placing;
+  const { subnets, nodes, sessions, guards, strays, tick, brake, restored } = placing;
   const seen = [...subnets.values()].filter((one): one is SubnetSeen => typeof one === 'object');
-  const rest = { ...(tick && { tick }), ...(brake && { brake }) };
+  const rest = { ...(tick && { tick }), ...(brake && { brake }), ...(restored && { restored }) };
   return { revision, count: entries.length, subnets: seen, nodes, sessions, guards, strays, ...rest };
 }
 
@@ -105,6 +107,7 @@ class Placing {
   readonly strays: Stray[] = [];
   tick?: Entry;
   brake?: Entry;
+  restored?: Entry;
 
   add(entry: Entry): void {
     const stray = this.#place(entry);
@@ -119,8 +122,12 @@ class Placing {
     switch (root) {
       case 'tick':
       case 'brake':
+      case 'restored':
         this[root] = entry;
         return undefined;
+      case 'reconciled':
+        // Of such a mark: who has compared his engine since.
+        return NAME.test(one) && two !== '' ? undefined : foreign(entry);
       case 'spaces':
         if (!isSpace(one) || isGlobal(one)) return foreign(entry);
         this.guards.set(one, this.#read(entry, decodeGuard));

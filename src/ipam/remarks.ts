@@ -4,7 +4,6 @@ import { formatAddress } from '../net/address.js';
 import { isOfFormerEpoch, isOfNode } from './decide.js';
 import type { Note, Remark } from './findings.js';
 import { placeOf } from './inspected-subnet.js';
-import { BRAKE } from './keyspace.js';
 import type { AtAddress, Everything, SubnetSeen } from './recorded.js';
 import type { ClaimRecord } from './records.js';
 import { type Standing, standingOf } from './silence.js';
@@ -15,15 +14,23 @@ export function remarks(all: Everything, goneRounds: number): Note[] {
   const standings = standingsOf(all, goneRounds);
   return [
     ...absent(all, standings),
-    ...(all.brake
-      ? [note('brake', BRAKE.key, 'more than half of the nodes are silent together: no silence counts')]
-      : []),
+    ...standing(all),
     ...all.subnets.flatMap((seen) => [...takeable(seen, all, standings), ...gateway(seen)]),
   ];
 }
 
 function note(kind: Remark, subject: string, text: string, addresses?: number): Note {
   return { kind, subject, text, ...(addresses !== undefined && { addresses }) };
+}
+
+/** What holds for all, as long as its key is there. */
+function standing({ brake, restored }: Everything): Note[] {
+  const braked = 'more than half of the nodes are silent together: no silence counts';
+  const set = 'etcd was restored from a backup: no address is given until that is settled';
+  return [
+    ...(brake ? [note('brake', brake.key, braked)] : []),
+    ...(restored ? [note('restored', restored.key, set)] : []),
+  ];
 }
 
 function standingsOf({ nodes, sessions }: Everything, goneRounds: number): Map<string, Standing> {

@@ -420,6 +420,9 @@ describe('what is good to know', () => {
     records.plant('nodes/host-e', { machine: 'm', boot: 'boot-host-e', silence: 1, evicted: 'noon', ...written });
     records.plant('sessions/host-b/i2', undefined);
     records.plant('brake', { silent: 2, of: 3, since: '' });
+    records.plant('restored', { node: 'host-b', what: '', ...written });
+    records.plant('reconciled/host-a/i1', { mark: '00' });
+    expect(records.inspect().filter(({ kind }) => kind === 'foreign-key')).to.deep.equal([]);
     records.plant(`claims/${BLOCK}/010.066.000.004`, claim('endpoint', B, 'host-b'));
     records.plant(`claims/${BLOCK}/010.066.000.005`, claim('endpoint', A, 'host-c'));
     records.plant(`claims/${BLOCK}/010.066.000.006`, claim('swarm', A, 'host-e'));
@@ -432,6 +435,7 @@ describe('what is good to know', () => {
       'node-silent: node host-d is silent',
       'node-evicted: node host-e is evicted since noon',
       'brake: more than half of the nodes are silent together: no silence counts',
+      'restored: etcd was restored from a backup: no address is given until that is settled',
       'takeable: 10.80.0.0/24 (global): 1 can be taken: of a former epoch, and not asked for again',
       'takeable: 10.66.0.0/24 (local): 1 can be taken: of an earlier boot of host-b, by that node itself',
       'takeable: 10.66.0.0/24 (local): 1 can be taken: of host-c, which is gone',
