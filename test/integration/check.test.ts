@@ -10,7 +10,7 @@ import { DriverProcess } from '../support/driver-process.js';
 import { type Entry, type EtcdFixture, entries, revision, startEtcd } from '../support/etcd.js';
 import { FakeEngine, showing } from '../support/fake-engine.js';
 import { run } from '../support/process.js';
-import { AS } from '../support/whole-driver.js';
+import { AS, WholeDriver } from '../support/whole-driver.js';
 
 const PREFIX = '/etcd-ipam/';
 const SLOW = { IPAM_DEADLINE: '30s', IPAM_COOLDOWN: '0s' };
@@ -236,6 +236,48 @@ describe('etcd-ipam check', function () {
     expect(found.map(({ findings }) => findings)).to.deep.equal([]);
     expect(changed).to.equal(0);
     expect(calls).to.be.greaterThan(CALLS / 5);
+  });
+
+  it('finds what a driver leaves that is killed between two transactions of a ReleasePool, and --fix ends it as the driver would have', async () => {
+    await using stays = await WholeDriver.start({ etcd: etcd.url, node: 'stays' });
+    const shares = await stays.pool('10.66.0.0/24');
+    await stays.address(shares, '', AS.gateway);
+    await stays.address(shares, '', AS.named('web'));
+    const left: string[] = [];
+    for (const subnet of ['10.66.0.0/24', '10.67.0.0/24'])
+      for (let writes = 1; writes <= 3; writes++) {
+        const before = (await everything()).filter(({ key }) => !/\/(sessions|nodes|spaces)\//.test(key));
+        const killed = await WholeDriver.start({ etcd: etcd.url, node: `killed-${writes}`, deadlineMs: 30_000 });
+        const pool = await killed.pool(subnet);
+        await killed.address(pool, '', AS.gateway);
+        for (const name of ['a', 'b', 'c']) await killed.address(pool, '', AS.named(name));
+        // Nothing that it would write from then on is sent.
+        let open = writes;
+        killed.beforeWrite = () => {
+          if (open-- <= 0) throw new Error('killed');
+        };
+        await killed.call('ReleasePool', { PoolID: pool });
+        await killed.stop(true);
+        const { repairs, findings } = await checked(true, 1_000);
+        left.push(
+          `${subnet} ${writes}: ${repairs.map(({ finding, outcome }) => `${finding.kind} ${outcome}`).join(', ')}`,
+        );
+        expect(findings).to.deep.equal([]);
+        const after = await everything();
+        const web = before.filter(({ key }) => key.endsWith('010.066.000.002'));
+        expect(after.filter(({ key }) => key.endsWith('010.066.000.002'))).to.deep.equal(web);
+        expect(after.map(({ key }) => key).filter((key) => !/\/(sessions|nodes|spaces)\//.test(key))).to.deep.equal(
+          before.map(({ key }) => key),
+        );
+      }
+    expect(left).to.deep.equal([
+      '10.66.0.0/24 1: claim-of-ended-join done, holder-of-ended-join done',
+      '10.66.0.0/24 2: claim-of-ended-join done',
+      '10.66.0.0/24 3: ',
+      '10.67.0.0/24 1: pool-closing done',
+      '10.67.0.0/24 2: pool-closing done',
+      '10.67.0.0/24 3: pool-closing done',
+    ]);
   });
 
   it('begins anew where the revision that it reads is compacted between two pages, and gives up where that goes on', async () => {
