@@ -55,13 +55,13 @@ export function inspectEngine(
       }
       case 'doubtful': {
         const records = [{ key: `an engine's network: ${one.subject}`, version: '0' }];
-        return one.wrong ? [{ kind: 'container-without-claim', subject: one.subject, text: one.text, records }] : [];
+        return one.lives ? [{ kind: 'container-without-claim', subject: one.subject, text: one.text, records }] : [];
       }
       default:
         return [];
     }
   });
-  return { found, unverified: findings.flatMap((one) => (one.kind === 'doubtful' && !one.wrong ? [one.text] : [])) };
+  return { found, unverified: findings.flatMap((one) => (one.kind === 'doubtful' && !one.lives ? [one.text] : [])) };
 }
 
 function isRead<R>(one: Recorded<R>): one is Recorded<R> & Found<R> {
