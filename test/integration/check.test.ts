@@ -1,12 +1,14 @@
 // `etcd-ipam check` on a real etcd, with real drivers: what is planted among what they have is found, and put right where
 // that is safe; what they have is not touched, and while they work nothing is found at all.
 import { expect } from 'chai';
+import { loadSettings } from '../../src/config.js';
 import { type EtcdClient, openClient } from '../../src/etcd/client.js';
 import { readSnapshot } from '../../src/etcd/snapshot.js';
-import { EtcdStore } from '../../src/etcd/store.js';
 import type { Problem } from '../../src/ipam/findings.js';
 import { inspect } from '../../src/ipam/inspection.js';
+import { parsePredefined } from '../../src/ipam/predefined.js';
 import { placed } from '../../src/ipam/recorded.js';
+import { withStore } from '../../src/operator.js';
 import { type Checked, check } from '../../src/ops/check.js';
 import { DriverProcess } from '../support/driver-process.js';
 import { type Entry, type EtcdFixture, entries, revision, startEtcd } from '../support/etcd.js';
@@ -22,11 +24,6 @@ const CALLS = 1_000;
 const soon = (ms = 60_000) => performance.now() + ms;
 const written = { since: '2020-01-01T00:00:00.000Z', token: '0000000000000000' };
 const OLD = 'dddddddddddddddd';
-
-/** A refusal of the session, which a command does not have. */
-const none = async (): Promise<never> => {
-  throw new Error('a command has no session');
-};
 
 describe('etcd-ipam check', function () {
   this.timeout(240_000);
@@ -57,19 +54,21 @@ describe('etcd-ipam check', function () {
 
   /** The same without a process of its own. */
   const checked = (fix: boolean, settleMs: number): Promise<Checked> => {
-    const store = new EtcdStore(client, { current: none, mismatch: none, fence: none, refusal: undefined }, PREFIX);
     const around = {
       ...{ now: () => new Date(), millis: () => performance.now(), rounds: () => 0, below: () => 0n },
       token: () => Math.random().toString(16).slice(2, 18).padEnd(16, '0'),
       pause: (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)),
     };
     const options = { fix, dryRun: false, goneRounds: 10, settleMs };
-    const snapshot = async (by: number) => {
-      const read = await readSnapshot(client, PREFIX, by);
-      passing += inspect(placed(read)).length;
-      return read;
-    };
-    return check(store, snapshot, around, options);
+    const settings = loadSettings({ ETCD_ENDPOINTS: etcd.url, IPAM_NODE: 'operator' }, parsePredefined);
+    return withStore(settings, (store, _, snapshot) => {
+      const counted = async (by: number) => {
+        const read = await snapshot(by);
+        passing += inspect(placed(read)).length;
+        return read;
+      };
+      return check(store, counted, around, options);
+    });
   };
 
   const start = async (count: number) => {
