@@ -12,6 +12,12 @@ interface Options {
   readonly envFile?: string;
 }
 
+interface CheckFlags {
+  readonly fix?: boolean;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
 interface EvictFlags {
   readonly force?: boolean;
   readonly dryRun?: boolean;
@@ -27,6 +33,19 @@ interface ClaimFlags {
   readonly newer?: Date;
   readonly json?: boolean;
 }
+
+const CHECK_HELP = `
+Exit codes: 0 nothing is wrong, 1 something is, 2 wrong usage or settings, 3 the records could not be read.
+It may run at any time: it reads one revision without a lock, and what is only in passing it does not report.
+
+Example:
+  $ etcd-ipam check
+  1 finding in 1214 records under /etcd-ipam/ at revision 48211
+
+  pool-closing: a pool whose removal was begun and not finished
+    10.70.0.0/24 (local): its removal was begun
+    to do: etcd-ipam check --fix, which removes it with what is left in it
+  $ etcd-ipam check --dry-run; etcd-ipam check --fix`;
 
 const program = new Command('etcd-ipam')
   .description('IP address manager for Docker: one etcd, every host, no address given twice')
@@ -147,6 +166,18 @@ withEnvFileOption(program.command('resume'))
     ]);
     const resumed = await withStore(settingsOf(options), (store, by) => resume(store, dryRun, by));
     console.log(json ? JSON.stringify(resumed) : formatResumed(resumed));
+  });
+
+withEnvFileOption(program.command('check'))
+  .description('whether the records in etcd agree with one another, and with the engine if IPAM_ENGINE_SOCKET is set')
+  .option('--fix', 'put right what is safe, each by what it was judged by, unchanged')
+  .option('--dry-run', 'change nothing, and say what --fix would do')
+  .option('--json', 'one JSON object')
+  .addHelpText('after', CHECK_HELP)
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
+  .action(async ({ json = false, fix = false, dryRun = false, ...options }: Options & CheckFlags) => {
+    const { checkRecords } = await import('./checking.js');
+    process.exitCode = await checkRecords(() => settingsOf(options), { json, fix, dryRun }, complain);
   });
 
 async function serve(options: Options): Promise<void> {

@@ -1,8 +1,10 @@
 // The store as an operator's command has it: without a session, so that it grants nothing. Knows no command.
 import type { Settings } from './config.js';
 import { openClient } from './etcd/client.js';
+import { readSnapshot } from './etcd/snapshot.js';
 import { EtcdStore } from './etcd/store.js';
 import { IpamError } from './ipam/errors.js';
+import type { Snapshot } from './ipam/recorded.js';
 import type { Deadline, Store } from './ipam/store.js';
 
 /** A command may list every record there is. */
@@ -10,7 +12,7 @@ const WITHIN_MS = 60_000;
 
 export async function withStore<T>(
   { etcd, prefix, node }: Settings<unknown>,
-  run: (store: Store, by: Deadline) => Promise<T>,
+  run: (store: Store, by: Deadline, snapshot: (by: Deadline) => Promise<Snapshot>) => Promise<T>,
 ): Promise<T> {
   const client = openClient(etcd);
   const none = async (): Promise<never> => {
@@ -22,7 +24,7 @@ export async function withStore<T>(
       { current: none, mismatch: none, fence: none, refusal: undefined, node },
       prefix,
     );
-    return await run(store, performance.now() + WITHIN_MS);
+    return await run(store, performance.now() + WITHIN_MS, (until) => readSnapshot(client, prefix, until));
   } finally {
     client.close();
   }

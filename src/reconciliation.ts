@@ -72,6 +72,14 @@ const WORDS = {
   claimed: 'claimed what a container uses and nobody had claimed:',
 } as const;
 
+/** The name of the discovery file; the socket's file name is the setting's. */
+export const PLUGIN_NAME = 'etcd-ipam';
+
+/** By which names networks may call the driver that has these settings. */
+export function driversServed({ socket, listen }: Pick<Settings<unknown>, 'socket' | 'listen'>): string[] {
+  return [...(socket ? [driverNamed(socket)] : []), ...(listen ? [PLUGIN_NAME] : [])];
+}
+
 /** `/run/docker/plugins/etcd-ipam.sock` is the driver `etcd-ipam`. */
 export function driverNamed(socket: string): string {
   return basename(socket, '.sock');

@@ -20,12 +20,9 @@ import { type Log, logDecision } from './log.js';
 import { Observation } from './observation.js';
 import type { Inherited } from './process/inherited.js';
 import type { Releasers } from './process/releasers.js';
-import { driverNamed, reconciliation } from './reconciliation.js';
+import { driversServed, PLUGIN_NAME, reconciliation } from './reconciliation.js';
 import { watchMark } from './restoration.js';
 import { limitsOf, ROUND_MS, roundsOf, tellGivenOn } from './rounds.js';
-
-/** The name of the discovery file; the socket's file name is the setting's. */
-const PLUGIN_NAME = 'etcd-ipam';
 
 /**
  * Containers that start with the host ask while etcd may still be starting: a call in the first 15 s of the process may
@@ -106,7 +103,7 @@ export async function startDriver(
   };
   const driver = new Driver(allocator, settings.requireMac, tell, swarm);
   const socket = inherited?.path ?? settings.socket;
-  const names = [...(socket ? [driverNamed(socket)] : []), ...(settings.listen ? [PLUGIN_NAME] : [])];
+  const names = driversServed({ ...settings, ...(socket && { socket }) });
   const waitMs = Math.max(2 * settings.sessionTtl, settings.reconcileGrace);
   const resumption = new Resumption(store, around, { node, instance, waitMs });
   const count = (outcome: string) => observation.reconciled(outcome);

@@ -29,6 +29,8 @@ export class EtcdFault extends Error {
       /** The user is known, and may not do that: etcd does not say with which key. */
       readonly forbidden?: boolean;
       readonly leaseGone?: boolean;
+      /** The revision that was asked for is not kept any more. */
+      readonly compacted?: boolean;
     },
     options?: ErrorOptions,
   ) {
@@ -53,6 +55,7 @@ interface Row {
   readonly denied?: boolean;
   readonly forbidden?: boolean;
   readonly leaseGone?: boolean;
+  readonly compacted?: boolean;
 }
 
 const REFUSED = { kind: 'refused', final: true } as const;
@@ -85,7 +88,7 @@ const TABLE: readonly Row[] = [
     text: /etcdserver: mvcc: database space exceeded/,
     reason: 'the database is out of space (NOSPACE alarm)',
   },
-  { ...REFUSED, text: /has been compacted/, reason: 'that revision has been compacted' },
+  { ...REFUSED, text: /has been compacted/, compacted: true, reason: 'that revision has been compacted' },
   { ...REFUSED, text: /future revision/, reason: 'that revision is in the future' },
   { ...REFUSED, text: /too many operations in txn request/, reason: 'too many operations in one transaction' },
   { ...REFUSED, text: /duplicate key given in txn request/, reason: 'one key twice in one transaction' },
@@ -142,6 +145,7 @@ export function faultOf(status: Status, endpoint: string, budgetMs: number, caus
     ...(row?.denied && { denied: true }),
     ...(row?.forbidden && { forbidden: true }),
     ...(row?.leaseGone && { leaseGone: true }),
+    ...(row?.compacted && { compacted: true }),
   };
   return new EtcdFault(kind, row?.reason ?? wording(status, budgetMs), endpoint, traits, { cause });
 }

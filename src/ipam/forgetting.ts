@@ -15,11 +15,12 @@ import {
 import { all } from './pages.js';
 import type { PoolRef } from './pool-id.js';
 import { PoolRemoval } from './pool-removal.js';
+import { Proviso } from './proviso.js';
 import type { ClaimRecord } from './records.js';
 import { Releases } from './releases.js';
 import { type NodeSeen, stillSilent } from './silence.js';
 import { isGlobal } from './spaces.js';
-import type { Answers, Change, Condition, Deadline, Found, Outcome, Query, Store } from './store.js';
+import type { Deadline, Found, Store } from './store.js';
 import type { Surroundings } from './surroundings.js';
 import { Terms } from './terms.js';
 import { Views } from './views.js';
@@ -29,8 +30,9 @@ const CHUNK = 100;
 
 /** Throws `contended` when the node came back, or was found by another runner. What the swarm owns is left alone. */
 export async function forget(node: NodeSeen, store: Store, around: Surroundings, by: Deadline): Promise<void> {
-  const behalf = new Behalf(store, node);
   const { name, found } = node;
+  const changed = () => new IpamError('contended', `node ${name} changed while it was to be forgotten`);
+  const behalf = new Proviso(store, stillSilent(node), changed);
   const self = { node: name, boot: found.record.boot };
   const releases = new Releases(behalf, self, around);
   const removal = new PoolRemoval(behalf, self, around, new Views(behalf, self), releases, new Terms());
@@ -62,35 +64,4 @@ export async function forget(node: NodeSeen, store: Store, around: Surroundings,
 
 function refOf(subnet: Subnet, key: string): PoolRef {
   return { ...subnet, join: joinOf(key) };
-}
-
-/** A store whose every commit also compares that the node is still silent, and fails for good once it is not. */
-class Behalf implements Store {
-  readonly #store: Store;
-  readonly #node: NodeSeen;
-  readonly #still: readonly Condition[];
-
-  constructor(store: Store, node: NodeSeen) {
-    this.#store = store;
-    this.#node = node;
-    this.#still = stillSilent(node);
-  }
-
-  read<const Q extends readonly Query[]>(queries: Q, by: Deadline): Promise<Answers<Q>> {
-    return this.#store.read(queries, by);
-  }
-
-  async commit<const Q extends readonly Query[]>(change: Change<Q>, by: Deadline): Promise<Outcome<Q>> {
-    const outcome = await this.#store.commit({ ...change, when: [...change.when, ...this.#still] }, by);
-    if (outcome.done) return outcome;
-    const { name, found } = this.#node;
-    const [now] = await this.#store.read([{ one: nodeKey(name) }], by);
-    if (now?.version !== found.version)
-      throw new IpamError('contended', `node ${name} changed while it was to be forgotten`);
-    return outcome;
-  }
-
-  seen() {
-    return this.#store.seen();
-  }
 }

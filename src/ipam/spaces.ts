@@ -29,3 +29,10 @@ export function familyOf(space: string): string {
   const dot = named.indexOf('.');
   return dot < 0 ? '' : named.slice(dot + 1);
 }
+
+const NAMED = '(?:\\.[a-z0-9-]{1,32})?';
+const SPACE = new RegExp(`^(?:${LOCAL}${NAMED}|${GLOBAL}${NAMED}(?:@[A-Za-z0-9_-]{1,63})?)$`);
+
+export function isSpace(text: string): boolean {
+  return SPACE.test(text);
+}

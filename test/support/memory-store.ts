@@ -96,6 +96,14 @@ export class MemoryStore implements Store {
     return Object.fromEntries(this.#keys().map((key) => [key, parsed(this.#entries.get(key)!.text)]));
   }
 
+  /** Every key with its text and version, in order. */
+  entries(): { readonly key: string; readonly text: string; readonly version: Version }[] {
+    return this.#keys().map((key) => {
+      const { text, version } = this.#entries.get(key)!;
+      return { key, text, version: String(version) };
+    });
+  }
+
   has(key: string): boolean {
     return this.#entries.has(key);
   }

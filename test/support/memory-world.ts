@@ -19,8 +19,12 @@ export interface Code {
 const OURS: Code = { Driver, Allocator, IpamError, parse };
 
 /** `flawed`: what the drivers take for their store. */
-export function memoryWorld({ pace }: Life, flawed: (store: Store) => Store = (store) => store, code = OURS): World {
-  const store = new MemoryStore();
+export function memoryWorld(
+  { pace }: Life,
+  flawed: (store: Store) => Store = (store) => store,
+  code = OURS,
+  store = new MemoryStore(),
+): World {
   const clock = { skew: 0 };
   let started = 0;
   // In every other life what is released rests, some for as long as the life lasts and some for a few calls.

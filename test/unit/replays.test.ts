@@ -3,12 +3,15 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { Change, Condition, Query, Store } from '../../src/ipam/store.js';
+import { Inspected } from '../support/inspected.js';
 import { wide } from '../support/keyspace-view.js';
 import { type Life, live, lives, type Tally, type World } from '../support/lives.js';
+import { MemoryStore } from '../support/memory-store.js';
 import { memoryWorld } from '../support/memory-world.js';
 import { type Keyspace, Violation } from '../support/referee.js';
 
 const LIVES = 1_200;
+const INSPECTED = 60;
 const MUTATIONS = 5_000;
 const LEAST = 12;
 const MOST = 30;
@@ -118,6 +121,19 @@ describe('replays with mutated calls, on the double', function () {
     await fc.assert(property, { numRuns: LIVES, seed: SEED });
     expect(tally.get('mutations sent')).to.be.at.least(MUTATIONS);
     for (const what of REACHED) expect(tally.get(what) ?? 0, what).to.be.greaterThan(3);
+  });
+
+  it(`hold at every revision of ${INSPECTED} lives only what an inspection knows to be in passing, and nothing at rest`, async () => {
+    const property = fc.asyncProperty(lives(LEAST, MOST), async (life) => {
+      const store = new MemoryStore();
+      const inspected = new Inspected(store);
+      await live(
+        memoryWorld(life, (same) => same, undefined, store),
+        life,
+      );
+      inspected.atRest();
+    });
+    await fc.assert(property, { numRuns: INSPECTED, seed: SEED });
   });
 
   for (const [flaw, world] of Object.entries(FLAWS))

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { Driver } from '../../src/docker/driver.js';
 import { Allocator } from '../../src/ipam/allocator.js';
 import { parsePredefined } from '../../src/ipam/predefined.js';
+import { Inspected } from '../support/inspected.js';
 import { MemoryStore, uneven } from '../support/memory-store.js';
 import {
   bootOf,
@@ -20,6 +21,7 @@ import {
 } from '../support/sequences.js';
 
 const SEQUENCES = 1_200;
+const INSPECTED = 60;
 const LEAST = 12;
 
 /** What the generator must have reached, or the test says nothing about it. */
@@ -33,8 +35,7 @@ const REACHED = [
 
 const REST_MS = 30_000;
 
-function memoryWorld(rests = false): World {
-  const store = new MemoryStore();
+function memoryWorld(rests = false, store = new MemoryStore()): World {
   const boots = new Map<string, string>();
   const clock = { skew: 0 };
   let started = 0;
@@ -113,5 +114,18 @@ describe('random sequences on the double', function () {
     );
     await fc.assert(property, { numRuns: SEQUENCES, seed });
     for (const what of REACHED) expect(tally.get(what) ?? 0, what).to.be.greaterThan(3);
+  });
+
+  it(`holds at every revision of ${INSPECTED} sequences only what an inspection knows to be in passing, and nothing at rest`, async () => {
+    const met = new Map<string, number>();
+    const property = fc.asyncProperty(steps(LEAST, 36), fc.boolean(), async (sequence, rests) => {
+      const store = new MemoryStore();
+      const inspected = new Inspected(store);
+      await play(memoryWorld(rests, store), sequence);
+      inspected.atRest();
+      for (const [kind, count] of inspected.met) met.set(kind, (met.get(kind) ?? 0) + count);
+    });
+    await fc.assert(property, { numRuns: INSPECTED });
+    expect([...met.keys()]).to.include.members(['claim-of-ended-join', 'pool-closing']);
   });
 });

@@ -1,0 +1,97 @@
+// What is worth knowing of everything that one revision holds, though nothing is wrong with it: who is silent or gone, and
+// which addresses nobody stands behind. Pure; the rules of what may be taken are decide.ts's.
+import { formatAddress } from '../net/address.js';
+import { isOfFormerEpoch, isOfNode } from './decide.js';
+import type { Note, Remark } from './findings.js';
+import { placeOf } from './inspected-subnet.js';
+import type { AtAddress, Everything, SubnetSeen } from './recorded.js';
+import type { ClaimRecord } from './records.js';
+import { type Standing, standingOf } from './silence.js';
+import { isGlobal } from './spaces.js';
+
+/** `goneRounds`: Infinity where IPAM_HOLD is `never`. */
+export function remarks(all: Everything, goneRounds: number): Note[] {
+  const standings = standingsOf(all, goneRounds);
+  return [
+    ...absent(all, standings),
+    ...standing(all),
+    ...all.subnets.flatMap((seen) => [...takeable(seen, all, standings), ...gateway(seen)]),
+  ];
+}
+
+function note(kind: Remark, subject: string, text: string, addresses?: number): Note {
+  return { kind, subject, text, ...(addresses !== undefined && { addresses }) };
+}
+
+/** What holds for all, as long as its key is there. */
+function standing({ brake, restored }: Everything): Note[] {
+  const braked = 'more than half of the nodes are silent together: no silence counts';
+  const set = 'etcd was restored from a backup: no address is given until that is settled';
+  return [
+    ...(brake ? [note('brake', brake.key, braked)] : []),
+    ...(restored ? [note('restored', restored.key, set)] : []),
+  ];
+}
+
+function standingsOf({ nodes, sessions }: Everything, goneRounds: number): Map<string, Standing> {
+  const standings = new Map<string, Standing>();
+  for (const [name, { key, record, version }] of nodes)
+    if (record)
+      standings.set(
+        name,
+        standingOf({ name, found: { key, record, version }, living: sessions.has(name) }, goneRounds),
+      );
+  return standings;
+}
+
+function absent({ nodes }: Everything, standings: ReadonlyMap<string, Standing>): Note[] {
+  return [...standings].flatMap(([name, standing]) => {
+    if (standing === 'alive') return [];
+    const { silence = 0, evicted } = nodes.get(name)!.record!;
+    const since = standing === 'evicted' ? `evicted since ${evicted}` : standing;
+    return [{ ...note(`node-${standing}`, name, `node ${name} is ${since}`), rounds: silence }];
+  });
+}
+
+/** By why they are, and whose they are. */
+function takeable(seen: SubnetSeen, all: Everything, standings: ReadonlyMap<string, Standing>): Note[] {
+  const counts = new Map<string, number>();
+  for (const claim of seen.claims.values()) {
+    const why = claim.record && whyTakeable(claim, claim.record, seen, all, standings);
+    if (why) counts.set(why, (counts.get(why) ?? 0) + 1);
+  }
+  return [...counts].map(([why, count]) => {
+    const place = placeOf(seen.subnet);
+    return note('takeable', `${place} ${why}`, `${place}: ${count} can be taken: ${why}`, count);
+  });
+}
+
+function whyTakeable(
+  claim: AtAddress<ClaimRecord>,
+  record: ClaimRecord,
+  { subnet, pool }: SubnetSeen,
+  { nodes }: Everything,
+  standings: ReadonlyMap<string, Standing>,
+): string | undefined {
+  if (record.kind === 'cooling') return 'released, and resting';
+  const leader = pool?.record?.leader;
+  if (isGlobal(subnet.space))
+    return leader !== undefined && isOfFormerEpoch({ ...claim, record }, leader)
+      ? 'of a former epoch, and not asked for again'
+      : undefined;
+  const { node } = record;
+  if (node === undefined || !isOfNode(record)) return undefined;
+  const standing = standings.get(node);
+  if (standing === 'gone' || standing === 'evicted') return `of ${node}, which is ${standing}`;
+  const boot = nodes.get(node)?.record?.boot;
+  return boot !== undefined && boot !== record.boot ? `of an earlier boot of ${node}, by that node itself` : undefined;
+}
+
+/** Networks that name none get this one, and meanwhile a container may. */
+function gateway({ subnet, pool, claims }: SubnetSeen): Note[] {
+  const { gateway: chosen, state } = pool?.record ?? {};
+  if (chosen === undefined || state !== 'open') return [];
+  for (const { address } of claims.values()) if (formatAddress(address) === chosen) return [];
+  const text = `${placeOf(subnet)}: its gateway ${chosen} is not claimed: no network has it now`;
+  return [note('gateway-unclaimed', placeOf(subnet), text)];
+}
