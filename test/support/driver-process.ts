@@ -2,6 +2,7 @@
 // are asked.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -54,6 +55,25 @@ export class DriverProcess implements AsyncDisposable {
       throw cause;
     }
     return driver;
+  }
+
+  /** Where its calls go. */
+  get socket(): string {
+    return join(this.directory, 'ipam.sock');
+  }
+
+  get running(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  /** Bytes of resident memory. */
+  resident(): number {
+    return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${this.child.pid}/status`, 'utf8'))?.[1]) * 1_024;
+  }
+
+  /** How many files, sockets and the like it has open. */
+  handles(): number {
+    return readdirSync(`/proc/${this.child.pid}/fd`).length;
   }
 
   async decisions(): Promise<Decision[]> {
