@@ -31,7 +31,6 @@ function allocatorConformance(start: () => Promise<Backend>): void {
 
 describe('allocator: the double', () => allocatorConformance(async () => new MemoryBackend()));
 
-describe('allocator: etcd', function () {
-  this.timeout(20_000);
+describe('allocator: etcd', () => {
   allocatorConformance(() => EtcdBackend.start());
 });

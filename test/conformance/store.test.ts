@@ -3,7 +3,6 @@ import { storeConformance } from './store.js';
 
 describe('record store: the double', () => storeConformance(async () => new MemoryBackend()));
 
-describe('record store: etcd', function () {
-  this.timeout(20_000);
+describe('record store: etcd', () => {
   storeConformance(() => EtcdBackend.start());
 });

@@ -64,8 +64,7 @@ class Recorded {
 const hex = /(?:[0-9a-f]{2}:){5}[0-9a-f]{2}/;
 const macIn = ({ body }: Captured) => hex.exec(body)![0];
 
-describe('what dockerd 20.10.24 sent for bridge and macvlan networks', function () {
-  this.timeout(60_000);
+describe('what dockerd 20.10.24 sent for bridge and macvlan networks', () => {
   const recorded = new Recorded();
   let captured: readonly Captured[];
 

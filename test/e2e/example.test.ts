@@ -7,8 +7,7 @@ import { serveExample } from '../support/example-driver.js';
 import { lingering, makeImage } from '../support/image.js';
 import { needPrivateHost } from '../support/skip.js';
 
-describe('the example driver', function () {
-  this.timeout(60_000);
+describe('the example driver', () => {
   let engine: Engine;
   let plugin: Listening;
 

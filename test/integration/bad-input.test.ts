@@ -8,8 +8,7 @@ import { run } from '../support/process.js';
 import { AS, Look, WholeDriver } from '../support/whole-driver.js';
 import { rows } from './bad-input.rows.js';
 
-describe('bad input', function () {
-  this.timeout(60_000);
+describe('bad input', () => {
   let etcd: EtcdFixture;
   let look: Look;
   let driver: WholeDriver;
@@ -69,8 +68,7 @@ describe('bad input', function () {
   });
 });
 
-describe('bad settings', function () {
-  this.timeout(60_000);
+describe('bad settings', () => {
   let directory: string;
   before(async () => {
     directory = await mkdtemp(join(tmpdir(), 'settings-'));

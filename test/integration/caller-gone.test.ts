@@ -67,8 +67,7 @@ const DEPARTURES: readonly Departure[] = [
   },
 ];
 
-describe('a caller who has gone', function () {
-  this.timeout(30_000);
+describe('a caller who has gone', () => {
   let etcd: EtcdFixture;
   let look: Look;
   let proxy: TcpProxy;

@@ -381,8 +381,7 @@ function whole(parts: readonly Records[]): Records {
   return Object.assign({}, ...parts);
 }
 
-describe('lost answers in a swarm', function () {
-  this.timeout(30_000);
+describe('lost answers in a swarm', () => {
   const lossy = new Lossy();
   for (const scenario of [...GRANTS.flatMap(granting), ...RELEASES.map(freeing)]) lossy.tell(scenario);
 });

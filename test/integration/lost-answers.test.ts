@@ -286,8 +286,7 @@ function undoing(
   };
 }
 
-describe('lost answers', function () {
-  this.timeout(30_000);
+describe('lost answers', () => {
   const lossy = new Lossy();
   const { stage, lose, cleanUp } = lossy;
   for (const scenario of SCENARIOS) lossy.tell(scenario);

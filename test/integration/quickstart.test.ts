@@ -15,8 +15,7 @@ const QUICKSTART = 'src/quickstart/index.ts';
 const MAIN = 'src/main.ts';
 const READY = /etcd-ipam is ready/;
 
-describe('the quickstart', function () {
-  this.timeout(40_000);
+describe('the quickstart', () => {
   let folder: string;
   let programs: Program[];
   const at = (...parts: string[]) => join(folder, ...parts);

@@ -23,8 +23,7 @@ async function errorOf(promise: Promise<unknown>): Promise<IpamError> {
   throw new Error('expected a refusal');
 }
 
-describe('session', function () {
-  this.timeout(30_000);
+describe('session', () => {
   let etcd: EtcdFixture;
   let direct: EtcdClient;
   let events: SessionEvent[];

@@ -28,8 +28,7 @@ const grant = (key: string, token: string): Change<readonly []> => ({
 });
 
 /** What the suites of the port and of lost answers cannot see: one store whose line and whose session part company. */
-describe('etcd store', function () {
-  this.timeout(30_000);
+describe('etcd store', () => {
   let etcd: EtcdFixture;
   let proxy: TcpProxy;
   let session: SessionKeeper;

@@ -312,7 +312,10 @@ describe('node identity', function () {
       const requests = answers.filter((_, nth) => nth % 2 === 0);
       for (const { status, json } of requests) {
         expect(status).to.equal(500);
-        expect(json.Err).to.match(/^etcd at 127\.0\.0\.1:\d+ is not reachable: connection refused$/);
+        // A machine that is too busy to say even that says so.
+        expect(json.Err).to.match(
+          /^(etcd at 127\.0\.0\.1:\d+ is not reachable: connection refused$|RequestAddress did not finish within)/,
+        );
       }
       for (const { status, json } of answers.filter((_, nth) => nth % 2 === 1))
         expect([status, json]).to.deep.equal([200, {}]);

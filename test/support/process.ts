@@ -21,6 +21,11 @@ export interface RunOptions {
 const signalNumbers: Partial<Record<NodeJS.Signals, number>> = { SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGTERM: 15 };
 const keptOutput = 200_000;
 
+/** Something that was waited for did not come. */
+export class Late extends Error {
+  override readonly name = 'Late';
+}
+
 /** Runs a program to its end. A non-zero end is a value; only a program that cannot start or takes too long rejects. */
 export async function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const { timeoutMs = 60_000 } = options;
@@ -46,7 +51,7 @@ export async function run(command: string, args: readonly string[], options: Run
       stdout: String(Buffer.concat(stdout)),
       stderr: String(Buffer.concat(stderr)),
     };
-    if (late) throw new Error(`${quote(command, args)} took more than ${timeoutMs} ms: ${tail(outcome.stderr, 20)}`);
+    if (late) throw new Late(`${quote(command, args)} took more than ${timeoutMs} ms: ${tail(outcome.stderr, 20)}`);
     return outcome;
   } finally {
     clearTimeout(timer);
@@ -63,7 +68,7 @@ export async function runOrFail(command: string, args: readonly string[], option
 export interface StartOptions extends Pick<RunOptions, 'env' | 'cwd'> {
   /** The start resolves once the output holds this; at once when there is none. */
   readonly ready?: RegExp;
-  /** Milliseconds for `ready`; 15,000 unless given. */
+  /** Milliseconds for `ready`; 30,000 unless given. */
   readonly timeoutMs?: number;
 }
 
@@ -117,13 +122,13 @@ export class Program implements AsyncDisposable {
   }
 
   /** Resolves once the output holds `pattern`; rejects after `timeoutMs` or when the program ends first. */
-  async prints(pattern: RegExp, timeoutMs = 15_000): Promise<void> {
+  async prints(pattern: RegExp, timeoutMs = 30_000): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     while (!pattern.test(this.#output)) {
       if (!this.running)
         throw new Error(`${this.name} ended with ${this.#code} before ${pattern}: ${tail(this.#output, 30)}`);
       if (performance.now() > deadline)
-        throw new Error(`${this.name} did not print ${pattern} in ${timeoutMs} ms: ${tail(this.#output, 30)}`);
+        throw new Late(`${this.name} did not print ${pattern} in ${timeoutMs} ms: ${tail(this.#output, 30)}`);
       await sleep(20);
     }
   }
@@ -161,14 +166,14 @@ export const sleep = (ms: number): Promise<void> => new Promise((resolve) => set
 export async function eventually<T>(
   what: string,
   ask: () => Promise<T | undefined | false> | T | undefined | false,
-  timeoutMs = 10_000,
+  timeoutMs = 30_000,
   everyMs = 50,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const answer = await ask();
     if (answer !== undefined && answer !== false) return answer;
-    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    if (performance.now() > deadline) throw new Late(`not within ${timeoutMs} ms: ${what}`);
     await sleep(everyMs);
   }
 }

@@ -1,19 +1,37 @@
-// mocha's spec reporter with a plain ending: every skip with its reason, the time, and one line of counts.
+// mocha's spec reporter with a plain ending: every skip with its reason, the files that failed, the time, and one line of counts.
+import { relative } from 'node:path';
 import mocha from 'mocha';
 
-const { EVENT_RUN_END, EVENT_TEST_PENDING } = mocha.Runner.constants;
+const { EVENT_RUN_END, EVENT_TEST_FAIL, EVENT_TEST_PASS, EVENT_TEST_PENDING } = mocha.Runner.constants;
 const lingeringMs = 10_000;
 
 export default class PlainEnding extends mocha.reporters.Spec {
   constructor(runner, options) {
     super(runner, options);
     const skipped = [];
+    const files = new Map();
     const started = performance.now();
+    const of = (runnable) => {
+      const name = relative(process.cwd(), fileOf(runnable) ?? 'unknown');
+      if (!files.has(name)) files.set(name, { passed: 0, failures: [] });
+      return files.get(name);
+    };
     runner.on(EVENT_TEST_PENDING, (test) => skipped.push(test));
+    runner.on(EVENT_TEST_PASS, (test) => {
+      of(test).passed++;
+    });
+    runner.on(EVENT_TEST_FAIL, (test, cause) => of(test).failures.push({ title: test.fullTitle(), cause }));
     runner.once(EVENT_RUN_END, () => {
       for (const [reason, titles] of byReason(skipped)) {
         console.log(`skipped: ${reason}`);
         for (const title of titles) console.log(`  ${title}`);
+      }
+      for (const [name, { passed, failures }] of files) {
+        if (failures.length === 0) continue;
+        console.log(
+          `failed: ${name} (${passed} passed, ${failures.length} failed${isLate(failures[0]) ? ', late' : ''})`,
+        );
+        for (const { title, cause } of failures) console.log(`  ${title}: ${String(cause?.message).split('\n')[0]}`);
       }
       console.log(`total ${((performance.now() - started) / 1000).toFixed(1)} s`);
       const { passes, failures } = this.stats;
@@ -27,6 +45,16 @@ export default class PlainEnding extends mocha.reporters.Spec {
       }, lingeringMs).unref();
     });
   }
+}
+
+// Waited in vain, which an overloaded machine explains too, as against seen to be wrong. What fails later in the same
+// file may be but its consequence.
+function isLate({ cause }) {
+  return cause?.code === 'ERR_MOCHA_TIMEOUT' || cause?.name === 'Late';
+}
+
+function fileOf(runnable) {
+  return runnable === undefined ? undefined : (runnable.file ?? fileOf(runnable.parent));
 }
 
 function counts(passed, failed, skipped) {

@@ -17,8 +17,7 @@ import { run } from '../../support/process.js';
 const PREPARE = new URL('../../../deploy/prepare.mjs', import.meta.url).pathname;
 const TYPESCRIPT = new URL('../../../node_modules/typescript', import.meta.url).pathname;
 
-describe('prepare', function () {
-  this.timeout(30_000);
+describe('prepare', () => {
   let clone: string;
   const at = (...parts: string[]) => join(clone, ...parts);
   const write = (file: string, text: string) => writeFileSync(at(file), text);

@@ -100,8 +100,7 @@ describe('docker: serveTcp', () => {
   });
 });
 
-describe('docker: serveTcp with mutual TLS', function () {
-  this.timeout(30_000);
+describe('docker: serveTcp with mutual TLS', () => {
   let keys: string;
   let pem: (name: string) => Promise<string>;
   let tls: TlsOptions;

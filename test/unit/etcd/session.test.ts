@@ -147,8 +147,7 @@ function claim(name: string, version: string): TxnRequest {
 const writes = (request: TxnRequest, key: string) =>
   request.success?.some((op) => op.request_put?.key?.toString() === key) ?? false;
 
-describe('session keeper, interleavings', function () {
-  this.timeout(20_000);
+describe('session keeper, interleavings', () => {
   let etcd: SimulatedEtcd;
   let keeper: SessionKeeper | undefined;
   beforeEach(() => {

@@ -83,8 +83,7 @@ describe('process: a socket that was passed on', () => {
     for (const server of [tcp, abstract]) await new Promise((resolve) => server.close(resolve));
   });
 
-  it('is served by the program: a call from before its start is answered, and its end leaves the file', async function () {
-    this.timeout(20_000);
+  it('is served by the program: a call from before its start is answered, and its end leaves the file', async () => {
     // Closing a server removes the file under the name it was bound by, so that is elsewhere meanwhile.
     const aside = `${path}.aside`;
     renameSync(path, aside);

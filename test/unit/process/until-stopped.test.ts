@@ -16,9 +16,7 @@ const args = (start: string) => [
    }, report).catch((error) => { console.log('rejected', error.message); process.exit(1); });`,
 ];
 
-describe('a program until stopped', function () {
-  this.timeout(15_000);
-
+describe('a program until stopped', () => {
   it('lives after its start, and at SIGTERM releases all and exits 0', async () => {
     const started = `releasers.push('server', () => { throw new Error('stuck'); });
       setInterval(() => {}, 1000); console.log('started');`;
