@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, open, readFile, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PluginClient } from './plugin-client.js';
@@ -66,7 +66,7 @@ export class DriverProcess implements AsyncDisposable {
     return this.child.exitCode === null && this.child.signalCode === null;
   }
 
-  /** Bytes of resident memory. */
+  /** Bytes of resident memory; see collect.mjs for what of it is garbage. */
   resident(): number {
     return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${this.child.pid}/status`, 'utf8'))?.[1]) * 1_024;
   }
@@ -79,6 +79,15 @@ export class DriverProcess implements AsyncDisposable {
   async decisions(): Promise<Decision[]> {
     const lines = (await this.#log()).split('\n').filter((line) => line.includes('"outcome"'));
     return lines.map((line) => JSON.parse(line) as Decision);
+  }
+
+  /** For runs so long that the log would fill the disk: what it has said so far is gone. */
+  forgetLog(): Promise<void> {
+    return truncate(join(this.directory, 'log'));
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
   }
 
   /** SIGTERM, and SIGKILL after 15 s; resolves with the exit code. */
