@@ -109,7 +109,10 @@ describe('malformed requests', function () {
     const seconds = (performance.now() - begun) / 1_000;
     const waited = await probes.end();
 
-    for (const connection of idle) await activates(connection);
+    // The driver may end those that have been idle for the longest where there are too many; the others serve on.
+    const kept = idle.filter((connection) => connection.open);
+    expect(kept.length, 'idle connections that were kept').to.be.at.least(0.9 * IDLE);
+    for (const connection of kept) await activates(connection);
     for (const connection of idle) connection.destroy();
     await crawling;
     expect(driver.running, 'the driver runs').to.equal(true);
@@ -129,13 +132,15 @@ describe('malformed requests', function () {
     expect(await state()).to.deep.equal(before);
   });
 
-  /** Resident memory without garbage. */
+  /** Resident memory without garbage: it is given back to the kernel in pieces, so it is read until it falls no more. */
   async function withoutGarbage(): Promise<number> {
     let lowest = driver.resident();
-    for (let times = 0; times < 5; times++) {
+    for (let unchanged = 0; unchanged < 8; unchanged++) {
       driver.signal('SIGUSR2');
       await sleep(1_000);
-      lowest = Math.min(lowest, driver.resident());
+      const now = driver.resident();
+      if (now < 0.99 * lowest) unchanged = 0;
+      lowest = Math.min(lowest, now);
     }
     return lowest;
   }

@@ -10,6 +10,7 @@ import { type Bound, judge, type Sample, type Verdict } from './flat.js';
 const DRIVERS = 4;
 /** Calls under way at each driver. */
 const IN_FLIGHT = 12;
+const SETTINGS = { IPAM_DEADLINE: '30s', NODE_OPTIONS: '--import ./test/support/collect.mjs' };
 /** Seconds from one reading to the next; a short run is read more often, so that there is something to judge. */
 const everyS = (minutes: number) => Math.min(10, (minutes * 60) / 36);
 /** Of 30 minutes; a shorter run owes its part. */
@@ -45,7 +46,7 @@ export async function soak(seed: string, minutes: number): Promise<Soaked> {
   const drivers: DriverProcess[] = [];
   try {
     for (let nth = 0; nth < DRIVERS; nth++)
-      drivers.push(await DriverProcess.start(etcd.url, `node-${nth}`, IN_FLIGHT, { IPAM_DEADLINE: '30s' }));
+      drivers.push(await DriverProcess.start(etcd.url, `node-${nth}`, IN_FLIGHT, SETTINGS));
     const before = await look.keys();
     const callers = await Callers.join(drivers);
     const began = performance.now();
@@ -100,6 +101,8 @@ async function sampled(watched: Watched, tell: (line: string) => void): Promise<
   >;
   while (!over()) {
     await Promise.all(drivers.map((driver) => driver.forgetLog()));
+    for (const driver of drivers) driver.signal('SIGUSR2'); // what counts is what is held, not when garbage is collected
+    await sleep(500);
     const sum = (of: (driver: DriverProcess) => number) => drivers.map(of).reduce((a, b) => a + b, 0);
     const status = JSON.parse(await etcd.ctl('endpoint', 'status', '-w', 'json'))[0].Status;
     const leases = (await etcd.ctl('lease', 'list')).trim().split('\n').length - 1;
