@@ -195,14 +195,13 @@ describe('malformed requests', function () {
   }
 
   async function sendWhole(connection: RawConnection, shot: Shot): Promise<void> {
-    connection.write(shot.bytes);
-    for (const method of shot.methods)
-      granted(
-        shot,
-        await connection.reply(method).catch((cause) => {
-          throw told(shot, `${cause.message} to ${method}`);
-        }),
-      );
+    connection.write(Buffer.concat(shot.parts));
+    for (const [nth, method] of shot.methods.entries()) {
+      const reply = await connection.reply(method).catch((cause) => {
+        throw told(shot, nth, `${cause.message} to ${method}`);
+      });
+      granted(shot, nth, reply);
+    }
   }
 
   async function sendLarge(shot: Shot): Promise<void> {
@@ -213,20 +212,21 @@ describe('malformed requests', function () {
 
   async function sendBroken(shot: Shot): Promise<void> {
     const connection = await dial();
-    connection.end(shot.bytes);
+    connection.end(Buffer.concat(shot.parts));
     const rest = await connection.rest();
-    if (/"(PoolID|Address)":/.test(rest)) throw told(shot, rest);
+    if (/"(PoolID|Address)":/.test(rest)) throw told(shot, 0, rest);
   }
 
   /** A release of nothing is answered too; whatever else is answered has to be a refusal. */
-  function granted(shot: Shot, reply: { status: number; body: string } | undefined): void {
-    if (reply === undefined) throw told(shot, 'no reply');
+  function granted(shot: Shot, nth: number, reply: { status: number; body: string } | undefined): void {
+    if (reply === undefined) throw told(shot, nth, 'no reply');
     const refused = reply.status >= 400 && reply.status < 600;
-    if (!refused && !(reply.status === 200 && reply.body === '{}')) throw told(shot, `${reply.status} ${reply.body}`);
+    if (!refused && !(reply.status === 200 && reply.body === '{}'))
+      throw told(shot, nth, `${reply.status} ${reply.body}`);
   }
 
-  function told({ kinds, bytes }: Shot, what: string): Error {
-    return new Error(`${kinds}: ${what}\n${JSON.stringify(bytes.subarray(0, 2_000).toString('latin1'))}`);
+  function told({ kinds, parts }: Shot, nth: number, what: string): Error {
+    return new Error(`${kinds[nth]}: ${what}\n${JSON.stringify(parts[nth]!.subarray(0, 2_000).toString('latin1'))}`);
   }
 
   /** A byte a second on each of them, until the driver has had enough of it. */

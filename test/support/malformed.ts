@@ -12,8 +12,9 @@ export interface Given {
 export interface Shot {
   /** How each of its requests is spoilt. */
   readonly kinds: readonly string[];
-  readonly bytes: Buffer;
-  /** The methods of the requests in it, each of which is answered; none where the bytes break the connection. */
+  /** The bytes of each, to be sent in one. */
+  readonly parts: readonly Buffer[];
+  /** Their methods, each of which is answered; none where the bytes break the connection. */
   readonly methods: readonly string[];
 }
 
@@ -58,7 +59,7 @@ export class Malformed {
     const parts = Array.from({ length: count }, () => this.#whole());
     return {
       kinds: parts.flatMap(({ kinds }) => kinds),
-      bytes: Buffer.concat(parts.map(({ bytes }) => bytes)),
+      parts: parts.flatMap((part) => part.parts),
       methods: parts.flatMap(({ methods }) => methods),
     };
   }
@@ -67,9 +68,9 @@ export class Malformed {
   large(): Shot {
     const { call, fields } = this.#valid();
     const body = JSON.stringify({ ...fields, Filling: 'x'.repeat(10_000_000) });
-    if (this.#below(2) === 0) return { kinds: ['10 MB'], bytes: request(call, body), methods: ['POST'] };
+    if (this.#below(2) === 0) return { kinds: ['10 MB'], parts: [request(call, body)], methods: ['POST'] };
     const head = `POST ${call} HTTP/1.1\r\nHost: \r\nTransfer-Encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n`;
-    return { kinds: ['10 MB in a chunk'], bytes: Buffer.from(`${head}${body}\r\n0\r\n\r\n`), methods: ['POST'] };
+    return { kinds: ['10 MB in a chunk'], parts: [Buffer.from(`${head}${body}\r\n0\r\n\r\n`)], methods: ['POST'] };
   }
 
   /** A call to be sent byte by byte; nothing comes of it, as its sender never gets to the end. */
@@ -108,13 +109,13 @@ export class Malformed {
       const method = this.#one(['GET', 'PUT', 'DELETE', 'HEAD', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND']);
       return {
         kinds: ['another method'],
-        bytes: request(valid.call, JSON.stringify(valid.fields), { method }),
+        parts: [request(valid.call, JSON.stringify(valid.fields), { method })],
         methods: [method],
       };
     }
     let kind = this.#one(Object.keys(ways));
     if (kind === 'a value of 100 kB' && this.#below(20) > 0) kind = 'a value changed';
-    return { kinds: [kind], bytes: ways[kind]!(), methods: ['POST'] };
+    return { kinds: [kind], parts: [ways[kind]!()], methods: ['POST'] };
   }
 
   /** What HTTP itself does not take, or what never comes to its end; but for the spoilt bytes the calls would be granted. */
@@ -154,7 +155,7 @@ export class Malformed {
     };
     let kind = this.#one(Object.keys(ways));
     if (kind === 'too many headers' && this.#below(5) > 0) kind = 'half of the body';
-    return { kinds: [kind], bytes: ways[kind]!(), methods: [] };
+    return { kinds: [kind], parts: [ways[kind]!()], methods: [] };
   }
 
   /** A call that would make, give or free something. */
