@@ -20,7 +20,7 @@ const GROWTH = 0.2;
 
 describe('malformed requests', function () {
   this.timeout(600_000);
-  const seed = process.env.SEED ?? randomBytes(4).toString('hex');
+  const seed = process.env.ETCD_IPAM_TEST_SEED ?? randomBytes(4).toString('hex');
   let etcd: EtcdFixture;
   let look: Look;
   let driver: DriverProcess;
@@ -61,7 +61,7 @@ describe('malformed requests', function () {
       .map(({ key, modified }) => `${key} ${modified}`);
 
   it(`${REQUESTS.toLocaleString('en')} of them, ${LARGE} with 10 MB, beside ${IDLE.toLocaleString('en')} idle connections and ${SLOW} slow senders: no crash, nothing written, nobody kept waiting, no memory kept`, async () => {
-    console.log(`      seed ${seed} (SEED=… repeats it)`);
+    console.log(`      seed ${seed} (ETCD_IPAM_TEST_SEED repeats it)`);
     const pools = [];
     for (const subnet of ['10.66.0.0/24', 'fd00:66::/64']) {
       const id = await pool(subnet);
