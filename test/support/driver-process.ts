@@ -2,7 +2,8 @@
 // are asked.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtemp, open, readFile, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PluginClient } from './plugin-client.js';
@@ -60,6 +61,25 @@ export class DriverProcess implements AsyncDisposable {
     return driver;
   }
 
+  /** Where its calls go. */
+  get socket(): string {
+    return join(this.directory, 'ipam.sock');
+  }
+
+  get running(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  /** Bytes of resident memory; see collect.mjs for what of it is garbage. */
+  resident(): number {
+    return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${this.child.pid}/status`, 'utf8'))?.[1]) * 1_024;
+  }
+
+  /** How many files, sockets and the like it has open. */
+  handles(): number {
+    return readdirSync(`/proc/${this.child.pid}/fd`).length;
+  }
+
   async decisions(): Promise<Decision[]> {
     const lines = (await this.log()).split('\n').filter((line) => line.includes('"outcome"'));
     return lines.map((line) => JSON.parse(line) as Decision);
@@ -67,6 +87,11 @@ export class DriverProcess implements AsyncDisposable {
 
   log(): Promise<string> {
     return readFile(join(this.directory, 'log'), 'utf8');
+  }
+
+  /** For runs so long that the log would fill the disk: what it has said so far is gone. */
+  forgetLog(): Promise<void> {
+    return truncate(join(this.directory, 'log'));
   }
 
   signal(signal: NodeJS.Signals): void {

@@ -381,6 +381,28 @@ export function swarm(scene: Scene): void {
       expect(await nb.release('10.80.0.2')).to.equal('released');
     });
 
+    it('#19: --ipam-opt space=blue names a space of the leader and one of the nodes, and a task has its address in both', async () => {
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [led, plain] = [await a.network(S, { space: 'global.blue' }), await a.network(S, global)];
+      for (const net of [led, plain]) await net.gateway('10.80.0.1');
+      expect((await led.task()).ip).to.equal('10.80.0.2');
+      const blue = { space: 'local.blue', managed: true };
+      const [na, nb] = [await a.network(S, blue), await b.network(S, blue)];
+      await na.unsure('10.80.0.2');
+      await nb.unsure('10.80.0.2');
+      // In the spaces without a name that address is nobody's.
+      await (await b.network(S)).endpoint({ ip: '10.80.0.2', name: 'web' });
+      const claims = (await scene.world.records()).filter((line) => /^claims\/.*\.002 /.test(line));
+      expect(claims).to.deep.equal([
+        `claims/global.blue/${AT}/${wide(2)} swarm join=J1 epoch=1`,
+        `claims/local.blue/${AT}/${wide(2)} swarm b boot-1 join=J4`,
+        `claims/local/${AT}/${wide(2)} endpoint b boot-1 join=J5 name=web`,
+      ]);
+      expect(await plain.task('10.80.0.2').then(({ ip }) => ip)).to.equal('10.80.0.2');
+      expect(await na.release('10.80.0.2')).to.equal('nothing to release');
+      expect(await nb.release('10.80.0.2')).to.equal('released');
+    });
+
     it('N6: a join after an engine’s crash has the address of the one before it', async () => {
       await withTask();
       const b = await scene.world.host('b');

@@ -265,6 +265,31 @@ describe('session keeper, interleavings', () => {
     expect(events[1]).to.match(/^lost etcd was restored from a backup: revision 1001 fell to 500$/);
   });
 
+  it('N1: answers that overtake one another are no sign of a restored etcd', async () => {
+    const events: string[] = [];
+    keeper = keeperOf(etcd, events);
+    const { version } = await keeper.current(soon());
+    const read = etcd.read.bind(etcd);
+    let arrive: (() => void) | undefined;
+    etcd.read = async (request) => {
+      const reply = await read(request);
+      await new Promise<void>((resolve) => {
+        arrive = resolve;
+      });
+      return reply;
+    };
+    const look = keeper.mismatch(version, soon());
+    while (arrive === undefined) await sleep(1);
+    etcd.revision += 100n; // what others commit meanwhile
+    await keeper.fence(soon());
+    const fenced = (await keeper.current(soon())).version;
+    expect(Number(fenced)).to.be.greaterThan(Number(version) + 100);
+    arrive();
+    await look;
+    expect((await keeper.current(soon())).version).to.equal(fenced);
+    expect(events.filter((event) => !event.startsWith('alive'))).to.deep.equal([]);
+  });
+
   it('300 random worlds or more: no claim lands with a version handed out before a fence, and all recover', async function () {
     this.timeout(180_000);
     const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 1e9));
