@@ -21,7 +21,7 @@ import {
 } from '../support/sequences.js';
 
 const SEQUENCES = 1_200;
-const INSPECTED = 60;
+const INSPECTED = 120;
 const LEAST = 12;
 
 /** What the generator must have reached, or the test says nothing about it. */
