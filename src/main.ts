@@ -69,6 +69,19 @@ withEnvFileOption(program.command('evict'))
     console.log(json ? JSON.stringify(eviction) : formatEviction(eviction));
   });
 
+withEnvFileOption(program.command('resume'))
+  .description('after etcd was restored from a backup: give addresses again, whoever has not reconciled')
+  .option('--dry-run', 'change nothing, and say who has')
+  .option('--json', 'one JSON object')
+  .action(async ({ json, dryRun = false, ...options }: Options & EvictFlags) => {
+    const [{ resume, formatResumed }, { withStore }] = await Promise.all([
+      import('./ops/resume.js'),
+      import('./operator.js'),
+    ]);
+    const resumed = await withStore(settingsOf(options), (store, by) => resume(store, dryRun, by));
+    console.log(json ? JSON.stringify(resumed) : formatResumed(resumed));
+  });
+
 async function serve(options: Options): Promise<void> {
   const settings = settingsOf(options);
   const [{ openLog, reportTo }, { startDriver }, { untilStopped }, { takeInherited }] = await Promise.all([

@@ -9,7 +9,7 @@ import type { Deadline, Store } from './ipam/store.js';
 const WITHIN_MS = 60_000;
 
 export async function withStore<T>(
-  { etcd, prefix }: Settings<unknown>,
+  { etcd, prefix, node }: Settings<unknown>,
   run: (store: Store, by: Deadline) => Promise<T>,
 ): Promise<T> {
   const client = openClient(etcd);
@@ -17,7 +17,11 @@ export async function withStore<T>(
     throw new IpamError('internal', 'a command has no session');
   };
   try {
-    const store = new EtcdStore(client, { current: none, mismatch: none, fence: none, refusal: undefined }, prefix);
+    const store = new EtcdStore(
+      client,
+      { current: none, mismatch: none, fence: none, refusal: undefined, node },
+      prefix,
+    );
     return await run(store, performance.now() + WITHIN_MS);
   } finally {
     client.close();

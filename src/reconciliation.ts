@@ -5,16 +5,27 @@ import type { Driver } from './docker/driver.js';
 import { DockerEngine } from './engine/docker-view.js';
 import { Looks } from './engine/looks.js';
 import type { Allocator } from './ipam/allocator.js';
+import type { Resumption } from './ipam/restoration.js';
 import type { Log } from './log.js';
 
 /** From this version on engines name every endpoint that they ask an address for. */
 const NAMES_ENDPOINTS_FROM = 29;
 
+const TRY_MS = 5_000;
+
+/** What is compared for whom. `resumption`: what it means to an etcd that was restored from a backup. */
+interface Reconciled {
+  readonly allocator: Allocator;
+  readonly driver: Pick<Driver, 'engineNamesEndpoints'>;
+  readonly log: Log;
+  readonly resumption?: Resumption;
+}
+
 /** Starts nothing. `names`: by which networks may call this driver, without a tag. */
 export function reconciliation(
   { engineSocket, reconcileGrace: graceMs }: Pick<Settings<unknown>, 'engineSocket' | 'reconcileGrace'>,
   names: readonly string[],
-  { allocator, driver, log }: { allocator: Allocator; driver: Pick<Driver, 'engineNamesEndpoints'>; log: Log },
+  { allocator, driver, log, resumption }: Reconciled,
 ): Looks | undefined {
   if (engineSocket === undefined) return undefined;
   const reconciler = allocator.reconciler({
@@ -27,8 +38,16 @@ export function reconciliation(
     },
   });
   const look = async () => {
-    const { view, claims } = await reconciler.look();
-    if (Number.parseInt(view.version, 10) >= NAMES_ENDPOINTS_FROM) driver.engineNamesEndpoints();
+    let claims = 0;
+    const looked = async () => {
+      const { view, settled, ...rest } = await reconciler.look();
+      if (Number.parseInt(view.version, 10) >= NAMES_ENDPOINTS_FROM) driver.engineNamesEndpoints();
+      claims = rest.claims;
+      return { settled };
+    };
+    if (!resumption) await looked();
+    else if (await resumption.around(looked, () => performance.now() + TRY_MS))
+      log.info('all hosts have reconciled what they use with the etcd that was restored: addresses are given again');
     return claims;
   };
   const report = (error: unknown) =>

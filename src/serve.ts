@@ -12,12 +12,14 @@ import { SessionKeeper } from './etcd/session.js';
 import { EtcdStore } from './etcd/store.js';
 import { Allocator } from './ipam/allocator.js';
 import type { Predefined } from './ipam/predefined.js';
+import { Resumption } from './ipam/restoration.js';
 import type { Deadline } from './ipam/store.js';
 import type { Surroundings } from './ipam/surroundings.js';
 import { type Log, logDecision } from './log.js';
 import type { Inherited } from './process/inherited.js';
 import type { Releasers } from './process/releasers.js';
 import { driverNamed, reconciliation } from './reconciliation.js';
+import { watchMark } from './restoration.js';
 import { limitsOf, ROUND_MS, roundsOf, tellGivenOn } from './rounds.js';
 
 /** The name of the discovery file; the socket's file name is the setting's. */
@@ -59,9 +61,10 @@ export async function startDriver(
 
   const client = openClient({ ...settings.etcd, outageMs: Math.max(LEAST_OUTAGE_MS, settings.deadline) });
   releasers.push('etcd client', () => client.close());
+  const instance = instanceId();
   const session = new SessionKeeper(client, {
     ...self,
-    instance: instanceId(),
+    instance,
     host: hostname(),
     prefix,
     ttl: settings.sessionTtl / 1_000,
@@ -94,7 +97,9 @@ export async function startDriver(
   const driver = new Driver(allocator, settings.requireMac, (told) => logDecision(log, told), swarm);
   const socket = inherited?.path ?? settings.socket;
   const names = [...(socket ? [driverNamed(socket)] : []), ...(settings.listen ? [PLUGIN_NAME] : [])];
-  const looks = reconciliation(settings, names, { allocator, driver, log });
+  const waitMs = Math.max(2 * settings.sessionTtl, settings.reconcileGrace);
+  const resumption = new Resumption(store, around, { node, instance, waitMs });
+  const looks = reconciliation(settings, names, { allocator, driver, log, resumption });
   releasers.push('reconciliation', () => looks?.stop());
   const server = serve(driver, {
     deadlineMs: () => Math.max(settings.deadline, START_WINDOW_MS - performance.now()),
@@ -112,6 +117,8 @@ export async function startDriver(
   session.start();
   rounds.start();
   looks?.start();
+  const mark = watchMark({ store, session, allocator, log, look: () => looks?.soon() });
+  releasers.push('mark', () => mark.stop());
   return { addresses, alive: async (by) => void (await session.current(by)) };
 }
 

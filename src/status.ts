@@ -3,7 +3,9 @@ import { request as httpRequest, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Settings } from './config.js';
 import { openClient } from './etcd/client.js';
-import { BRAKE } from './ipam/keyspace.js';
+import { BRAKE, RESTORED } from './ipam/keyspace.js';
+import { decodeRestored } from './ipam/records.js';
+import { restoredError } from './ipam/restoration.js';
 
 export interface Part {
   readonly ok: boolean;
@@ -77,11 +79,14 @@ async function etcdParts({ etcd, prefix, node }: Settings<unknown>): Promise<Omi
       range_end: Buffer.from(`${prefix}sessions/${node}0`),
     };
     const brake = { key: Buffer.from(`${prefix}${BRAKE.key}`) };
-    const reads = [{ request_range: range }, { request_range: brake }];
+    const mark = { key: Buffer.from(`${prefix}${RESTORED.key}`) };
+    const reads = [{ request_range: range }, { request_range: brake }, { request_range: mark }];
     const reply = await client.read({ success: reads }, began + WITHIN_MS);
     const ms = Math.round(performance.now() - began);
     const braked = reply.responses[1]?.response_range.kvs.length ? BRAKED : '';
-    const answered = { ok: true, text: `${etcd.endpoints.join(', ')} in ${ms} ms${braked}` };
+    const marked = reply.responses[2]?.response_range.kvs[0];
+    const restored = marked ? `; ${restoredError(decodeRestored(parsed(marked.value))).message}` : '';
+    const answered = { ok: !marked, text: `${etcd.endpoints.join(', ')} in ${ms} ms${braked}${restored}` };
     const sessions = reply.responses[0]?.response_range.kvs ?? [];
     if (sessions.length === 0) return { etcd: answered, session: { ok: false, text: `node ${node} has none` } };
     const since = sessions.map(({ value }) => sinceOf(value)).join(' and ');
@@ -95,9 +100,14 @@ async function etcdParts({ etcd, prefix, node }: Settings<unknown>): Promise<Omi
 }
 
 function sinceOf(value: Buffer): string {
+  const record = parsed(value) as { since?: unknown } | undefined;
+  return record === undefined ? 'an unreadable time' : String(record.since);
+}
+
+function parsed(value: Buffer): unknown {
   try {
-    return String((JSON.parse(value.toString()) as { since?: unknown }).since);
+    return JSON.parse(value.toString());
   } catch {
-    return 'an unreadable time';
+    return undefined;
   }
 }

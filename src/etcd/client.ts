@@ -17,6 +17,7 @@ import {
 } from 'etcd3';
 import type { Deadline } from '../ipam/store.js';
 import { EtcdFault, faultOf, type Status } from './fault.js';
+import { History } from './history.js';
 
 export type Compare = ICompare;
 export type KeyValue = IKeyValue;
@@ -45,6 +46,8 @@ export interface EtcdSettings {
 
 /** Every method rejects with an EtcdFault, and has done so by `by`. Numbers of 64 bits are decimal strings. */
 export interface EtcdClient {
+  /** Told of every answer to a transaction. */
+  readonly history: History;
   /**
    * At most one executed attempt, never longer than `attemptMs` once it was sent. Goes on to another endpoint (or
    * another token) only when the attempt before was provably not executed.
@@ -93,6 +96,7 @@ export function openClient(settings: EtcdSettings): EtcdClient {
 const PROBE_PAUSE = 250;
 
 class FailOver implements EtcdClient {
+  readonly history = new History();
   readonly #endpoints: readonly Endpoint[];
   readonly #attemptMs: number;
   readonly #outageMs: number;
@@ -113,7 +117,7 @@ class FailOver implements EtcdClient {
   async txn(request: TxnRequest, by: Deadline): Promise<TxnResponse> {
     for (let left = this.#endpoints.length; ; left--) {
       try {
-        return await this.#attempt(by, (etcd, options) => etcd.kv.txn(request, options));
+        return await this.#attempt(by, this.#sending(request));
       } catch (error) {
         const proven = error instanceof EtcdFault && error.kind === 'not_sent' && error.traits.elsewhere;
         if (!proven || left <= 1 || performance.now() >= by || this.#closed) throw error;
@@ -122,7 +126,7 @@ class FailOver implements EtcdClient {
   }
 
   read(request: ReadRequest, by: Deadline): Promise<TxnResponse> {
-    return this.#insist(by, (etcd, options) => etcd.kv.txn(request, options));
+    return this.#insist(by, this.#sending(request));
   }
 
   async grant(ttlSeconds: number, by: Deadline): Promise<{ id: string; ttl: number }> {
@@ -164,6 +168,16 @@ class FailOver implements EtcdClient {
     for (const endpoint of this.#endpoints) endpoint.close();
   }
 
+  /** Transactions alone are linearizable: what leases and members say of revisions is no sign of anything. */
+  #sending(request: TxnRequest) {
+    return async (etcd: Etcd3, options: CallOptions): Promise<TxnResponse> => {
+      const sent = this.history.known;
+      const reply = await etcd.kv.txn(request, options);
+      this.history.answered(reply.header, sent, reply.succeeded && (request.success?.some(isPut) ?? false));
+      return reply;
+    };
+  }
+
   /** One attempt at the current endpoint; a fault that another endpoint may not have moves the current one on. */
   async #attempt<T>(by: Deadline, send: (etcd: Etcd3, options: CallOptions) => Promise<T>): Promise<T> {
     const at = this.#current;
@@ -198,7 +212,7 @@ class FailOver implements EtcdClient {
     while (this.#away && !this.#closed) {
       await sleep(PROBE_PAUSE, undefined, { ref: false });
       const by = performance.now() + this.#attemptMs;
-      if (this.#away) await this.#attempt(by, (etcd, options) => etcd.kv.txn(anything, options)).catch(() => undefined);
+      if (this.#away) await this.#attempt(by, this.#sending(anything)).catch(() => undefined);
     }
     this.#probing = false;
   }
@@ -224,6 +238,10 @@ class FailOver implements EtcdClient {
       }
     }
   }
+}
+
+function isPut({ request_put }: RequestOp): boolean {
+  return request_put !== undefined;
 }
 
 /** One etcd member: its connection and its token. */

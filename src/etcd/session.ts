@@ -94,6 +94,11 @@ export class SessionKeeper {
     this.#client = client;
     this.#settings = settings;
     this.#key = `${settings.prefix}sessions/${settings.node}/${settings.instance}`;
+    client.history.onBreak(({ what }) => this.#restored(what));
+  }
+
+  get node(): string {
+    return this.#settings.node;
   }
 
   /** Begins in the background and never throws; what goes wrong is reported and retried. */
@@ -219,12 +224,11 @@ export class SessionKeeper {
       key: Buffer.from(`${prefix}sessions/${node}/`),
       range_end: Buffer.from(`${prefix}sessions/${node}0`),
     };
-    const before = this.#newest;
     // A single attempt, so that callers who wait learn at once what is wrong.
     const look = { success: [{ request_range: { key: nodeKey } }, { request_range: sessions }] };
     const reply = await this.#client.txn(look, by);
     const at = BigInt(reply.header.revision);
-    if (at < before) this.#restored(at);
+    const history = this.#client.history.number;
     const record = kvsOf(reply, 0)[0];
     const seen = kvsOf(reply, 1).map(recordOf);
     const own = seen.find((session) => session.key === this.#key);
@@ -254,6 +258,8 @@ export class SessionKeeper {
       by,
     );
     if (!outcome.succeeded) return this.#changed.wait(sent + FENCE_GAP);
+    // What it compared was of another etcd: looked at again.
+    if (this.#client.history.number !== history) return;
     this.#spare = undefined;
     this.#refusal = undefined;
     this.#fault = undefined;
@@ -291,7 +297,7 @@ export class SessionKeeper {
     const base = held.version;
     const token = newToken();
     this.#mine.add(token);
-    const before = this.#newest;
+    const history = this.#client.history.number;
     try {
       const reply = await this.#client.txn(
         {
@@ -302,8 +308,9 @@ export class SessionKeeper {
         by,
       );
       this.#fault = undefined;
+      if (this.#client.history.number !== history) return;
       if (reply.succeeded) this.#adopt(held, reply.header.revision, token);
-      else this.#note(held, reply, before);
+      else this.#note(held, reply, history);
     } catch (error) {
       this.#failed(error);
       if (error instanceof EtcdFault && error.traits.leaseGone) return this.#lose('its lease is gone', held);
@@ -315,21 +322,20 @@ export class SessionKeeper {
   async #reread(by: Deadline): Promise<void> {
     const held = this.#held;
     if (held === undefined) return;
-    const before = this.#newest;
+    const { number } = this.#client.history;
     const look = { success: [{ request_range: { key: Buffer.from(this.#key) } }] };
-    this.#note(held, await this.#client.read(look, by), before);
+    this.#note(held, await this.#client.read(look, by), number);
   }
 
   /**
-   * Takes in what a linearizable look at the key showed. One that others have overtaken counts for nothing; one below
-   * the newest version known `before` it was sent comes from an etcd that was set back.
+   * Takes in what a linearizable look at the key showed. One that others have overtaken counts for nothing, and so does one
+   * that was begun in another `history`.
    */
-  #note(held: Held, reply: TxnResponse, before: bigint): void {
+  #note(held: Held, reply: TxnResponse, history: number): void {
     const at = BigInt(reply.header.revision);
     const found = kvsOf(reply, 0)[0];
-    if (at < before) this.#restored(at);
-    else if (at < this.#newest) return;
-    else if (found === undefined) {
+    if (at < this.#newest || this.#client.history.number !== history) return;
+    if (found === undefined) {
       this.#bury(at);
       this.#lose('its key was removed', held);
     } else if (found.mod_revision !== held.version) {
@@ -360,8 +366,9 @@ export class SessionKeeper {
     this.#changed.raise();
   }
 
-  #restored(at: bigint): void {
-    const reason = `etcd answers at revision ${at}, below ${this.#newest} seen before: it was restored from a backup`;
+  /** No version of ours stands in the etcd that answers now, nor can anything that compares one: not even by chance. */
+  #restored(what: string): void {
+    const reason = `etcd was restored from a backup: ${what}`;
     this.#newest = 0n;
     this.#dead = 0n;
     if (this.#held === undefined) this.#report({ kind: 'lost', reason });

@@ -2,6 +2,8 @@
 // nothing about addresses; whatever it may not know for certain it finds out or says so.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { InDoubtError, IpamError } from '../ipam/errors.js';
+import { decodeRestored } from '../ipam/records.js';
+import { restoredError } from '../ipam/restoration.js';
 import type {
   Answers,
   Change,
@@ -16,6 +18,7 @@ import type {
 } from '../ipam/store.js';
 import type { Compare, EtcdClient, KeyValue, RequestOp, ResponseOp, TxnResponse } from './client.js';
 import { EtcdFault, ipamErrorOf } from './fault.js';
+import { RestoredMark } from './mark.js';
 import type { Proof, SessionKeeper } from './session.js';
 
 /** Between attempts that provably did nothing, in ms. */
@@ -25,8 +28,11 @@ const LONGEST_RETRY = 400;
 const SETTLE = 5_000;
 const SETTLE_PAUSE = 500;
 
+/** No record ever has it. */
+const NEVER = String(2n ** 63n - 1n);
+
 /** `refusal`: what keeps a call waiting is then told, rather than that it waited. */
-type Session = Pick<SessionKeeper, 'current' | 'mismatch' | 'fence' | 'refusal'>;
+type Session = Pick<SessionKeeper, 'current' | 'mismatch' | 'fence' | 'refusal' | 'node'>;
 
 type ReadOp = { request_range: NonNullable<RequestOp['request_range']> };
 
@@ -35,7 +41,7 @@ export class EtcdStore implements Store {
   readonly #session: Session;
   readonly #prefix: string;
   readonly #patientUntil: Deadline;
-  #seen = 0n;
+  readonly #mark: RestoredMark;
   #closed = false;
 
   /**
@@ -47,15 +53,17 @@ export class EtcdStore implements Store {
     this.#session = session;
     this.#prefix = prefix;
     this.#patientUntil = patientUntil;
+    this.#mark = new RestoredMark(client, prefix, session.node);
   }
 
   seen(): Version | undefined {
-    return this.#seen === 0n ? undefined : String(this.#seen);
+    return this.#client.history.seen();
   }
 
   /** Doubts that are not settled stay so. */
   close(): void {
     this.#closed = true;
+    this.#mark.close();
   }
 
   async read<const Q extends readonly Query[]>(queries: Q, by: Deadline): Promise<Answers<Q>> {
@@ -72,27 +80,34 @@ export class EtcdStore implements Store {
     for (let pause = RETRY; ; ) {
       this.#inTime(by);
       const proof = change.witness || change.signed ? await this.#session.current(by) : undefined;
+      if (change.witness && this.#mark.noticed) throw restoredError(this.#mark.noticed);
+      const history = this.#client.history.number;
       let reply: TxnResponse;
       try {
         reply = await this.#client.txn(this.#txn(change, proof), by);
       } catch (error) {
         if (!(error instanceof EtcdFault)) throw error;
         if (error.kind === 'unknown')
-          return change.witness ? this.#inDoubt(change, error, by) : this.#lookAgain(change, by);
+          return change.witness ? this.#inDoubt(change, history, error, by) : this.#lookAgain(change, by);
         if (!error.traits.elsewhere || performance.now() + pause >= by) throw this.#worded(error);
         await sleep(pause);
         pause = Math.min(2 * pause, LONGEST_RETRY);
         continue;
       }
       if (reply.succeeded) {
-        this.#sawRevision(reply);
-        return { done: true, version: reply.header.revision };
+        if (change.witness) this.#sameHistory(history, true);
+        return { done: true, version: this.#client.history.version(reply.header.revision) };
       }
+      const marked = isHeldBack(change) ? reply.responses[1]?.response_range?.kvs[0] : undefined;
+      if (marked) throw restoredError(decodeRestored(parsed(marked.value)));
       if (proof && reply.responses[0]?.response_range?.kvs[0]?.mod_revision !== proof.version) {
         await this.#session.mismatch(proof.version, by);
         continue;
       }
-      return { done: false, seen: this.#answers(change.otherwise, reply, proof ? 1 : 0) };
+      return {
+        done: false,
+        seen: this.#answers(change.otherwise, reply, (proof ? 1 : 0) + (isHeldBack(change) ? 1 : 0)),
+      };
     }
   }
 
@@ -107,6 +122,7 @@ export class EtcdStore implements Store {
    */
   async #inDoubt<const Q extends readonly Query[]>(
     change: Change<Q>,
+    history: number,
     fault: EtcdFault,
     by: Deadline,
   ): Promise<Outcome<Q>> {
@@ -115,11 +131,23 @@ export class EtcdStore implements Store {
       if (!fault.traits.final) await this.#session.fence(by);
       const [found, ...seen] = await this.read([{ one: key }, ...change.otherwise], by);
       const witness = found as Found<{ readonly token: string }> | undefined;
+      this.#sameHistory(history, witness?.record.token === token);
       if (witness?.record.token === token) return { done: true, version: witness.version };
       return { done: false, seen: seen as Answers<Q> };
-    } catch {
+    } catch (error) {
+      if (error instanceof InDoubtError) throw error;
       throw new InDoubtError(this.#worded(fault).message, this.#settle(key, token), { cause: fault });
     }
+  }
+
+  /**
+   * A grant during which etcd was set back may have compared versions of the one before with what is in this one, and no mark
+   * stood yet: nobody is to have it.
+   */
+  #sameHistory(history: number, committed: boolean): void {
+    if (this.#client.history.number === history) return;
+    const { latest = { node: this.#session.node, what: '', since: '' } } = this.#mark;
+    throw new InDoubtError(restoredError(latest).message, Promise.resolve(committed));
   }
 
   async #settle(key: NonNullable<Change<[]>['witness']>['key'], token: string): Promise<boolean> {
@@ -141,8 +169,13 @@ export class EtcdStore implements Store {
       ? [{ key: Buffer.from(proof.key), target: 'Mod', result: 'Equal', mod_revision: proof.version }]
       : [];
     const reread = proof ? [{ request_range: { key: Buffer.from(proof.key) } }] : [];
+    const unmarked: Compare[] = [];
+    if (isHeldBack(change)) {
+      unmarked.push({ key: this.#mark.key, target: 'Create', result: 'Equal', create_revision: '0' });
+      reread.push({ request_range: { key: this.#mark.key } });
+    }
     return {
-      compare: [...session, ...change.when.map((condition) => this.#compare(condition))],
+      compare: [...session, ...unmarked, ...change.when.map((condition) => this.#compare(condition))],
       success: change.write.map((write) => this.#writeOp(write)),
       failure: [...reread, ...change.otherwise.map((query) => this.#readOp(query))],
     };
@@ -162,7 +195,12 @@ export class EtcdStore implements Store {
     const key = this.#key(condition.key.key);
     return condition.version === null
       ? { key, target: 'Create', result: 'Equal', create_revision: '0' }
-      : { key, target: 'Mod', result: 'Equal', mod_revision: condition.version };
+      : this.#unchanged(key, condition.version);
+  }
+
+  #unchanged(key: Buffer, version: Version): Compare {
+    const revision = this.#client.history.revision(version) ?? NEVER;
+    return { key, target: 'Mod', result: 'Equal', mod_revision: revision };
   }
 
   #writeOp(write: Write): RequestOp {
@@ -187,7 +225,6 @@ export class EtcdStore implements Store {
   }
 
   #answers<Q extends readonly Query[]>(queries: Q, reply: TxnResponse, skip: number): Answers<Q> {
-    this.#sawRevision(reply);
     return queries.map((query, i) => this.#answer(query, reply.responses[i + skip] as ResponseOp)) as Answers<Q>;
   }
 
@@ -199,13 +236,8 @@ export class EtcdStore implements Store {
   }
 
   #found(kv: KeyValue, decode: (json: unknown, key: string) => unknown): Found<unknown> {
-    let json: unknown;
-    try {
-      json = JSON.parse(kv.value.toString());
-    } catch {
-      json = undefined; // whoever wrote it was none of us: what that means is the decoder's to say
-    }
-    return { key: this.#name(kv), record: decode(json, kv.key.toString()), version: kv.mod_revision };
+    const version = this.#client.history.version(kv.mod_revision);
+    return { key: this.#name(kv), record: decode(parsed(kv.value), kv.key.toString()), version };
   }
 
   #key(key: string): Buffer {
@@ -214,11 +246,6 @@ export class EtcdStore implements Store {
 
   #name(kv: KeyValue): string {
     return kv.key.toString().slice(this.#prefix.length);
-  }
-
-  #sawRevision({ header }: TxnResponse): void {
-    const revision = BigInt(header.revision);
-    if (revision > this.#seen) this.#seen = revision;
   }
 
   #inTime(by: Deadline): void {
@@ -237,5 +264,18 @@ export class EtcdStore implements Store {
   #worded(error: unknown): Error {
     if (error instanceof EtcdFault) return this.#refused() ?? ipamErrorOf(error, this.#client.describe());
     return error as Error;
+  }
+}
+
+/** Grants are, while the mark of a restored backup stands. */
+function isHeldBack({ witness, puttingBack }: Pick<Change<readonly Query[]>, 'witness' | 'puttingBack'>): boolean {
+  return witness !== undefined && !puttingBack;
+}
+
+function parsed(value: Buffer): unknown {
+  try {
+    return JSON.parse(value.toString());
+  } catch {
+    return undefined; // whoever wrote it was none of us: what that means is the decoder's to say
   }
 }

@@ -61,7 +61,7 @@ export class Ticks {
       },
       by,
     );
-    if (outcome.succeeded) return outcome.header.revision;
+    if (outcome.succeeded) return this.#client.history.version(outcome.header.revision);
     await this.#client.revoke(lease.id, by);
     return undefined;
   }

@@ -73,6 +73,11 @@ export class Addresses {
     return this.#releases.queued(pool, address, () => this.#byNumber(ask, address, view, by));
   }
 
+  /** What was learnt of free and taken addresses is of an etcd that is gone. */
+  forgetAll(): void {
+    this.#choosers.clear();
+  }
+
   /** An address of the range may be free again. */
   freed(pool: PoolRef): void {
     for (const { chooser, joins } of this.#choosers.values()) if (joins.has(pool.join)) chooser.freed();

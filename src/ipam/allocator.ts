@@ -30,6 +30,7 @@ export class Allocator {
   readonly #self: Self;
   readonly #around: Surroundings;
   readonly #backlog: Backlog;
+  readonly #views: Views;
   readonly #releases: Releases;
   readonly #addresses: Addresses;
   readonly #pools: Pools;
@@ -47,6 +48,7 @@ export class Allocator {
     report: (what: string, error: unknown) => void,
   ) {
     const views = new Views(store, self);
+    this.#views = views;
     this.#store = store;
     this.#self = self;
     this.#around = around;
@@ -61,6 +63,12 @@ export class Allocator {
   /** The engine begins anew, or begins to lead its swarm: it asks again for what it had asked for. */
   beginTerm(): void {
     this.#terms.begin();
+  }
+
+  /** The store was set back to a backup: what was remembered of it may be met again with other contents. */
+  beginAnew(): void {
+    this.#views.dropAll();
+    this.#addresses.forgetAll();
   }
 
   /** Releases and undos that wait for the store. */

@@ -26,6 +26,7 @@ export const KINDS = {
   unavailable: 'unavailable',
   deadline: 'unavailable',
   caller_gone: 'unavailable',
+  restored: 'unavailable',
   bad_record: 'broken',
   denied: 'broken',
   internal: 'broken',

@@ -12,11 +12,15 @@ import {
   decodeJoin,
   decodeNode,
   decodePool,
+  decodeReconciled,
+  decodeRestored,
   type GuardRecord,
   type HolderRecord,
   type JoinRecord,
   type NodeRecord,
   type PoolRecord,
+  type ReconciledRecord,
+  type RestoredRecord,
 } from './records.js';
 import { familyOf, globalSpace, localSpace } from './spaces.js';
 import type { Key, Span } from './store.js';
@@ -74,6 +78,19 @@ export const EVERY_HOLDER: Span<HolderRecord> = { from: 'holders/', to: after('h
 export const TICK: Key<unknown> = { key: 'tick', decode: (json) => json };
 /** There while so many nodes are silent at once that nobody's silence counts. */
 export const BRAKE: Key<BrakeRecord> = { key: 'brake', decode: decodeBrake };
+
+/** There while etcd may not know of what was given since the backup it was restored from. */
+export const RESTORED: Key<RestoredRecord> = { key: 'restored', decode: decodeRestored };
+export const RECONCILED: Span<ReconciledRecord> = {
+  from: 'reconciled/',
+  to: after('reconciled'),
+  decode: decodeReconciled,
+};
+
+/** Named as the session of the process is. */
+export function reconciledKey(node: string, instance: string): Key<ReconciledRecord> {
+  return { key: `reconciled/${node}/${instance}`, decode: decodeReconciled };
+}
 
 /** Of every process that answers for the node. */
 export function sessionsOf(node: string): Span<unknown> {

@@ -33,8 +33,8 @@ export type Finding =
       readonly join: Found<JoinRecord>;
       readonly live: Live;
     }
-  /** Nothing that can be put right here; `text` says it to people. */
-  | { readonly kind: 'doubtful'; readonly subject: string; readonly text: string };
+  /** Nothing that can be put right here; `text` says it to people. `lives`: a container goes without a claim of its own. */
+  | { readonly kind: 'doubtful'; readonly subject: string; readonly text: string; readonly lives?: boolean };
 
 export interface Place {
   readonly subnet: Subnet;
@@ -115,7 +115,7 @@ function unshown({ subnet, joins, claims }: Membership, node: string): Finding {
 
 function clash({ network, endpoint }: Live, address: string, { key, version, record }: Found<ClaimRecord>): Finding {
   const text = `container ${endpoint.name} of network ${network.name} uses ${address}, which ${describe(record)}`;
-  return { kind: 'doubtful', subject: `${key} ${version} ${endpoint.name}`, text };
+  return { kind: 'doubtful', subject: `${key} ${version} ${endpoint.name}`, text, lives: true };
 }
 
 /** Networks that serve containers and have no join here: their next request will be refused. */
@@ -128,7 +128,7 @@ function strangers(memberships: readonly Membership[], { networks }: EngineView)
       .map((subnet): Finding => {
         const pool = formatPrefix(subnet);
         const text = `network ${name} of the engine has containers on ${pool} (space ${space}), and this node has no part in that pool: re-create the network`;
-        return { kind: 'doubtful', subject: `${space} ${pool} ${name}`, text };
+        return { kind: 'doubtful', subject: `${space} ${pool} ${name}`, text, lives: true };
       }),
   );
 }

@@ -49,6 +49,8 @@ export interface Looked {
   readonly view: EngineView;
   /** Claims that were read for it. */
   readonly claims: number;
+  /** Every container had a claim of its own already, and none of them is of a swarm, whose leader no engine speaks for. */
+  readonly settled: boolean;
 }
 
 export class Reconciler {
@@ -94,7 +96,9 @@ export class Reconciler {
         if (!(error instanceof IpamError) || error.code !== 'contended') throw error;
       }
     }
-    return { view, claims: memberships.reduce((sum, { claims }) => sum + claims.length, 0) };
+    const unclaimed = findings.some(({ kind, ...rest }) => kind === 'missing' || ('lives' in rest && rest.lives));
+    const settled = !unclaimed && !view.networks.some(({ managed }) => managed);
+    return { view, claims: memberships.reduce((sum, { claims }) => sum + claims.length, 0), settled };
   }
 
   async #putRight(finding: Finding): Promise<void> {
@@ -138,6 +142,7 @@ export class Reconciler {
         ],
         otherwise: [],
         witness: { key: shared ? holder.key : key, token },
+        puttingBack: true,
       },
       this.#by(),
     );

@@ -89,6 +89,12 @@ const node = z.looseObject({
 /** Of `of` nodes that are in use `silent` have no session. */
 const brake = z.looseObject({ silent: count, of: count, since: text });
 
+/** Etcd was set back to a backup, as `node` noticed: `what` it saw. The token is renewed by whoever notices as well. */
+const restored = z.looseObject({ node: text, what: text, since: text, token: text });
+
+/** A process has compared its engine with what etcd has since the mark with that token was put. */
+const reconciled = z.looseObject({ mark: text });
+
 export type GuardRecord = z.infer<typeof guard>;
 export type PoolRecord = z.infer<typeof pool>;
 export type JoinRecord = z.infer<typeof join>;
@@ -96,6 +102,8 @@ export type ClaimRecord = z.infer<typeof claim>;
 export type HolderRecord = z.infer<typeof holder>;
 export type NodeRecord = z.infer<typeof node>;
 export type BrakeRecord = z.infer<typeof brake>;
+export type RestoredRecord = z.infer<typeof restored>;
+export type ReconciledRecord = z.infer<typeof reconciled>;
 
 function decoder<R>(schema: z.ZodType<R>): (json: unknown, key: string) => R {
   return (json, key) => {
@@ -133,4 +141,16 @@ export const UNREADABLE = 'unknown';
 export function decodeClaim(json: unknown): ClaimRecord {
   const parsed = claim.safeParse(json);
   return parsed.success ? parsed.data : { kind: 'foreign', since: '', token: '' };
+}
+
+/** Total: the mark stands whatever its record says, also one that an operator has put by hand. */
+export function decodeRestored(json: unknown): RestoredRecord {
+  const parsed = restored.safeParse(json);
+  return parsed.success ? parsed.data : { node: 'an operator', what: 'a mark by hand', since: '', token: '' };
+}
+
+/** Total: what cannot be understood is of no mark. */
+export function decodeReconciled(json: unknown): ReconciledRecord {
+  const parsed = reconciled.safeParse(json);
+  return parsed.success ? parsed.data : { mark: '?' };
 }

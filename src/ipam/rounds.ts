@@ -2,7 +2,7 @@
 // clock: etcd paces rounds by the key `tick`, and every change compares it, so a process that was frozen counts nothing.
 import { IpamError } from './errors.js';
 import { forget } from './forgetting.js';
-import { BRAKE, EVERY_JOIN, nodeKey, TICK } from './keyspace.js';
+import { BRAKE, EVERY_JOIN, nodeKey, RESTORED, TICK } from './keyspace.js';
 import { readNode, readNodes } from './nodes.js';
 import { all } from './pages.js';
 import { UNREADABLE } from './records.js';
@@ -36,6 +36,9 @@ export class Rounds {
 
   /** `tick`: the version of the key by which this process began the round. Nodes with a session cost no write. */
   async run(tick: Version, by: Deadline): Promise<void> {
+    // What a restored backup says of nodes is of another day: some that it has for gone may have been back since.
+    const [restored] = await this.#store.read([{ one: RESTORED }], by);
+    if (restored) return;
     const pace: Condition = { key: TICK, version: tick };
     const nodes = await readNodes(this.#store, by);
     const braked = await this.#brake(nodes, pace, by);

@@ -4,7 +4,10 @@
 /** A monotonic instant in milliseconds (the scale of `performance.now()`) by which a call must have ended. */
 export type Deadline = number;
 
-/** The revision that last wrote a record, as etcd's mod_revision in decimal: never a number, it outgrows 2^53. */
+/**
+ * The revision that last wrote a record, as etcd's mod_revision in decimal: never a number, it outgrows 2^53. Should the
+ * store be set back to a backup, it names revisions anew, so that none that is remembered is met with other contents.
+ */
 export type Version = string;
 
 /** Where one record lives, and how its JSON is understood. Keys are relative to IPAM_PREFIX and contain no wildcard. */
@@ -72,6 +75,8 @@ export interface Change<Q extends readonly Query[]> {
    * hold that machine's PoolIDs, as a clone does, and must not free by them.
    */
   readonly signed?: boolean;
+  /** A grant of what is in use already, so that it is made also while the mark of a restored backup stands. */
+  readonly puttingBack?: boolean;
 }
 
 export type Outcome<Q extends readonly Query[]> =
@@ -80,7 +85,8 @@ export type Outcome<Q extends readonly Query[]> =
 
 /**
  * Errors of both calls: `deadline` or `unavailable` when the store did not answer in time, `denied`, `bad_record`,
- * `node_name_taken` (grants and signed changes only). `commit` may throw an InDoubtError. Nothing is ever repeated blindly.
+ * `node_name_taken` (grants and signed changes only), `restored` (grants only, while the mark of a backup stands). `commit`
+ * may throw an InDoubtError. Nothing is ever repeated blindly.
  */
 export interface Store {
   /** All queries answered at one revision, linearizable: nothing committed before the call is missing. */

@@ -50,6 +50,10 @@ export class Views {
   drop(ref: PoolRef): void {
     this.#views.delete(ref.join);
   }
+
+  dropAll(): void {
+    this.#views.clear();
+  }
 }
 
 /** The two reads a view is made of. */

@@ -1,8 +1,9 @@
 // `etcd-ipam nodes`: who is alive, silent or gone. Reads; decides nothing.
-import { BRAKE, EVERY_JOIN } from '../ipam/keyspace.js';
+import { BRAKE, EVERY_JOIN, RESTORED } from '../ipam/keyspace.js';
 import { readNodes } from '../ipam/nodes.js';
 import { all } from '../ipam/pages.js';
-import type { BrakeRecord } from '../ipam/records.js';
+import type { BrakeRecord, RestoredRecord } from '../ipam/records.js';
+import { restoredError } from '../ipam/restoration.js';
 import { type Standing, standingOf } from '../ipam/silence.js';
 import type { Deadline, Store } from '../ipam/store.js';
 
@@ -21,6 +22,7 @@ export interface NodeRow {
 export interface NodesSeen {
   readonly nodes: readonly NodeRow[];
   readonly brake?: BrakeRecord;
+  readonly restored?: RestoredRecord;
 }
 
 /** `goneRounds`: Infinity where IPAM_HOLD is `never`. */
@@ -28,7 +30,7 @@ export async function listNodes(store: Store, goneRounds: number, by: Deadline):
   const seen = await readNodes(store, by);
   const joins = new Map<string, number>();
   for await (const { record } of all(store, EVERY_JOIN, by)) joins.set(record.node, (joins.get(record.node) ?? 0) + 1);
-  const [brake] = await store.read([{ one: BRAKE }], by);
+  const [brake, restored] = await store.read([{ one: BRAKE }, { one: RESTORED }], by);
   const nodes = seen.map((one): NodeRow => {
     const { record } = one.found;
     const state = standingOf(one, goneRounds);
@@ -36,11 +38,11 @@ export async function listNodes(store: Store, goneRounds: number, by: Deadline):
     const counts = { silence: record.silence ?? 0, joins: joins.get(one.name) ?? 0 };
     return { node: one.name, state, ...(since !== undefined && { since }), ...counts, machine: record.machine };
   });
-  return { nodes, ...(brake && { brake: brake.record }) };
+  return { nodes, ...(brake && { brake: brake.record }), ...(restored && { restored: restored.record }) };
 }
 
 /** `roundMs`: how long a round lasts at least. */
-export function formatNodes({ nodes, brake }: NodesSeen, roundMs: number): string {
+export function formatNodes({ nodes, brake, restored }: NodesSeen, roundMs: number): string {
   const rows = nodes.map(({ node, state, since = '', silence, joins, machine }) => [
     ...[node, state, since, silence === 0 ? '' : roughly(silence * roundMs), String(joins), machine],
   ]);
@@ -58,6 +60,7 @@ export function formatNodes({ nodes, brake }: NodesSeen, roundMs: number): strin
       `${brake.silent} of ${brake.of} nodes fell silent together, so since ${brake.since} nobody's silence counts:`,
       'if they are gone for good, evict them',
     );
+  if (restored) lines.push('', `${restoredError(restored).message}; etcd-ipam resume --dry-run lists them`);
   return lines.join('\n');
 }
 

@@ -47,6 +47,14 @@ export interface EtcdFixture {
   stop(): Promise<void>;
 }
 
+/** One whose data a test may set back. */
+export interface EtcdProcess extends EtcdFixture {
+  /** Saves all there is; resolves with the file. */
+  snapshot(): Promise<string>;
+  /** Stops it, and starts it at the same address with what the file has; of another cluster if a `token` is named. */
+  restore(file: string, token?: string): Promise<void>;
+}
+
 export interface Entry {
   readonly key: string;
   /** The decoded JSON, or the text if it is none. */
@@ -86,7 +94,7 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdFixture>
 }
 
 /** The `etcd` and `etcdctl` on PATH. */
-export async function startEtcdProcess(options: EtcdOptions = {}): Promise<EtcdFixture> {
+export async function startEtcdProcess(options: EtcdOptions = {}): Promise<EtcdProcess> {
   const dir = await mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'etcd-ipam-'));
   const [port, peerPort] = await freePorts(2);
   const member = new Member(dir, port as number, peerPort as number, options);
@@ -101,11 +109,12 @@ export async function startEtcdProcess(options: EtcdOptions = {}): Promise<EtcdF
   }
 }
 
-class Member implements EtcdFixture {
+class Member implements EtcdProcess {
   readonly url: string;
   #process: ChildProcess | undefined;
   #output = '';
   #user: string[] = [];
+  #snapshots = 0;
 
   constructor(
     readonly dir: string,
@@ -200,6 +209,23 @@ class Member implements EtcdFixture {
 
   async restart(): Promise<void> {
     await this.kill();
+    await this.start();
+  }
+
+  async snapshot(): Promise<string> {
+    const file = join(this.dir, `snapshot-${++this.#snapshots}`);
+    await this.ctl('snapshot', 'save', file);
+    return file;
+  }
+
+  async restore(file: string, token = 'etcd-cluster'): Promise<void> {
+    await this.kill();
+    await rm(join(this.dir, 'data'), { recursive: true });
+    const peer = `http://127.0.0.1:${this.peerPort}`;
+    await this.ctl(
+      ...['snapshot', 'restore', file, '--name', 'one', '--data-dir', join(this.dir, 'data')],
+      ...['--initial-advertise-peer-urls', peer, '--initial-cluster', `one=${peer}`, '--initial-cluster-token', token],
+    );
     await this.start();
   }
 

@@ -142,7 +142,10 @@ export class WholeDriver implements AsyncDisposable {
       return etcd.txn(request, by);
     };
     return new Proxy(etcd, {
-      get: (_, name: keyof EtcdClient) => (name === 'txn' ? txn : etcd[name].bind(etcd)),
+      get: (_, name: keyof EtcdClient) => {
+        if (name === 'txn') return txn;
+        return name === 'history' ? etcd.history : etcd[name].bind(etcd);
+      },
     });
   }
 
