@@ -107,6 +107,7 @@ export const BUGS: readonly Bug[] = [
     from: 'if (!own || isNewer(own.version, known() ?? met)) return undefined;',
     to: 'if (!own) return undefined;',
     by: 'chaos',
+    reconciled: true,
   },
   {
     name: 'a doubt that is settled before its transaction can land no more',

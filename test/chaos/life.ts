@@ -9,7 +9,7 @@ export const OVERLAY = '10.80.0.0/26';
 export const LAN = '10.66.0.0/25';
 /** So small that it is full. */
 const CROWDED = '10.66.0.0/26';
-const AT_ONCE = 8;
+const AT_ONCE = 10;
 
 export class Life {
   #over = false;
@@ -100,7 +100,11 @@ export class Life {
   }
 
   async #lives(draw: Draw): Promise<void> {
-    const ms = draw.percent(4) ? draw.between(3_000, 12_000) : draw.between(2, 80);
+    const ms = draw.percent(4)
+      ? draw.between(3_000, 12_000)
+      : draw.percent(15)
+        ? draw.between(200, 1_500)
+        : draw.between(2, 80);
     for (const end = performance.now() + ms; performance.now() < end && !this.#over; )
       await sleep(Math.min(200, end - performance.now()));
   }
