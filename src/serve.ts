@@ -85,7 +85,8 @@ export async function startDriver(
   const around = { ...SURROUNDINGS, rounds: lived.count };
   const rounds = roundsOf({ client, session, store, around, settings, log }, roundMs);
   releasers.push('rounds', () => rounds.stop());
-  const allocator = new Allocator(store, { ...self, swarm, goneRounds }, around, settings.pools, failedForGood);
+  const owner = { ...self, swarm, goneRounds };
+  const allocator = new Allocator(store, owner, around, settings.pools, failedForGood, store.hasty);
   releasers.push('queued releases', async () => {
     if (!(await allocator.close(DRAIN_MS.queued)))
       log.warn(

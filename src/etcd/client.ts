@@ -53,8 +53,8 @@ export interface EtcdClient {
    * another token) only when the attempt before was provably not executed.
    */
   txn(request: TxnRequest, by: Deadline): Promise<TxnResponse>;
-  /** Linearizable, tried at one endpoint after the other until `by`. */
-  read(request: ReadRequest, by: Deadline): Promise<TxnResponse>;
+  /** Linearizable, tried at one endpoint after the other until `by`; with `hasty` at most until etcd is known to be away. */
+  read(request: ReadRequest, by: Deadline, hasty?: boolean): Promise<TxnResponse>;
   /** May leave a lease behind, without keys, when an answer is lost. The TTL returned is the one etcd granted. */
   grant(ttlSeconds: number, by: Deadline): Promise<{ readonly id: string; readonly ttl: number }>;
   /** The seconds the lease has from now; 0 when it is gone. */
@@ -64,8 +64,8 @@ export interface EtcdClient {
   /** The server version of the endpoint that answers, "3.4.23". */
   version(by: Deadline): Promise<string>;
   /**
-   * Why etcd is known to be away: no endpoint has answered anything for `outageMs`. It is asked on, in the background, and this is
-   * undefined again with the first answer. Before that, calls need not wait for what is not coming.
+   * Why etcd is known to be away: no endpoint has answered anything for `outageMs`, or for one attempt's time where none ever
+   * has. It is asked on, in the background, and this is undefined again with the first answer. Before that, calls need not wait for what is not coming.
    */
   outage(): EtcdFault | undefined;
   /** "etcd at 10.0.0.1:2379, 10.0.0.2:2379": no secrets. */
@@ -105,6 +105,7 @@ class FailOver implements EtcdClient {
   /** The latest fault, and since when there has been nothing but faults. */
   #away: { readonly since: number; fault: EtcdFault } | undefined;
   #probing = false;
+  #answered = false;
 
   constructor(settings: EtcdSettings) {
     if (settings.endpoints.length === 0) throw new Error('no etcd endpoint is configured');
@@ -125,8 +126,8 @@ class FailOver implements EtcdClient {
     }
   }
 
-  read(request: ReadRequest, by: Deadline): Promise<TxnResponse> {
-    return this.#insist(by, this.#sending(request));
+  read(request: ReadRequest, by: Deadline, hasty = false): Promise<TxnResponse> {
+    return this.#insist(by, this.#sending(request), hasty);
   }
 
   async grant(ttlSeconds: number, by: Deadline): Promise<{ id: string; ttl: number }> {
@@ -156,7 +157,8 @@ class FailOver implements EtcdClient {
   }
 
   outage(): EtcdFault | undefined {
-    return this.#away && performance.now() - this.#away.since >= this.#outageMs ? this.#away.fault : undefined;
+    const least = this.#answered ? this.#outageMs : this.#attemptMs;
+    return this.#away && performance.now() - this.#away.since >= least ? this.#away.fault : undefined;
   }
 
   describe(): string {
@@ -184,7 +186,7 @@ class FailOver implements EtcdClient {
     const endpoint = this.#endpoints[at] as Endpoint;
     try {
       const reply = await endpoint.call(Math.min(by, performance.now() + this.#attemptMs), send);
-      this.#away = undefined;
+      this.#heard();
       return reply;
     } catch (error) {
       if (error instanceof EtcdFault) this.#noted(error);
@@ -196,13 +198,18 @@ class FailOver implements EtcdClient {
 
   /** A refusal is an answer too. */
   #noted(fault: EtcdFault): void {
-    if (fault.kind === 'refused') this.#away = undefined;
+    if (fault.kind === 'refused') this.#heard();
     else if (!fault.traits.elsewhere) return;
     else if (this.#away) this.#away.fault = fault;
     else {
       this.#away = { since: performance.now(), fault };
       if (!this.#probing) void this.#probe();
     }
+  }
+
+  #heard(): void {
+    this.#answered = true;
+    this.#away = undefined;
   }
 
   /** Asks one endpoint after the other until one answers, for the calls that no longer do. */
@@ -218,7 +225,7 @@ class FailOver implements EtcdClient {
   }
 
   /** For calls that do no harm twice: again at the next endpoint until `by`, waiting only after a full round. */
-  async #insist<T>(by: Deadline, send: (etcd: Etcd3, options: CallOptions) => Promise<T>): Promise<T> {
+  async #insist<T>(by: Deadline, send: (etcd: Etcd3, options: CallOptions) => Promise<T>, hasty = false): Promise<T> {
     let before: EtcdFault | undefined;
     for (let tries = 1; ; tries++) {
       const cutShort = performance.now() + this.#attemptMs > by;
@@ -232,7 +239,7 @@ class FailOver implements EtcdClient {
         const telling = cutShort && before ? before : error;
         const round = Math.floor(tries / this.#endpoints.length);
         const pause = tries % this.#endpoints.length === 0 ? Math.min(20 * 2 ** round, 200) * (0.5 + Math.random()) : 0;
-        if (performance.now() + pause >= by) throw telling;
+        if (performance.now() + pause >= by || (hasty && this.outage())) throw telling;
         before = telling;
         if (pause > 0) await sleep(pause);
       }

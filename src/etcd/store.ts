@@ -66,19 +66,41 @@ export class EtcdStore implements Store {
     this.#mark.close();
   }
 
-  async read<const Q extends readonly Query[]>(queries: Q, by: Deadline): Promise<Answers<Q>> {
-    this.#inTime(by);
+  /** The same records, for what can be put off: an etcd that is known to be away is not waited for at all. */
+  get hasty(): Store {
+    return {
+      seen: () => this.seen(),
+      read: (queries, by) => this.#read(queries, by, true),
+      commit: (change, by) => this.#commit(change, by, true),
+    };
+  }
+
+  read<const Q extends readonly Query[]>(queries: Q, by: Deadline): Promise<Answers<Q>> {
+    return this.#read(queries, by, false);
+  }
+
+  commit<const Q extends readonly Query[]>(change: Change<Q>, by: Deadline): Promise<Outcome<Q>> {
+    return this.#commit(change, by, false);
+  }
+
+  async #read<const Q extends readonly Query[]>(queries: Q, by: Deadline, hasty: boolean): Promise<Answers<Q>> {
+    this.#inTime(by, hasty);
+    const impatient = hasty || performance.now() >= this.#patientUntil;
     try {
-      const reply = await this.#client.read({ success: queries.map((query) => this.#readOp(query)) }, by);
+      const reply = await this.#client.read({ success: queries.map((query) => this.#readOp(query)) }, by, impatient);
       return this.#answers(queries, reply, 0);
     } catch (error) {
       throw this.#worded(error);
     }
   }
 
-  async commit<const Q extends readonly Query[]>(change: Change<Q>, by: Deadline): Promise<Outcome<Q>> {
+  async #commit<const Q extends readonly Query[]>(
+    change: Change<Q>,
+    by: Deadline,
+    hasty: boolean,
+  ): Promise<Outcome<Q>> {
     for (let pause = RETRY; ; ) {
-      this.#inTime(by);
+      this.#inTime(by, hasty);
       const proof = change.witness || change.signed ? await this.#session.current(by) : undefined;
       if (change.witness && this.#mark.noticed) throw restoredError(this.#mark.noticed);
       const history = this.#client.history.number;
@@ -248,11 +270,11 @@ export class EtcdStore implements Store {
     return kv.key.toString().slice(this.#prefix.length);
   }
 
-  #inTime(by: Deadline): void {
+  #inTime(by: Deadline, hasty: boolean): void {
     const now = performance.now();
     if (now >= by)
       throw this.#refused() ?? new IpamError('deadline', `${this.#client.describe()} did not answer in time`);
-    const outage = now < this.#patientUntil ? undefined : this.#client.outage();
+    const outage = now < this.#patientUntil && !hasty ? undefined : this.#client.outage();
     if (outage) throw this.#worded(outage);
   }
 

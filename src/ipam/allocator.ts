@@ -9,6 +9,7 @@ import { IpamError } from './errors.js';
 import { isSecondNetwork } from './gateways.js';
 import type { Grant } from './grant.js';
 import { poolKey, type Subnet } from './keyspace.js';
+import { Owed } from './owed.js';
 import type { PoolRef } from './pool-id.js';
 import { PoolRemoval } from './pool-removal.js';
 import { inUse, type PoolAsk, Pools } from './pools.js';
@@ -36,16 +37,18 @@ export class Allocator {
   readonly #pools: Pools;
   readonly #removal: PoolRemoval;
   readonly #terms = new Terms();
+  readonly #owed = new Owed();
   /** By pool, in a global space: resolves when what is queued has been released. */
   readonly #queued = new Map<string, Promise<void>>();
 
-  /** `report` hears of queued work that failed for good. */
+  /** `report` hears of queued work that failed for good. `hasty`: the store where releases do not wait for it to come back. */
   constructor(
     store: Store,
     self: Self,
     around: Surroundings,
     predefined: readonly Predefined[],
     report: (what: string, error: unknown) => void,
+    hasty = store,
   ) {
     const views = new Views(store, self);
     this.#views = views;
@@ -53,10 +56,10 @@ export class Allocator {
     this.#self = self;
     this.#around = around;
     this.#backlog = new Backlog(around, report);
-    this.#releases = new Releases(store, self, around);
+    this.#releases = new Releases(hasty, self, around);
     const undos = new Undos(store, around, this.#backlog, this.#releases);
     this.#addresses = new Addresses(store, self, around, views, this.#releases, undos);
-    this.#removal = new PoolRemoval(store, self, around, views, this.#releases, this.#terms);
+    this.#removal = new PoolRemoval(hasty, self, around, views, this.#releases, this.#terms);
     this.#pools = new Pools(store, self, around, views, this.#removal, this.#terms, predefined);
   }
 
@@ -97,7 +100,14 @@ export class Allocator {
       await this.#removal.release(pool, by);
       throw inUse(pool);
     }
-    return this.#addresses.request(ask, by);
+    try {
+      return await this.#addresses.request(ask, by);
+    } catch (error) {
+      // What is in the way may have been given back before the store was away.
+      const occupied = error instanceof IpamError && (error.code === 'taken' || error.code === 'pool_exhausted');
+      if (!occupied || !(await this.#owed.pay(pool, address, by))) throw error;
+      return this.#addresses.request(ask, by);
+    }
   }
 
   /** Never fails: with the store away the release is kept in memory, and then frees nothing that came after it. */
@@ -115,6 +125,7 @@ export class Allocator {
       `release of ${formatAddress(address)} in ${formatPrefix(pool.prefix)}`,
       () => release(() => undefined, by),
       (until) => release(known, until),
+      (done) => this.#owed.add(pool, address, (until) => release(known, until), done),
     );
   }
 
@@ -178,12 +189,14 @@ export class Allocator {
     what: string,
     now: () => Promise<boolean>,
     later: (by: Deadline) => Promise<boolean>,
+    queued: (done: Promise<void>) => void = () => undefined,
   ): Promise<Released> {
     try {
       return (await now()) ? 'released' : 'nothing to release';
     } catch (error) {
       if (!(error instanceof IpamError) || (error.kind !== 'unavailable' && error.code !== 'contended')) throw error;
       const done = this.#backlog.add(what, async (until) => void (await later(until)));
+      queued(done);
       if (isGlobal(pool.space)) this.#waiting(pool, done);
       return 'queued';
     }

@@ -9,6 +9,7 @@ import { joins } from './allocator/joins.js';
 import { outages } from './allocator/outages.js';
 import { pools } from './allocator/pools.js';
 import { reconciling } from './allocator/reconciling.js';
+import { restored } from './allocator/restored.js';
 import { rounds } from './allocator/rounds.js';
 import { Scene } from './allocator/scene.js';
 import { sharing } from './allocator/sharing.js';
@@ -25,7 +26,20 @@ function allocatorConformance(start: () => Promise<Backend>): void {
   beforeEach(() => scene.begin(backend));
   afterEach(() => backend.clear());
 
-  const suites = [joins, sharing, containers, boots, gone, rounds, evictions, outages, pools, reconciling, swarm];
+  const suites = [
+    joins,
+    sharing,
+    containers,
+    boots,
+    gone,
+    rounds,
+    evictions,
+    outages,
+    pools,
+    reconciling,
+    restored,
+    swarm,
+  ];
   for (const suite of suites) suite(scene);
 }
 

@@ -191,6 +191,19 @@ describe('etcd client', () => {
     await eventually('the outage is over, though nobody asked', async () => client.outage() === undefined, 20_000);
   });
 
+  it('knows an outage after one attempt’s time where nothing has ever answered: a hasty read ends then, another one waits', async () => {
+    const client = open({ attemptMs: 300 });
+    await etcd.kill();
+    const began = performance.now();
+    const waiting = client.read(get('k'), soon(20_000));
+    const fault = await faultOf(client.read(get('k'), soon(20_000), true));
+    expect(fault.reason).to.match(/refused|cut|closed|no answer/);
+    expect(performance.now() - began).to.be.within(300, 10_000);
+    expect(client.outage()).to.be.instanceOf(EtcdFault);
+    await etcd.restart();
+    expect((await waiting).succeeded).to.equal(true);
+  });
+
   it('recovers within 4.5 s after a restart', async () => {
     const client = open();
     await client.read(get('k'), soon());

@@ -105,7 +105,7 @@ describe('an etcd that was restored from a snapshot', function () {
         ),
       );
       expect(dry.stdout.trim().split('\n').at(-1)).to.equal(
-        'addresses would be given again, 3 hosts not having reconciled',
+        'addresses would be given again, 3 of 3 hosts not having reconciled',
       );
       expect(await keyspace(etcd, `${PREFIX}restored`)).to.deep.equal(before);
       const done = await command('resume');

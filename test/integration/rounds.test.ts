@@ -1,23 +1,13 @@
 // Rounds in real time: the key that paces them, and two drivers of which one does not come back. Everything that waits,
 // waits for what it is to see.
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { expect } from 'chai';
-import { loadSettings } from '../../src/config.js';
 import { type EtcdClient, openClient } from '../../src/etcd/client.js';
 import { Ticks } from '../../src/etcd/tick.js';
-import { parsePredefined } from '../../src/ipam/predefined.js';
-import { openLog } from '../../src/log.js';
-import { Releasers } from '../../src/process/releasers.js';
-import { startDriver } from '../../src/serve.js';
 import { type EtcdFixture, entries, keyspace, startEtcd } from '../support/etcd.js';
-import { PluginClient } from '../support/plugin-client.js';
 import { eventually, run } from '../support/process.js';
+import { QuickNode, ROUND_MS } from '../support/quick-node.js';
 
 const PREFIX = '/etcd-ipam/';
-/** etcd has no shorter lease. */
-const ROUND_MS = 2_000;
 const POOL = '10.66.0.0/30';
 const soon = (ms = 30_000) => performance.now() + ms;
 
@@ -122,55 +112,19 @@ describe('rounds of silence', function () {
   });
 
   describe('of two drivers on one full subnet', () => {
-    interface Node {
-      readonly log: string[];
-      readonly pool: string;
-      call(method: string, body: object): Promise<{ status: number; json: Record<string, string> }>;
-      stop(): Promise<unknown>;
+    async function node(name: string, pool?: string): Promise<QuickNode> {
+      const started = await QuickNode.start(etcd.url, name, { subnet: POOL, ...(pool && { pool }) });
+      closing.push(() => started.stop());
+      return started;
     }
-
-    async function node(name: string, pool?: string): Promise<Node> {
-      const directory = await mkdtemp(join(tmpdir(), `rounds-${name}-`));
-      const socketPath = join(directory, 'ipam.sock');
-      const environment = {
-        ...{ ETCD_ENDPOINTS: etcd.url, IPAM_NODE: name, IPAM_MACHINE_ID: `machine-${name}`, IPAM_SOCKET: socketPath },
-      };
-      const log: string[] = [];
-      const releasers = new Releasers();
-      const stop = async () => {
-        client.close();
-        await releasers.release();
-        await rm(directory, { recursive: true, force: true });
-      };
-      const settings = { ...loadSettings(environment, parsePredefined), hold: 2 * ROUND_MS };
-      const to = { write: (line: string) => void log.push(line) };
-      const running = await startDriver(
-        settings,
-        openLog({ level: 'info', node: name, to }),
-        releasers,
-        undefined,
-        ROUND_MS,
-      );
-      const client = new PluginClient({ socketPath });
-      closing.push(stop);
-      await running.alive(soon(60_000));
-      const call = (method: string, body: object) => client.call(`/IpamDriver.${method}`, body);
-      const ask = { AddressSpace: 'local', Pool: POOL, SubPool: '', Options: {}, V6: false };
-      return { log, stop, call, pool: pool ?? (await call('RequestPool', ask)).json.PoolID! };
-    }
-
-    const address = (of: Node, wanted = '', name = 'web') =>
-      of.call('RequestAddress', {
-        ...{ PoolID: of.pool, Address: wanted, Options: { 'com.docker.network.endpoint.name': name } },
-      });
 
     it('one never comes back: after its hold its address serves the other, which says whose it was', async () => {
       const [a, b] = [await node('a'), await node('b')];
-      const had = [(await address(b)).json.Address, (await address(b, '', 'db')).json.Address];
+      const had = [(await b.address()).json.Address, (await b.address('', 'db')).json.Address];
       expect(had).to.deep.equal(['10.66.0.1/30', '10.66.0.2/30']);
-      expect((await address(a)).json.Err).to.equal('no address left in pool 10.66.0.0/30: all 2 are in use');
+      expect((await a.address()).json.Err).to.equal('no address left in pool 10.66.0.0/30: all 2 are in use');
       await b.stop();
-      const taken = await eventually('an address of b', async () => (await address(a)).json.Address, 90_000, 500);
+      const taken = await eventually('an address of b', async () => (await a.address()).json.Address, 90_000, 500);
       expect(had).to.include(taken);
       expect(a.log.filter((line) => line.includes('node b is gone: others may take its addresses'))).to.have.length(1);
       const line = a.log.map((text) => JSON.parse(text)).find(({ from }) => from === 'b');
@@ -186,8 +140,8 @@ describe('rounds of silence', function () {
       const given = { pool: POOL, address: taken!.split('/')[0], to: 'a' };
       expect(JSON.parse(told)).to.include(given);
       const rest = had.find((one) => one !== taken)!;
-      expect((await address(back, taken!.split('/')[0], 'db')).json.Err).to.match(/is held by web on a since /);
-      expect((await address(a)).json.Err).to.match(/^no address left /);
+      expect((await back.address(taken!.split('/')[0], 'db')).json.Err).to.match(/is held by web on a since /);
+      expect((await a.address()).json.Err).to.match(/^no address left /);
       expect(Object.keys(await keyspace(etcd, `${PREFIX}claims/`)).map((key) => key.slice(-3))).to.deep.equal([
         ...['001', '002'],
       ]);
@@ -196,7 +150,7 @@ describe('rounds of silence', function () {
 
     it('one is evicted: refused while it lives, and when it does not, its address serves the other at once', async () => {
       const [a, b] = [await node('a'), await node('b')];
-      await address(b, '10.66.0.2');
+      await b.address('10.66.0.2');
       const alive = await command('evict', 'b');
       expect([alive.code, alive.stderr.trim()]).to.deep.equal([
         1,
@@ -218,7 +172,7 @@ describe('rounds of silence', function () {
           'what nobody has taken is its own again when it comes back',
         ],
       ]);
-      expect((await address(a, '10.66.0.2')).json.Address).to.equal('10.66.0.2/30');
+      expect((await a.address('10.66.0.2')).json.Address).to.equal('10.66.0.2/30');
       const listed = await command('nodes');
       expect(listed.stdout).to.match(
         /^NODE +STATE +SINCE +SILENT FOR +JOINS +MACHINE\na +alive +20\S+ +1 +machine-a\nb +evicted +20/,

@@ -275,7 +275,6 @@ describe('three hosts with one subnet', function () {
     });
     after(async () => {
       await live?.[Symbol.asyncDispose]();
-      await log?.[Symbol.asyncDispose]();
     });
 
     const onLeader = (...args: string[]) => a.engine.must(...args);

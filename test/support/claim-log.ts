@@ -1,10 +1,10 @@
-// Every change of every claim, as `etcdctl watch` wrote it down while a test ran; it refuses to know who asked for them.
+// Every change of every claim since a test began, out of etcd's own history; it refuses to know who asked for them.
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { entries, revision } from './etcd.js';
 import type { EtcdCluster } from './etcd-cluster.js';
-import { eventually, type Program } from './process.js';
+import { eventually } from './process.js';
 
 /** An address was somebody's from one revision to another, or still is. */
 export interface Tenure {
@@ -14,6 +14,8 @@ export interface Tenure {
   readonly from: number;
   until?: number;
 }
+
+type Etcd = Pick<EtcdCluster, 'ctl' | 'startCtl'>;
 
 interface Event {
   /** 1 for a removal, absent for a put. */
@@ -26,19 +28,16 @@ interface Event {
   };
 }
 
-export class ClaimLog implements AsyncDisposable {
+export class ClaimLog {
   private constructor(
-    private readonly etcd: EtcdCluster,
+    private readonly etcd: Etcd,
     private readonly prefix: string,
-    private readonly directory: string,
-    private readonly watch: Program,
+    private readonly next: number,
   ) {}
 
-  static async start(etcd: EtcdCluster, prefix: string): Promise<ClaimLog> {
-    const directory = await mkdtemp(join(tmpdir(), 'claims-'));
-    const next = String((await revision(etcd)) + 1);
-    const args = ['watch', '--prefix', '--rev', next, '--write-out', 'json', prefix];
-    return new ClaimLog(etcd, prefix, directory, await etcd.startCtl(join(directory, 'log'), ...args));
+  /** From now on. */
+  static async start(etcd: Etcd, prefix: string): Promise<ClaimLog> {
+    return new ClaimLog(etcd, prefix, (await revision(etcd)) + 1);
   }
 
   /**
@@ -46,24 +45,37 @@ export class ClaimLog implements AsyncDisposable {
    * having been absent between them; what networks share is rewritten as they come and go, and is left out of that.
    */
   async tenures(): Promise<Tenure[]> {
-    return eventually('the log of claims is as far as etcd', async () => {
-      const all = tenuresOf(await this.events());
-      const now = (await entries(this.etcd, this.prefix)).map(({ key }) => key);
-      const open = all.filter(({ until }) => until === undefined).map(({ key }) => key);
-      return open.sort().join() === now.join() && all;
-    });
+    const directory = await mkdtemp(join(tmpdir(), 'claims-'));
+    const end = `${this.prefix}~end-${performance.now()}`;
+    await this.etcd.ctl('put', end, '{}');
+    const args = ['watch', '--prefix', '--rev', String(this.next), '--write-out', 'json', this.prefix];
+    // Read afterwards: one that was kept while members come and go would end with the first of them.
+    const watch = await this.etcd.startCtl(join(directory, 'log'), ...args);
+    try {
+      return await eventually(
+        'the log of claims is as far as etcd',
+        async () => {
+          const events = await eventsIn(join(directory, 'log'));
+          if (!events.some(({ kv }) => text(kv.key) === end)) return false;
+          const all = tenuresOf(events).filter(({ key }) => !key.includes('~end-'));
+          const now = (await entries(this.etcd, this.prefix)).map(({ key }) => key).filter((key) => key !== end);
+          const open = all.filter(({ until }) => until === undefined).map(({ key }) => key);
+          return open.sort().join() === now.join() && all;
+        },
+        60_000,
+      );
+    } finally {
+      await this.etcd.ctl('del', end);
+      await watch.kill();
+      await rm(directory, { recursive: true, force: true });
+    }
   }
+}
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.watch.kill();
-    await rm(this.directory, { recursive: true, force: true });
-  }
-
-  private async events(): Promise<Event[]> {
-    const written = await readFile(join(this.directory, 'log'), 'utf8');
-    const lines = written.slice(0, written.lastIndexOf('\n') + 1).split('\n');
-    return lines.filter((line) => line !== '').flatMap((line) => (JSON.parse(line) as { Events: Event[] }).Events);
-  }
+async function eventsIn(file: string): Promise<Event[]> {
+  const written = await readFile(file, 'utf8').catch(() => '');
+  const lines = written.slice(0, written.lastIndexOf('\n') + 1).split('\n');
+  return lines.filter((line) => line !== '').flatMap((line) => (JSON.parse(line) as { Events: Event[] }).Events ?? []);
 }
 
 function tenuresOf(events: readonly Event[]): Tenure[] {

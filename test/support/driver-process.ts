@@ -28,12 +28,13 @@ export class DriverProcess implements AsyncDisposable {
     this.client = new PluginClient({ socketPath: join(directory, 'ipam.sock') }, connections);
   }
 
-  /** Resolves once its session is alive. `connections` is how many calls its client has under way at once. */
+  /** Resolves once its log says `ready`. `connections` is how many calls its client has under way at once. */
   static async start(
     etcd: string,
     node: string,
     connections: number,
     env: Record<string, string> = {},
+    ready: 'session alive' | 'listening' = 'session alive',
   ): Promise<DriverProcess> {
     const directory = await mkdtemp(join(tmpdir(), `driver-${node}-`));
     const log = await open(join(directory, 'log'), 'w');
@@ -48,7 +49,7 @@ export class DriverProcess implements AsyncDisposable {
     await log.close();
     const driver = new DriverProcess(node, child, directory, connections);
     try {
-      await eventually(`the session of ${node}`, () => driver.#begun(), 60_000, 100);
+      await eventually(`${node}: ${ready}`, () => driver.#says(ready), 60_000, 100);
     } catch (cause) {
       await driver.stop();
       throw cause;
@@ -57,8 +58,16 @@ export class DriverProcess implements AsyncDisposable {
   }
 
   async decisions(): Promise<Decision[]> {
-    const lines = (await this.#log()).split('\n').filter((line) => line.includes('"outcome"'));
+    const lines = (await this.log()).split('\n').filter((line) => line.includes('"outcome"'));
     return lines.map((line) => JSON.parse(line) as Decision);
+  }
+
+  log(): Promise<string> {
+    return readFile(join(this.directory, 'log'), 'utf8');
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
   }
 
   /** SIGTERM, and SIGKILL after 15 s; resolves with the exit code. */
@@ -66,6 +75,8 @@ export class DriverProcess implements AsyncDisposable {
     this.client.close();
     if (this.child.exitCode === null && this.child.signalCode === null) {
       const ended = once(this.child, 'exit');
+      // A stopped (SIGSTOP) process takes no SIGTERM until it goes on.
+      this.child.kill('SIGCONT');
       this.child.kill('SIGTERM');
       const late = setTimeout(() => this.child.kill('SIGKILL'), 15_000);
       await ended;
@@ -79,14 +90,10 @@ export class DriverProcess implements AsyncDisposable {
     await this.stop();
   }
 
-  async #begun(): Promise<boolean> {
-    const log = await this.#log();
+  async #says(message: string): Promise<boolean> {
+    const log = await this.log();
     if (this.child.exitCode !== null)
       throw new Error(`${this.node} ended with ${this.child.exitCode}: ${tail(log, 20)}`);
-    return log.includes('"msg":"session alive"');
-  }
-
-  #log(): Promise<string> {
-    return readFile(join(this.directory, 'log'), 'utf8');
+    return log.includes(`"msg":"${message}"`);
   }
 }

@@ -9,7 +9,7 @@ import { showEtcd } from './etcd-backend.js';
 import { Member, type MembersOptions, type Status } from './etcd-member.js';
 import { Way } from './etcd-way.js';
 import { PeerDoor } from './peer-door.js';
-import { eventually, runOrFail, tail } from './process.js';
+import { eventually, Program, runOrFail, tail } from './process.js';
 import { TcpProxy } from './proxy.js';
 
 const API = { ETCDCTL_API: '3' };
@@ -164,6 +164,12 @@ export class EtcdMembers implements AsyncDisposable {
   ctl(...args: string[]): Promise<string> {
     const up = this.#members.filter((member) => member.reachable).map(({ url }) => url);
     return runOrFail('etcdctl', [`--endpoints=${up.join(',')}`, ...args], { env: API });
+  }
+
+  /** Keeps etcdctl running with its output in a file. */
+  startCtl(file: string, ...args: string[]): Promise<Program> {
+    const command = ['-c', 'exec etcdctl "$@" > "$0"', file, `--endpoints=${this.url}`, ...args];
+    return Program.start('sh', command, { env: API });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

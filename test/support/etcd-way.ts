@@ -10,6 +10,11 @@ export class Way {
     return this.proxies.map(({ url }) => url).join(',');
   }
 
+  /** How many requests each member was sent so far. */
+  get requests(): number[] {
+    return this.proxies.map(({ requests }) => requests);
+  }
+
   /** A black hole towards these members, or all: connections stay, nothing passes either way until `heal`. */
   cut(...which: number[]): void {
     for (const proxy of this.#chosen(which)) proxy.pause();

@@ -1,5 +1,9 @@
 // The in-memory double of the store port: a sorted map, one revision a commit, and switches for what can go wrong.
+import { History } from '../../src/etcd/history.js';
 import { IpamError } from '../../src/ipam/errors.js';
+import { RESTORED } from '../../src/ipam/keyspace.js';
+import type { RestoredRecord } from '../../src/ipam/records.js';
+import { restoredError } from '../../src/ipam/restoration.js';
 import type { Answers, Change, Deadline, Found, Outcome, Query, Span, Store, Version } from '../../src/ipam/store.js';
 
 interface Entry {
@@ -7,8 +11,15 @@ interface Entry {
   readonly version: bigint;
 }
 
+/** All there was at a revision. */
+export interface Snapshot {
+  readonly revision: bigint;
+  readonly entries: readonly (readonly [string, Entry])[];
+}
+
 export class MemoryStore implements Store {
   #revision = 1n;
+  readonly #history = new History();
   readonly #entries = new Map<string, Entry>();
   /** The keys in order, or undefined when one came or went. A /16 of claims is counted in 64 parts a read. */
   #sorted: string[] | undefined;
@@ -22,7 +33,21 @@ export class MemoryStore implements Store {
   reads = 0;
 
   seen(): Version {
-    return String(this.#revision);
+    return this.#history.version(String(this.#revision));
+  }
+
+  snapshot(): Snapshot {
+    return { revision: this.#revision, entries: [...this.#entries] };
+  }
+
+  /** Revisions go on from there; everybody who is told one notices, and the mark is the test's to put. */
+  restore({ revision, entries }: Snapshot): void {
+    for (const at of [this.#revision, revision])
+      this.#history.answered({ cluster_id: '1', revision: String(at) }, this.#history.known, false);
+    this.#revision = revision;
+    this.#entries.clear();
+    for (const [key, entry] of entries) this.#entries.set(key, entry);
+    this.#sorted = undefined;
   }
 
   async read<const Q extends readonly Query[]>(queries: Q, by: Deadline): Promise<Answers<Q>> {
@@ -36,10 +61,12 @@ export class MemoryStore implements Store {
     await this.before(change);
     this.commits++;
     if (change.witness && !this.alive) throw new IpamError('unavailable', 'no session');
+    const mark = this.#found(RESTORED.key, RESTORED.decode);
+    if (change.witness && !change.puttingBack && mark) throw restoredError(mark.record as RestoredRecord);
     const holds = change.when.every((condition) =>
       'none' in condition
         ? this.#within(condition.none).length === 0
-        : (this.#entries.get(condition.key.key)?.version.toString() ?? null) === condition.version,
+        : this.#version(condition.key.key) === condition.version,
     );
     if (!holds) return { done: false, seen: this.#answer(change.otherwise) };
     const touched = new Set<string>();
@@ -53,7 +80,7 @@ export class MemoryStore implements Store {
         this.#set(key, 'put' in write ? JSON.stringify(write.record) : undefined);
       }
     }
-    return { done: true, version: String(this.#revision) };
+    return { done: true, version: this.seen() };
   }
 
   /** Every key with its decoded value, or the text if it is no JSON, in order. */
@@ -101,7 +128,12 @@ export class MemoryStore implements Store {
     } catch {
       json = undefined;
     }
-    return { key, record: decode(json, key), version: String(entry.version) };
+    return { key, record: decode(json, key), version: this.#version(key)! };
+  }
+
+  #version(key: string): Version | null {
+    const entry = this.#entries.get(key);
+    return entry ? this.#history.version(String(entry.version)) : null;
   }
 
   #answer<Q extends readonly Query[]>(queries: Q): Answers<Q> {

@@ -6,7 +6,7 @@ import { EtcdStore } from '../../src/etcd/store.js';
 import { IpamError } from '../../src/ipam/errors.js';
 import type { Answers, Change, Deadline, Outcome, Query, Store, Version } from '../../src/ipam/store.js';
 import { type EtcdFixture, startEtcd } from './etcd.js';
-import { MemoryStore } from './memory-store.js';
+import { MemoryStore, type Snapshot } from './memory-store.js';
 
 /** The store as one process sees it, with that process's session. */
 export interface Seat {
@@ -34,10 +34,23 @@ export class MemoryBackend implements Backend {
   readonly name = 'the double';
   #memory = new MemoryStore();
   #instances = 0;
+  readonly #seats: MemorySeat[] = [];
+
+  snapshot(): Snapshot {
+    return this.#memory.snapshot();
+  }
+
+  /** Back to the snapshot; processes that live have sessions again. */
+  restore(snapshot: Snapshot): void {
+    this.#memory.restore(snapshot);
+    for (const seat of this.#seats) seat.again();
+  }
 
   async open(node: string, boot: string): Promise<Seat> {
     this.#memory.plant(`nodes/${node}`, { machine: `m-${node}`, boot, silence: 0, since: 'then' });
-    return new MemorySeat(this.#memory, `sessions/${node}/i${++this.#instances}`);
+    const seat = new MemorySeat(this.#memory, `sessions/${node}/i${++this.#instances}`);
+    this.#seats.push(seat);
+    return seat;
   }
 
   async nodes(): Promise<Record<string, unknown>> {
@@ -54,6 +67,7 @@ export class MemoryBackend implements Backend {
 
   async clear(): Promise<void> {
     this.#memory = new MemoryStore();
+    this.#seats.length = 0;
   }
 
   async close(): Promise<void> {}
@@ -65,6 +79,7 @@ class MemorySeat implements Seat, Store {
   readonly #memory: MemoryStore;
   readonly #session: string;
   #seen = 0n;
+  #lives = true;
 
   constructor(memory: MemoryStore, session: string) {
     this.#memory = memory;
@@ -73,7 +88,12 @@ class MemorySeat implements Seat, Store {
   }
 
   async loseSession(): Promise<void> {
+    this.#lives = false;
     this.#memory.plant(this.#session, undefined);
+  }
+
+  again(): void {
+    if (this.#lives) this.#memory.plant(this.#session, { token: this.#session });
   }
 
   seen(): Version | undefined {

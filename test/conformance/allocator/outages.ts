@@ -74,6 +74,40 @@ export function outages(scene: Scene): void {
       await scene.all();
     });
 
+    it('a request that finds its address taken by what is to be released does not wait for the queue: the release comes first', async () => {
+      const a = await scene.world.host('a');
+      const net = await a.network(S);
+      await net.unsure('10.66.0.9');
+      a.link.away = true;
+      const hold = scene.world.holdRetries();
+      expect(await net.release('10.66.0.9')).to.equal('queued');
+      await hold.asleep(1);
+      a.link.away = false;
+      // As engines up to 28 start a container with --ip: nothing says that it is the same one.
+      await net.unsure('10.66.0.9');
+      hold.end();
+      await a.settled();
+      await scene.all(OPEN, joined('J1'), claim(9, 'unsure a boot-1 join=J1'));
+    });
+
+    it('so does one that finds a pool full of what is to be released', async () => {
+      const a = await scene.world.host('a');
+      const net = await a.network(S, { range: '10.66.0.8/31' });
+      for (const name of ['web', 'db']) await net.endpoint({ name });
+      a.link.away = true;
+      const hold = scene.world.holdRetries();
+      for (const ip of ['10.66.0.8', '10.66.0.9']) expect(await net.release(ip)).to.equal('queued');
+      await hold.asleep(2);
+      a.link.away = false;
+      await net.endpoint({ name: 'new' });
+      hold.end();
+      await a.settled();
+      const left = (await scene.world.records()).filter((line) => line.startsWith('claims/'));
+      expect(left.map((line) => line.split(' ').slice(1).join(' '))).to.deep.equal([
+        'endpoint a boot-1 join=J1 name=new',
+      ]);
+    });
+
     it('a release that is stuck on its way and lands after the address was given again removes nothing', async () => {
       const a = await scene.world.host('a');
       const net = await a.network(S);
