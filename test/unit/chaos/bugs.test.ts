@@ -8,7 +8,6 @@ import { unlawful } from '../../chaos/laws.js';
 import { roundsOf } from '../../chaos/rounds.js';
 import { live, lives } from '../../support/lives.js';
 import { type Code, memoryWorld } from '../../support/memory-world.js';
-import { Violation } from '../../support/referee.js';
 
 const LIVES = 1_200;
 const ROUNDS = 200;
@@ -30,8 +29,9 @@ const FIND: Record<Exclude<Bug['by'], 'chaos'>, (planted: Planted) => Promise<st
       ),
     );
     const run = await fc.check(property, { numRuns: LIVES, seed: SEED, endOnFailure: true });
-    expect(run.errorInstance).to.be.instanceOf(Violation);
-    return (run.errorInstance as Violation).message.split('\n')[0]!;
+    // A Violation, or what the driver itself could not go on with: the same lives pass without the flaw.
+    expect(run.failed).to.equal(true);
+    return String((run.errorInstance as Error).message).split('\n')[0]!;
   },
 
   async rounds(planted) {
