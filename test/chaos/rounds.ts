@@ -8,6 +8,7 @@ import { MemoryStore } from '../support/memory-store.js';
 import { surroundings } from '../support/sequences.js';
 import { Draw } from './chance.js';
 import type { Written } from './history.js';
+import { noted } from './noted.js';
 
 const NODES = ['a', 'b', 'c', 'd'];
 const STEPS = 40;
@@ -15,16 +16,7 @@ const LIMITS = { gone: 4, forget: 1_000 };
 
 export async function roundsOf(rounds: typeof Rounds, seed: string): Promise<Written[]> {
   const [draw, store, writes] = [new Draw(`rounds ${seed}`), new MemoryStore(), [] as Written[]];
-  const note = () => {
-    const [revision, now] = [Number(store.seen()), store.keyspace()];
-    const before = new Map<string, string>();
-    for (const { key, record } of writes) before.set(key, JSON.stringify(record));
-    for (const key of new Set([...before.keys(), ...Object.keys(now)])) {
-      const record = now[key] as Written['record'];
-      if (before.get(key) !== JSON.stringify(record))
-        writes.push({ revision, key, ...(record && { record }), known: 0 });
-    }
-  };
+  const note = () => noted(store, writes);
   const plant = (key: string, record: object | undefined) => {
     store.plant(key, record);
     note();
