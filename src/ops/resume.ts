@@ -38,7 +38,9 @@ export function formatResumed({ mark, resumed, nodes, swarm }: Resumed): string 
   const open = nodes.filter(({ reconciled }) => !reconciled).length;
   if (resumed) lines.push('addresses are given again');
   else
-    lines.push(`addresses would be given again, ${open === 0 ? 'all hosts' : `${open} of ${nodes.length} hosts not`} having reconciled`);
+    lines.push(
+      `addresses would be given again, ${open === 0 ? 'all hosts' : `${open} of ${nodes.length} hosts not`} having reconciled`,
+    );
   return lines.join('\n');
 }
 

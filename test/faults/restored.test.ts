@@ -18,6 +18,7 @@ describe('three members of an etcd and the drivers at them', function () {
   let directory: string;
   const drivers: Serving[] = [];
   const granted = [0, 0, 0];
+  const refused = [0, 0, 0];
   let over = false;
   const busy: Promise<void>[] = [];
 
@@ -42,8 +43,10 @@ describe('three members of an etcd and the drivers at them', function () {
   async function call(driver: Serving, i: number, pool: string): Promise<void> {
     while (!over) {
       const ip = await driver.address(pool, 'web').catch(() => undefined);
-      if (!ip) await sleep(50);
-      else {
+      if (!ip) {
+        refused[i]!++;
+        await sleep(50);
+      } else {
         granted[i]!++;
         await driver.must('ReleaseAddress', { PoolID: pool, Address: ip });
       }
@@ -111,8 +114,12 @@ describe('three members of an etcd and the drivers at them', function () {
       () => drivers.every(({ log }) => log.some((line) => /^etcd was restored/.test(line))),
       WITHIN_MS,
     );
-    const before = [...granted];
-    await sleep(1_000);
+    const [before, already] = [[...granted], [...refused]];
+    await eventually(
+      'all are refused, again and again',
+      () => refused.every((count, i) => count > already[i]! + 20),
+      WITHIN_MS,
+    );
     expect(granted).to.deep.equal(before);
   });
 });

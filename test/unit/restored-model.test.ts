@@ -25,7 +25,7 @@ const CLAUSES: Readonly<Record<keyof RestoredRules, Scene>> = {
 };
 
 describe('model: an etcd that is set back', function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
 
   for (const [scene, budget] of Object.entries(SCENES)) {
     it(`${scene}: the address has no two containers in any order`, () => {
