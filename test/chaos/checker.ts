@@ -84,7 +84,7 @@ export function taken(
   uses: readonly Use[],
   matched: ReadonlyMap<Call, Written>,
   writes: readonly Written[],
-  backups: readonly number[],
+  backups: readonly number[] = [],
 ): Finding[] {
   const byKey = grouped(writes, ({ key }) => key);
   const findings: Finding[] = [];
