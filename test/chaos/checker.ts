@@ -19,10 +19,11 @@ export interface Finding {
   readonly text: string;
 }
 
-export function check(history: Pick<History, 'calls' | 'uses' | 'writes' | 'looks'>): Finding[] {
-  const { calls, uses, writes, looks } = history;
+export function check(history: Pick<History, 'calls' | 'uses' | 'writes' | 'looks' | 'backups'>): Finding[] {
+  const { calls, uses, writes, looks, backups } = history;
   const { matched, findings } = match(calls, writes, earliest(looks));
-  return [...overlaps(uses), ...findings, ...taken(uses, matched, writes), ...late(calls), ...unlawful(writes)];
+  const gone = taken(uses, matched, writes, backups);
+  return [...overlaps(uses), ...findings, ...gone, ...late(calls), ...unlawful(writes, backups)];
 }
 
 /** Two hold one address at a time. Those that share it are one holder together. */
@@ -45,7 +46,7 @@ export function overlaps(uses: readonly Use[]): Finding[] {
 export function match(
   calls: readonly Call[],
   writes: readonly Written[],
-  earliestOf: (revision: number) => number,
+  earliestOf: (write: Written) => number,
 ): { readonly matched: ReadonlyMap<Call, Written>; readonly findings: Finding[] } {
   const puts = grouped(
     writes.filter(({ record }) => record),
@@ -59,7 +60,7 @@ export function match(
       call.name === 'RequestPool' ? `${call.place} ${call.join}` : `${call.place} ${call.given} ${call.join}`;
     const write = puts
       .get(what)
-      ?.find((put) => !spent.has(put) && put.known >= call.asked && earliestOf(put.revision) <= call.ended!);
+      ?.find((put) => !spent.has(put) && put.known >= call.asked && earliestOf(put) <= call.ended!);
     if (write) {
       matched.set(call, write);
       spent.add(write);
@@ -83,6 +84,7 @@ export function taken(
   uses: readonly Use[],
   matched: ReadonlyMap<Call, Written>,
   writes: readonly Written[],
+  backups: readonly number[] = [],
 ): Finding[] {
   const byKey = grouped(writes, ({ key }) => key);
   const findings: Finding[] = [];
@@ -92,6 +94,9 @@ export function taken(
     const chain = byKey.get(first.key)!;
     for (const write of chain.slice(chain.indexOf(first) + 1)) {
       if (write.known >= end(use)) break;
+      // What was written after the backup that etcd was set back to is gone; that nobody else is given it is all that can be asked.
+      const backup = backups[first.era ?? 0] ?? 0;
+      if ((write.era ?? 0) !== (first.era ?? 0) && first.revision > backup) break;
       // Whoever else it is given to is found by `overlaps`, and whether it may be by `unlawful`.
       if (write.record && write.record.kind !== 'cooling' && (use.shared || write.record.kind !== 'shared')) continue;
       const text = `${use.address} of ${use.place} was ${write.record?.kind ?? 'removed'} at revision ${write.revision} while ${told(use)}`;
@@ -140,8 +145,15 @@ export function leaks(
   return findings;
 }
 
-/** For each revision a moment before which it cannot have been written. */
-export function earliest(looks: readonly Look[]): (revision: number) => number {
+/** For each write a moment before which it cannot have been made. */
+export function earliest(looks: readonly Look[]): (write: Written) => number {
+  const eras = new Map(
+    [...grouped(looks, ({ era = 0 }) => String(era))].map(([era, own]) => [Number(era), older(own)]),
+  );
+  return ({ era = 0, revision }) => eras.get(era)?.(revision) ?? Number.NEGATIVE_INFINITY;
+}
+
+function older(looks: readonly Look[]): (revision: number) => number {
   const sorted = [...looks].sort((a, b) => a.revision - b.revision);
   let latest = Number.NEGATIVE_INFINITY;
   const sent = sorted.map((look) => {

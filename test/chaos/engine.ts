@@ -44,6 +44,10 @@ export class Engine implements AsyncDisposable {
   readonly orphans = new Set<string>();
   readonly caller: Caller;
   down = false;
+  /** While it is set, networks are neither made nor removed. */
+  held: Promise<void> | undefined;
+  /** Networks that are being made or removed. */
+  changing = 0;
   #named = 0;
   #api: FakeEngine | undefined;
 
@@ -73,7 +77,13 @@ export class Engine implements AsyncDisposable {
   }
 
   /** `docker network create`: pool, gateway, auxiliary address; whatever fails takes the pool back, as engines do. */
-  async create({ subnet, range = '', gateway = '', auxiliary, swarm = false }: Wish): Promise<Network | undefined> {
+  async create(wish: Wish): Promise<Network | undefined> {
+    await this.held;
+    this.changing++;
+    return this.#create(wish).finally(() => this.changing--);
+  }
+
+  async #create({ subnet, range = '', gateway = '', auxiliary, swarm = false }: Wish): Promise<Network | undefined> {
     const Options = swarm ? null : auxiliary ? { aux: auxiliary } : {};
     const place = subnet ? { place: `local ${subnet}` } : {};
     const body = { AddressSpace: 'local', Pool: subnet, SubPool: range, Options, V6: false };
@@ -100,12 +110,18 @@ export class Engine implements AsyncDisposable {
 
   /** `docker network rm`: false while somebody is on it. */
   async remove(network: Network): Promise<boolean> {
+    await this.held;
     if (network.containers.size > 0 || network.busy > 0 || network.going) return false;
     network.going = true;
-    this.networks.delete(network);
-    for (const use of network.shared) this.history.letGo(use);
-    for (const { address } of network.shared) await this.#release(network, address);
-    await this.#end(network);
+    this.changing++;
+    try {
+      this.networks.delete(network);
+      for (const use of network.shared) this.history.letGo(use);
+      for (const { address } of network.shared) await this.#release(network, address);
+      await this.#end(network);
+    } finally {
+      this.changing--;
+    }
     return true;
   }
 

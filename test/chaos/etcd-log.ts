@@ -24,6 +24,8 @@ export class EtcdLog implements AsyncDisposable {
   #newest = 0;
   #at = 0;
   #stopped = false;
+  #held = false;
+  #busy = 0;
   #stream = new AbortController();
   #heard = performance.now();
   readonly #running: Promise<unknown>;
@@ -48,6 +50,17 @@ export class EtcdLog implements AsyncDisposable {
     return now;
   }
 
+  /** etcd is set back to the backup of that revision meanwhile. All that it had written before is written down by then. */
+  async setBack(revision: number, act: () => Promise<void>): Promise<void> {
+    await this.caughtUp();
+    this.#held = true;
+    this.#stream.abort();
+    await eventually('nobody looks', () => this.#busy === 0, 30_000, 10);
+    await act();
+    this.history.backups.push(revision);
+    [this.revision, this.#newest, this.#held] = [revision, revision, false];
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped = true;
     this.#stream.abort();
@@ -59,7 +72,7 @@ export class EtcdLog implements AsyncDisposable {
       const sent = performance.now();
       try {
         const revision = await this.#ask();
-        this.history.looks.push({ sent, revision });
+        this.history.looks.push({ era: this.#era, sent, revision });
         this.#newest = Math.max(this.#newest, revision);
       } catch {
         this.#at++;
@@ -70,8 +83,22 @@ export class EtcdLog implements AsyncDisposable {
     }
   }
 
+  get #era(): number {
+    return this.history.backups.length;
+  }
+
   /** A marker is written, since the watch tells of writes alone. */
   async #ask(): Promise<number> {
+    if (this.#held) throw new Error('etcd is being set back');
+    this.#busy++;
+    try {
+      return await this.#marked();
+    } finally {
+      this.#busy--;
+    }
+  }
+
+  async #marked(): Promise<number> {
     const reply = await this.#post('kv/put', { key: base64('chaos/mark'), value: '' }, AbortSignal.timeout(1_000));
     return Number(((await reply.json()) as { header: { revision: string } }).header.revision);
   }
@@ -80,6 +107,11 @@ export class EtcdLog implements AsyncDisposable {
     while (!this.#stopped) {
       this.#stream = new AbortController();
       this.#heard = performance.now();
+      if (this.#held) {
+        await sleep(20);
+        continue;
+      }
+      this.#busy++;
       try {
         const create_request = { key: base64('\0'), range_end: base64('\0'), start_revision: this.revision + 1 };
         const reply = await this.#post('watch', { create_request }, this.#stream.signal);
@@ -91,6 +123,8 @@ export class EtcdLog implements AsyncDisposable {
         }
       } catch {
         // A member that is gone, frozen or cut off: the next one goes on where this one ended.
+      } finally {
+        this.#busy--;
       }
       this.#at++;
       if (!this.#stopped) await sleep(20);
@@ -105,7 +139,13 @@ export class EtcdLog implements AsyncDisposable {
       this.revision = Math.max(this.revision, revision);
       if (!key.startsWith(PREFIX)) continue;
       const record = type === 'DELETE' ? {} : { record: parsed(text(kv.value ?? '')) };
-      this.history.writes.push({ revision, key: key.slice(PREFIX.length), ...record, known: performance.now() });
+      this.history.writes.push({
+        era: this.#era,
+        revision,
+        key: key.slice(PREFIX.length),
+        ...record,
+        known: performance.now(),
+      });
     }
   }
 

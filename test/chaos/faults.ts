@@ -5,10 +5,15 @@ import type { Draw } from './chance.js';
 import type { ChaosDriver } from './drivers.js';
 import type { Engine } from './engine.js';
 import type { EtcdLog } from './etcd-log.js';
+import type { History } from './history.js';
+import { setBack } from './set-back.js';
 import type { Swarm } from './swarm.js';
 
 /** What faults act on. */
 export interface World {
+  /** What the drivers run. */
+  readonly program: string;
+  readonly history: History;
   readonly etcd: EtcdMembers;
   readonly log: EtcdLog;
   readonly drivers: readonly ChaosDriver[];
@@ -27,8 +32,8 @@ export interface Fault {
 interface Way {
   readonly least: number;
   readonly most: number;
-  /** Of etcd's members one fails at a time; a driver has one fault at a time. */
-  readonly on: 'member' | 'driver' | 'all';
+  /** Of etcd's members one fails at a time; a driver has one fault at a time; where the world fails, nothing else does. */
+  readonly on: 'member' | 'driver' | 'all' | 'world';
   /** What is lost with a process only reconciliation can free, so such a fault needs engines that can be asked. */
   readonly loses?: true;
   act(world: World, fault: Fault): Promise<unknown>;
@@ -161,6 +166,10 @@ const WAYS = {
       await insisted('etcd compacts', () => etcd.ctl('compact', String(revision)));
     },
   },
+  'etcd restored from a backup': {
+    ...{ least: 500, most: 2_000, on: 'world', loses: true },
+    act: (world, { forMs }) => setBack(world, forMs),
+  },
   'leader of the swarm moved': {
     ...{ least: 0, most: 0, on: 'all' },
     act: ({ swarm, engines }, { which }) => swarm.elect(which % engines.length),
@@ -220,15 +229,14 @@ export class Faults {
       await sleep(Math.max(0, began + fault.atMs - performance.now()));
       const { on } = ways[fault.kind];
       const queue = on === 'driver' ? `driver ${fault.which % this.world.engines.length}` : on;
-      const before = this.#queues.get(queue) ?? Promise.resolve();
-      this.#queues.set(
-        queue,
-        before
-          .then(() => this.#one(fault))
-          .catch((error) => {
-            this.#broken ??= error;
-          }),
-      );
+      const all = [...this.world.engines.keys()].map((at) => `driver ${at}`).concat('member', 'all');
+      const queues = on === 'world' ? all : [queue];
+      const over = Promise.all(queues.map((name) => this.#queues.get(name)))
+        .then(() => this.#one(fault))
+        .catch((error) => {
+          this.#broken ??= error;
+        });
+      for (const name of queues) this.#queues.set(name, over);
     }
     await Promise.all(this.#queues.values());
     if (this.#broken) throw this.#broken;

@@ -53,6 +53,8 @@ export interface Use {
 
 /** A record as one revision wrote it; absent: removed it. Keys are relative to the prefix. */
 export interface Written {
+  /** How often etcd had been set back to a backup: revisions come again then. Absent: never. */
+  readonly era?: number;
   readonly revision: number;
   readonly key: string;
   readonly record?: Readonly<Record<string, unknown>>;
@@ -62,6 +64,7 @@ export interface Written {
 
 /** A linearizable look at etcd's revision. What is newer was written after it was sent. */
 export interface Look {
+  readonly era?: number;
   readonly sent: number;
   readonly revision: number;
 }
@@ -71,6 +74,8 @@ export class History {
   readonly uses: Use[] = [];
   readonly writes: Written[] = [];
   readonly looks: Look[] = [];
+  /** The revisions of the backups that etcd was set back to: era 0 was set back to the first. */
+  readonly backups: number[] = [];
   readonly #underWay = new Set<Call>();
 
   get underWay(): number {

@@ -6,15 +6,29 @@ import { cidrOf, parentOf, subnetOf } from './keys.js';
 
 type Row = Readonly<Record<string, unknown>>;
 
-export function unlawful(writes: readonly Written[]): Finding[] {
-  const laws = new Laws();
+/** `backups`: the revisions that etcd was set back to, era by era; each begins with what there was then. */
+export function unlawful(writes: readonly Written[], backups: readonly number[] = []): Finding[] {
+  const findings: Finding[] = [];
+  let before: readonly Written[] = [];
+  for (let era = 0; era <= backups.length; era++) {
+    const own = writes.filter((write) => (write.era ?? 0) === era);
+    const laws = new Laws();
+    obeyed(laws, before);
+    const told = laws.findings.length;
+    obeyed(laws, own);
+    findings.push(...laws.findings.slice(told));
+    before = [...before, ...own].filter(({ revision }) => revision <= (backups[era] ?? 0));
+  }
+  return findings;
+}
+
+function obeyed(laws: Laws, writes: readonly Written[]): void {
   for (let at = 0; at < writes.length; ) {
     let next = at + 1;
     while (writes[next]?.revision === writes[at]!.revision) next++;
     laws.revision(writes.slice(at, next));
     at = next;
   }
-  return laws.findings;
 }
 
 class Laws {

@@ -9,7 +9,7 @@ export const OVERLAY = '10.80.0.0/26';
 export const LAN = '10.66.0.0/25';
 /** So small that it is full. */
 const CROWDED = '10.66.0.0/26';
-const AT_ONCE = 10;
+const AT_ONCE = 12;
 
 export class Life {
   #over = false;
@@ -96,7 +96,7 @@ export class Life {
       await this.#lives(draw);
       await this.#ends(engine, at, network, heir);
     }
-    await sleep(draw.between(0, 30));
+    await sleep(draw.between(0, 10));
   }
 
   async #lives(draw: Draw): Promise<void> {
@@ -104,7 +104,7 @@ export class Life {
       ? draw.between(3_000, 12_000)
       : draw.percent(15)
         ? draw.between(200, 1_500)
-        : draw.between(2, 80);
+        : draw.between(2, 40);
     for (const end = performance.now() + ms; performance.now() < end && !this.#over; )
       await sleep(Math.min(200, end - performance.now()));
   }

@@ -86,6 +86,14 @@ export class Swarm {
     });
   }
 
+  /** The leader does nothing meanwhile, and then begins anew. */
+  standStill(act: () => Promise<void>): Promise<void> {
+    return this.#lead(async () => {
+      await act();
+      if (this.#term) await this.#takeOver();
+    });
+  }
+
   /** `docker network rm`, when no task is left; true when nothing of it can be in etcd any more. */
   remove(): Promise<boolean> {
     return this.#lead(async () => {
