@@ -4,24 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { InDoubtError, IpamError } from '../ipam/errors.js';
 import { decodeRestored } from '../ipam/records.js';
 import { restoredError } from '../ipam/restoration.js';
-import type {
-  Answers,
-  Change,
-  Condition,
-  Deadline,
-  Found,
-  Outcome,
-  Query,
-  Store,
-  Version,
-  Write,
-} from '../ipam/store.js';
-import type { Compare, EtcdClient, KeyValue, RequestOp, ResponseOp, TxnResponse } from './client.js';
+import type { Answers, Change, Deadline, Found, Outcome, Query, Store, Version } from '../ipam/store.js';
+import type { Compare, EtcdClient, TxnResponse } from './client.js';
 import { Company } from './company.js';
 import { EtcdFault, ipamErrorOf } from './fault.js';
 import { RestoredMark } from './mark.js';
 import { Rests } from './rests.js';
 import type { Proof, SessionKeeper } from './session.js';
+import { parsed, Words } from './words.js';
 
 /** Between attempts that provably did nothing, in ms. */
 const RETRY = 50;
@@ -30,19 +20,14 @@ const LONGEST_RETRY = 400;
 const SETTLE = 5_000;
 const SETTLE_PAUSE = 500;
 
-/** No record ever has it. */
-const NEVER = String(2n ** 63n - 1n);
-
 /** `refusal`: what keeps a call waiting is then told, rather than that it waited. */
 type Session = Pick<SessionKeeper, 'current' | 'mismatch' | 'fence' | 'refusal' | 'node'>;
-
-type ReadOp = { request_range: NonNullable<RequestOp['request_range']> };
 
 export class EtcdStore implements Store {
   readonly #client: EtcdClient;
   readonly #session: Session;
   readonly #company: Company;
-  readonly #prefix: string;
+  readonly #words: Words;
   readonly #patientUntil: Deadline;
   readonly #rests: Rests;
   readonly #mark: RestoredMark;
@@ -56,7 +41,7 @@ export class EtcdStore implements Store {
     this.#client = client;
     this.#session = session;
     this.#company = new Company(client);
-    this.#prefix = prefix;
+    this.#words = new Words(prefix, client.history);
     this.#patientUntil = patientUntil;
     this.#rests = new Rests(client);
     this.#mark = new RestoredMark(client, prefix, session.node);
@@ -93,8 +78,12 @@ export class EtcdStore implements Store {
     this.#inTime(by, hasty);
     const impatient = hasty || performance.now() >= this.#patientUntil;
     try {
-      const reply = await this.#client.read({ success: queries.map((query) => this.#readOp(query)) }, by, impatient);
-      return this.#answers(queries, reply, 0);
+      const reply = await this.#client.read(
+        { success: queries.map((query) => this.#words.readOp(query)) },
+        by,
+        impatient,
+      );
+      return this.#words.answers(queries, reply, 0);
     } catch (error) {
       throw this.#worded(error);
     }
@@ -141,7 +130,7 @@ export class EtcdStore implements Store {
       }
       return {
         done: false,
-        seen: this.#answers(change.otherwise, reply, (proof ? 1 : 0) + (isHeldBack(change) ? 1 : 0)),
+        seen: this.#words.answers(change.otherwise, reply, (proof ? 1 : 0) + (isHeldBack(change) ? 1 : 0)),
       };
     }
   }
@@ -223,80 +212,10 @@ export class EtcdStore implements Store {
       reread.push({ request_range: { key: this.#mark.key } });
     }
     return {
-      compare: [...session, ...unmarked, ...change.when.map((condition) => this.#compare(condition))],
-      success: change.write.map((write) => this.#writeOp(write, lease)),
-      failure: [...reread, ...change.otherwise.map((query) => this.#readOp(query))],
+      compare: [...session, ...unmarked, ...change.when.map((condition) => this.#words.compare(condition))],
+      success: change.write.map((write) => this.#words.writeOp(write, lease)),
+      failure: [...reread, ...change.otherwise.map((query) => this.#words.readOp(query))],
     };
-  }
-
-  #compare(condition: Condition): Compare {
-    if ('none' in condition) {
-      const { from, to } = condition.none;
-      return {
-        key: this.#key(from),
-        range_end: this.#key(to),
-        target: 'Create',
-        result: 'Equal',
-        create_revision: '0',
-      };
-    }
-    const key = this.#key(condition.key.key);
-    return condition.version === null
-      ? { key, target: 'Create', result: 'Equal', create_revision: '0' }
-      : this.#unchanged(key, condition.version);
-  }
-
-  #unchanged(key: Buffer, version: Version): Compare {
-    const revision = this.#client.history.revision(version) ?? NEVER;
-    return { key, target: 'Mod', result: 'Equal', mod_revision: revision };
-  }
-
-  #writeOp(write: Write, lease: string | undefined): RequestOp {
-    if ('put' in write) {
-      const key = this.#key(write.put.key);
-      if (write.rests !== undefined && lease === undefined) return { request_delete_range: { key } };
-      const value = Buffer.from(JSON.stringify(write.record));
-      return { request_put: { key, value, ...(write.rests !== undefined && lease !== undefined && { lease }) } };
-    }
-    if ('remove' in write) return { request_delete_range: { key: this.#key(write.remove.key) } };
-    return { request_delete_range: { key: this.#key(write.removeAll.from), range_end: this.#key(write.removeAll.to) } };
-  }
-
-  #readOp(query: Query): ReadOp {
-    if ('one' in query) return { request_range: { key: this.#key(query.one.key) } };
-    if ('count' in query) {
-      return {
-        request_range: { key: this.#key(query.count.from), range_end: this.#key(query.count.to), count_only: true },
-      };
-    }
-    const { from, to } = 'span' in query ? query.span : query.keys;
-    const range = { key: this.#key(from), range_end: this.#key(to), limit: query.limit };
-    if ('keys' in query) return { request_range: { ...range, keys_only: true } };
-    return { request_range: query.last ? { ...range, sort_order: 'Descend', sort_target: 'Key' } : range };
-  }
-
-  #answers<Q extends readonly Query[]>(queries: Q, reply: TxnResponse, skip: number): Answers<Q> {
-    return queries.map((query, i) => this.#answer(query, reply.responses[i + skip] as ResponseOp)) as Answers<Q>;
-  }
-
-  #answer(query: Query, { response_range: range }: ResponseOp): unknown {
-    if ('one' in query) return range.kvs[0] && this.#found(range.kvs[0], query.one.decode);
-    if ('count' in query) return Number(range.count);
-    if ('keys' in query) return { keys: range.kvs.map((kv) => this.#name(kv)), more: range.more };
-    return { found: range.kvs.map((kv) => this.#found(kv, query.span.decode)), more: range.more };
-  }
-
-  #found(kv: KeyValue, decode: (json: unknown, key: string) => unknown): Found<unknown> {
-    const version = this.#client.history.version(kv.mod_revision);
-    return { key: this.#name(kv), record: decode(parsed(kv.value), kv.key.toString()), version };
-  }
-
-  #key(key: string): Buffer {
-    return Buffer.from(this.#prefix + key);
-  }
-
-  #name(kv: KeyValue): string {
-    return kv.key.toString().slice(this.#prefix.length);
   }
 
   #inTime(by: Deadline, hasty: boolean): void {
@@ -321,12 +240,4 @@ export class EtcdStore implements Store {
 /** Grants are, while the mark of a restored backup stands. */
 function isHeldBack({ witness, puttingBack }: Pick<Change<readonly Query[]>, 'witness' | 'puttingBack'>): boolean {
   return witness !== undefined && !puttingBack;
-}
-
-function parsed(value: Buffer): unknown {
-  try {
-    return JSON.parse(value.toString());
-  } catch {
-    return undefined; // whoever wrote it was none of us: what that means is the decoder's to say
-  }
 }

@@ -1,0 +1,102 @@
+// etcd's room, the words of a transaction: the port's conditions, writes and queries as etcd has them, and its answers back.
+// Knows keys and bytes; refuses to know what is sent when.
+import type { Answers, Condition, Found, Query, Version, Write } from '../ipam/store.js';
+import type { Compare, KeyValue, RequestOp, ResponseOp, TxnResponse } from './client.js';
+import type { History } from './history.js';
+
+/** No record ever has it. */
+const NEVER = String(2n ** 63n - 1n);
+
+type ReadOp = { request_range: NonNullable<RequestOp['request_range']> };
+
+export class Words {
+  readonly #prefix: string;
+  readonly #history: History;
+
+  /** `prefix`: IPAM_PREFIX with its slash at the end. `history`: what revisions are called. */
+  constructor(prefix: string, history: History) {
+    this.#prefix = prefix;
+    this.#history = history;
+  }
+
+  compare(condition: Condition): Compare {
+    if ('none' in condition) {
+      const { from, to } = condition.none;
+      return {
+        key: this.#key(from),
+        range_end: this.#key(to),
+        target: 'Create',
+        result: 'Equal',
+        create_revision: '0',
+      };
+    }
+    const key = this.#key(condition.key.key);
+    return condition.version === null
+      ? { key, target: 'Create', result: 'Equal', create_revision: '0' }
+      : this.#unchanged(key, condition.version);
+  }
+
+  #unchanged(key: Buffer, version: Version): Compare {
+    const revision = this.#history.revision(version) ?? NEVER;
+    return { key, target: 'Mod', result: 'Equal', mod_revision: revision };
+  }
+
+  /** `lease`: of what is to rest, which without one is removed. */
+  writeOp(write: Write, lease: string | undefined): RequestOp {
+    if ('put' in write) {
+      const key = this.#key(write.put.key);
+      if (write.rests !== undefined && lease === undefined) return { request_delete_range: { key } };
+      const value = Buffer.from(JSON.stringify(write.record));
+      return { request_put: { key, value, ...(write.rests !== undefined && lease !== undefined && { lease }) } };
+    }
+    if ('remove' in write) return { request_delete_range: { key: this.#key(write.remove.key) } };
+    return { request_delete_range: { key: this.#key(write.removeAll.from), range_end: this.#key(write.removeAll.to) } };
+  }
+
+  readOp(query: Query): ReadOp {
+    if ('one' in query) return { request_range: { key: this.#key(query.one.key) } };
+    if ('count' in query) {
+      return {
+        request_range: { key: this.#key(query.count.from), range_end: this.#key(query.count.to), count_only: true },
+      };
+    }
+    const { from, to } = 'span' in query ? query.span : query.keys;
+    const range = { key: this.#key(from), range_end: this.#key(to), limit: query.limit };
+    if ('keys' in query) return { request_range: { ...range, keys_only: true } };
+    return { request_range: query.last ? { ...range, sort_order: 'Descend', sort_target: 'Key' } : range };
+  }
+
+  /** `skip`: answers of the reply that come before. */
+  answers<Q extends readonly Query[]>(queries: Q, reply: TxnResponse, skip: number): Answers<Q> {
+    return queries.map((query, i) => this.#answer(query, reply.responses[i + skip] as ResponseOp)) as Answers<Q>;
+  }
+
+  #answer(query: Query, { response_range: range }: ResponseOp): unknown {
+    if ('one' in query) return range.kvs[0] && this.#found(range.kvs[0], query.one.decode);
+    if ('count' in query) return Number(range.count);
+    if ('keys' in query) return { keys: range.kvs.map((kv) => this.#name(kv)), more: range.more };
+    return { found: range.kvs.map((kv) => this.#found(kv, query.span.decode)), more: range.more };
+  }
+
+  #found(kv: KeyValue, decode: (json: unknown, key: string) => unknown): Found<unknown> {
+    const version = this.#history.version(kv.mod_revision);
+    return { key: this.#name(kv), record: decode(parsed(kv.value), kv.key.toString()), version };
+  }
+
+  #key(key: string): Buffer {
+    return Buffer.from(this.#prefix + key);
+  }
+
+  #name(kv: KeyValue): string {
+    return kv.key.toString().slice(this.#prefix.length);
+  }
+}
+
+/** Undefined where it is no JSON: whoever wrote it was none of us, and what that means is the decoder's to say. */
+export function parsed(value: Buffer): unknown {
+  try {
+    return JSON.parse(value.toString());
+  } catch {
+    return undefined;
+  }
+}
