@@ -17,6 +17,8 @@ interface Waiting {
   readonly touched: Touched;
   readonly answered: (reply: TxnResponse | PromiseLike<TxnResponse>) => void;
   readonly failed: (error: unknown) => void;
+  /** Its call has ended, be it answered or not. */
+  over: boolean;
 }
 
 /** The keys that one transaction compares, and those that it writes. */
@@ -45,12 +47,13 @@ export class Company {
     let timer: NodeJS.Timeout | undefined;
     try {
       return await new Promise<TxnResponse>((answered, failed) => {
-        waiting = { request, by, touched, answered, failed };
+        waiting = { request, by, touched, answered, failed, over: false };
         this.#waiting.add(waiting);
         timer = setTimeout(() => failed(this.#late(waiting!)), Math.max(0, by - performance.now()));
       });
     } finally {
       clearTimeout(timer);
+      waiting!.over = true;
       this.#waiting.delete(waiting!);
     }
   }
@@ -114,9 +117,9 @@ export class Company {
     } catch (error) {
       // Where nothing was executed it may have been for the sake of one: each finds out for itself.
       const executed = !(error instanceof EtcdFault) || error.kind === 'unknown';
-      for (const { request, by, answered, failed } of together)
+      for (const { request, by, answered, failed, over } of together)
         if (executed) failed(error);
-        else answered(this.#send(request, by));
+        else if (!over) answered(this.#send(request, by));
     }
   }
 }

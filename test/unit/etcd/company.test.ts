@@ -178,4 +178,19 @@ describe('transactions in company', () => {
     etcd.sent[2]!.answer(nestedReply(true, true));
     expect((await patient).succeeded).to.equal(true);
   });
+
+  it('are not sent again, when the whole was refused, for a call that has ended meanwhile', async () => {
+    const etcd = new ByHand();
+    const [first] = etcd.occupy();
+    const hasty = etcd.company.txn(claim('a'), soon(50)).catch((error) => error);
+    const patient = etcd.company.txn(claim('b'), soon());
+    first.answer(reply());
+    await turn();
+    expect(await hasty).to.include({ kind: 'unknown' });
+    etcd.sent[2]!.fail(fault('refused'));
+    await turn();
+    expect(etcd.sent.slice(3).map(({ request }) => request.success?.[0]?.request_put?.key)).to.deep.equal([key('b')]);
+    etcd.sent[3]!.answer(reply());
+    expect((await patient).succeeded).to.equal(true);
+  });
 });
