@@ -6,6 +6,8 @@ import type { Surroundings } from './surroundings.js';
 const TRY_MS = 5_000;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2_000;
+/** The session of the boot before has the node's name for its TTL; another machine may have it for ever. */
+const NAME_MS = 60_000;
 
 export class Backlog {
   readonly #around: Surroundings;
@@ -47,14 +49,20 @@ export class Backlog {
   }
 
   async #drive(what: string, task: (by: Deadline) => Promise<void>): Promise<void> {
+    const named = this.#around.millis() + NAME_MS;
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       try {
         return await task(this.#around.millis() + TRY_MS);
       } catch (error) {
-        const passing = error instanceof IpamError && (error.kind === 'unavailable' || error.code === 'contended');
-        if (!passing || this.#closed) return this.#report(what, error);
+        if (this.#closed || !isPassing(error, this.#around.millis() < named)) return this.#report(what, error);
         await this.#around.pause(pause);
       }
     }
   }
+}
+
+/** `early`: the node's name may still be the boot before's. */
+function isPassing(error: unknown, early: boolean): boolean {
+  if (!(error instanceof IpamError)) return false;
+  return error.kind === 'unavailable' || error.code === 'contended' || (early && error.code === 'node_name_taken');
 }

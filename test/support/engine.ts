@@ -96,6 +96,8 @@ export class Engine implements AsyncDisposable {
 
   /** Starts dockerd over the same data root. */
   async start(): Promise<void> {
+    // The power of its machine was cut, which its end was not told of yet.
+    if (this.place instanceof Machine && this.#boot !== this.place.pid) await this.#daemon?.exited;
     if (this.pid !== undefined) throw new Error('the engine is running already');
     if (this.place instanceof Machine) {
       if (this.#boot !== undefined && this.#boot !== this.place.pid) await this.clearRuntime();

@@ -54,6 +54,20 @@ describe('backlog', () => {
     expect([tries, backlog.pending, failed]).to.deep.equal([9, 0, []]);
   });
 
+  it('tries for a minute while the node’s name is the boot before’s, and then reports that it is another’s', async () => {
+    const taken = () => new IpamError('node_name_taken', 'another has the name');
+    void backlog.add('release', async () => {
+      throw taken();
+    });
+    await turn();
+    now += 59_999;
+    await wakeAll();
+    expect([pauses, failed]).to.deep.equal([[100, 200], []]);
+    now += 1;
+    await wakeAll();
+    expect([backlog.pending, failed]).to.deep.equal([0, ['release: another has the name']]);
+  });
+
   it('tries again what others won, and reports what cannot succeed', async () => {
     const errors = [
       new IpamError('deadline', 'too late'),
