@@ -97,6 +97,13 @@ describe('an etcd that was restored from a snapshot', function () {
         /etcd was restored from a backup .*; etcd-ipam resume --dry-run lists them\n$/,
       );
 
+      // They look every few seconds.
+      for (const one of [a, b])
+        await eventually(
+          `${one.node} has said so`,
+          () => one.log.some((message) => message.startsWith('etcd was restored from a backup')),
+          WITHIN_MS,
+        );
       const before = await keyspace(etcd, `${PREFIX}restored`);
       const dry = await command('resume', '--dry-run');
       expect(dry.stdout.split('\n').slice(1, 4)).to.deep.equal(
