@@ -220,8 +220,11 @@ export class Engine implements AsyncDisposable {
       return [who, { Name: who, MacAddress: '', IPv4Address, IPv6Address: '' }];
     });
     const config = { Subnet: subnet, AuxiliaryAddresses: aux };
+    // A real overlay has its load balancer on it for as long as it is there. These have none, so they are shown as what may
+    // be without.
+    const without = found.network.swarm ? { ConfigFrom: { Network: 'settings' } } : {};
     return {
-      ...{ Id: name, Name: name, Scope: found.Scope, IPAM: { ...ipam, Config: [config] } },
+      ...{ Id: name, Name: name, Scope: found.Scope, IPAM: { ...ipam, Config: [config] }, ...without },
       Containers: Object.fromEntries(shown),
     };
   }
