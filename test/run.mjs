@@ -7,9 +7,10 @@
 //   npm test -- --grep "gateway"          any option of mocha
 //
 // The whole of it is four runs side by side, for engines are waited for more than worked on: the drivers' own suites, those
-// with an etcd, those with an engine, those of several machines. What they print comes one after the other. A file in
-// which something was waited for in vain, rather than seen to be wrong, runs once more by itself, as four runs can be too
-// much for a small machine: `late:` says which, and its second run counts.
+// with an etcd, those with an engine, those of several machines. What they print comes one after the other. Four
+// runs can be too much for a small machine. So a file in which something was waited for in vain, rather than seen to be
+// wrong, or a file with engines in it, runs once more by itself when it failed: `again:` says which, and what had failed;
+// its second run counts.
 //
 // As root on Linux a run lives in namespaces of its own (test/support/private-host.mjs): engines, networks and plugin
 // sockets of the tests never meet those of the machine, and nothing outlives the run. Elsewhere the e2e suites skip,
@@ -62,15 +63,15 @@ for (const run of runs) {
 }
 if (runs.length > 1 || (judged && runs[0].printed !== '')) {
   const outputs = runs.map(({ printed }) => printed);
-  const late = interrupted ? [] : allLate(runs);
-  if (late.length > 0) {
-    console.log(`\nlate: ${late.map(({ file }) => file).join(', ')}; once more, by itself`);
-    const [names, kept] = [late.map(({ file }) => file), true];
+  const again = interrupted ? [] : mayPass(runs);
+  if (again.length > 0) {
+    console.log(`\nagain: ${again.map(({ file }) => file).join(', ')}; once more, by itself`);
+    const [names, kept] = [again.map(({ file }) => file), true];
     const second = start(names, privateHost, {}, kept);
     runs.push(second);
     second.show();
     code = await second.ended;
-    outputs.push(second.printed, ...late.map(({ passed, failed }) => `${-passed} passed, ${-failed} failed`));
+    outputs.push(second.printed, ...again.map(({ passed, failed }) => `${-passed} passed, ${-failed} failed`));
   }
   console.log(`\nall levels\n${total(outputs)}`);
 }
@@ -145,13 +146,13 @@ function total(outputs) {
   return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
 }
 
-/** The files that failed, if in each the first thing that went wrong was that something did not come. */
-function allLate(runs) {
+/** The files that failed, if each of them may pass by itself. */
+function mayPass(runs) {
   const failed = runs
     .filter(({ code }) => code !== 0)
-    .map(({ printed }) => [...printed.matchAll(/^failed: (\S+) \((\d+) passed, (\d+) failed(, late)?\)$/gm)]);
+    .map(({ printed }) => [...printed.matchAll(/^failed: (\S+) \((\d+) passed, (\d+) failed(, again)?\)$/gm)]);
   const files = failed.flat();
-  if (failed.some((found) => found.length === 0) || files.some(([, , , , late]) => !late)) return [];
+  if (failed.some((found) => found.length === 0) || files.some(([, , , , again]) => !again)) return [];
   return files.map(([, file, passed, failed]) => ({ file, passed: Number(passed), failed: Number(failed) }));
 }
 

@@ -85,7 +85,7 @@ export class Engine implements AsyncDisposable {
   async must(...args: string[]): Promise<string> {
     const { code, stdout, stderr } = await this.docker(...args);
     if (code === 0) return stdout.trim();
-    throw new Error(`docker ${args.join(' ')} ended with ${code}: ${tail(stdout + stderr, 20)}\n${this.lastWords()}`);
+    throw new Error(`docker ${args.join(' ')} ended with ${code}: ${tail(stderr + stdout, 20)}\n${this.lastWords()}`);
   }
 
   /** `docker inspect` of any object, parsed. */

@@ -61,7 +61,7 @@ export async function run(command: string, args: readonly string[], options: Run
 /** As `run`, but anything but 0 rejects with the program's own words; resolves with its trimmed standard output. */
 export async function runOrFail(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
   const { code, stdout, stderr } = await run(command, args, options);
-  if (code !== 0) throw new Error(`${quote(command, args)} ended with ${code}: ${tail(`${stdout}${stderr}`, 20)}`);
+  if (code !== 0) throw new Error(`${quote(command, args)} ended with ${code}: ${tail(`${stderr}${stdout}`, 20)}`);
   return stdout.trim();
 }
 

@@ -29,9 +29,9 @@ export default class PlainEnding extends mocha.reporters.Spec {
       for (const [name, { passed, failures }] of files) {
         if (failures.length === 0) continue;
         console.log(
-          `failed: ${name} (${passed} passed, ${failures.length} failed${isLate(failures[0]) ? ', late' : ''})`,
+          `failed: ${name} (${passed} passed, ${failures.length} failed${mayPass(name, failures[0]) ? ', again' : ''})`,
         );
-        for (const { title, cause } of failures) console.log(`  ${title}: ${String(cause?.message).split('\n')[0]}`);
+        for (const [nth, { title, cause }] of failures.entries()) console.log(`  ${title}: ${words(cause, nth)}`);
       }
       console.log(`total ${((performance.now() - started) / 1000).toFixed(1)} s`);
       const { passes, failures } = this.stats;
@@ -47,10 +47,18 @@ export default class PlainEnding extends mocha.reporters.Spec {
   }
 }
 
-// Waited in vain, which an overloaded machine explains too, as against seen to be wrong. What fails later in the same
-// file may be but its consequence.
-function isLate({ cause }) {
-  return cause?.code === 'ERR_MOCHA_TIMEOUT' || cause?.name === 'Late';
+// What an overloaded machine explains too: something was waited for in vain, as against seen to be wrong; or a program that
+// is not ours, an engine or a swarm, gave up. What fails later in the same file may be but its consequence.
+function mayPass(name, { cause }) {
+  return cause?.code === 'ERR_MOCHA_TIMEOUT' || cause?.name === 'Late' || /^test\/(e2e|machines|faults)\//.test(name);
+}
+
+// The first failure of a file at length: its cause is often in what an engine said last.
+function words(cause, nth) {
+  return String(cause?.message)
+    .split('\n')
+    .slice(0, nth === 0 ? 12 : 1)
+    .join('\n    ');
 }
 
 function fileOf(runnable) {
