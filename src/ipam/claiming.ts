@@ -13,8 +13,8 @@ import type { Self, Surroundings } from './surroundings.js';
 import type { Granted, Sharing, Undos } from './undos.js';
 import { standing, type View, type Views } from './views.js';
 
-/** More lost races in one call than this, and the caller is told rather than kept waiting. */
-export const MOST_ATTEMPTS = 64;
+/** No call comes to so many before its deadline, unless something of ours is wrong: then it is told and not an endless load. */
+export const MOST_ATTEMPTS = 1_000;
 
 export interface AddressAsk {
   readonly pool: PoolRef;
