@@ -13,7 +13,8 @@ import { cidrOf, parentOf, placeOf, tokenOf } from './keys.js';
 import { unlawful } from './laws.js';
 import { end, grouped, type Matched, taken, told } from './taken.js';
 
-export type Rule = 'overlap' | 'phantom' | 'taken' | 'late' | 'unlawful' | 'leak';
+/** `refused`: for good, what has to be granted; `unclaimed`: what lives, after a restore; `died`: a driver, by itself. */
+export type Rule = 'overlap' | 'phantom' | 'taken' | 'late' | 'unlawful' | 'leak' | 'refused' | 'unclaimed' | 'died';
 
 export interface Finding {
   readonly rule: Rule;
