@@ -47,8 +47,8 @@ export function reconciliation(
   });
   const look = async () => {
     let claims = 0;
-    const looked = async () => {
-      const { view, settled, ...rest } = await reconciler.look();
+    const looked = async (marked = false) => {
+      const { view, settled, ...rest } = await reconciler.look(marked);
       if (Number.parseInt(view.version, 10) >= NAMES_ENDPOINTS_FROM) driver.engineNamesEndpoints();
       claims = rest.claims;
       return { settled };

@@ -17,14 +17,20 @@ export interface Membership {
   readonly claims: readonly Found<ClaimRecord>[];
 }
 
-/** `managed`, `endpoint`: of the network and container that were seen with the address. */
+/** `guessed`: which of the node's joins the container has the address through, nothing tells. */
 export type Finding =
   /** The node's claim, and no endpoint that lives has the address. */
   | { readonly kind: 'stale'; readonly at: Place; readonly claim: Found<ClaimRecord> }
   /** An unsure claim that a network lists as auxiliary. */
   | { readonly kind: 'auxiliary'; readonly at: Place; readonly claim: Found<ClaimRecord> }
-  /** An unsure claim with a container that has it. */
-  | { readonly kind: 'container'; readonly at: Place; readonly claim: Found<ClaimRecord>; readonly live: Live }
+  /** An unsure claim with a container that has it, or one that a backup may have for a container that had it before. */
+  | {
+      readonly kind: 'container';
+      readonly at: Place;
+      readonly claim: Found<ClaimRecord>;
+      readonly live: Live;
+      readonly guessed: boolean;
+    }
   /** A container has it, and nobody claims it. `rest`: what is left of a claim that was released. */
   | {
       readonly kind: 'missing';
@@ -32,6 +38,7 @@ export type Finding =
       readonly rest?: Found<ClaimRecord>;
       readonly join: Found<JoinRecord>;
       readonly live: Live;
+      readonly guessed: boolean;
     }
   /** The node's part in a pool for a network of its swarm's, which an engine that ended without a word took with it. */
   | { readonly kind: 'lost'; readonly subnet: Subnet; readonly join: Found<JoinRecord> }
@@ -50,12 +57,12 @@ export interface Live {
 
 const HELD_BY_CONTAINERS: ReadonlySet<ClaimRecord['kind']> = new Set(['endpoint', 'swarm', 'unsure']);
 
-/** `node`: this one. Claims of others, shared and reserved ones are never found stale. */
-export function compare(memberships: readonly Membership[], view: EngineView, node: string): Finding[] {
+/** `node`: this one. Claims of others, shared and reserved ones are never found stale. `marked`: all is of a backup. */
+export function compare(memberships: readonly Membership[], view: EngineView, node: string, marked = false): Finding[] {
   const findings = memberships.flatMap((membership) => {
     const networks = view.networks.filter((network) => isOf(network, membership.subnet));
     const lost = view.swarm ? lostJoins(membership, networks, node) : [];
-    if (networks.length > 0) return [...ofShown(membership, networks, node), ...lost];
+    if (networks.length > 0) return [...ofShown(membership, networks, node, marked), ...lost];
     const joins = membership.joins.filter((join) => !lost.some((one) => one.join === join));
     return [...lost, ...(joins.length > 0 ? [unshown({ ...membership, joins }, node)] : [])];
   });
@@ -67,9 +74,15 @@ function isOf(network: EngineNetwork, { space, prefix }: Subnet): boolean {
   return network.space === space && network.subnets.some((subnet) => formatPrefix(subnet) === pool);
 }
 
-function ofShown({ subnet, joins, claims }: Membership, networks: readonly EngineNetwork[], node: string): Finding[] {
+function ofShown(
+  { subnet, joins, claims }: Membership,
+  networks: readonly EngineNetwork[],
+  node: string,
+  marked: boolean,
+): Finding[] {
   const live = liveOn(networks, subnet);
   const auxiliary = new Set(networks.flatMap((network) => network.auxiliary.map(formatAddress)));
+  const several = joins.length > 1;
   const held = new Map(claims.map((claim) => [formatAddress(addressOfClaim(claim.key)), claim]));
   const findings: Finding[] = [];
   for (const [text, claim] of held) {
@@ -78,7 +91,15 @@ function ofShown({ subnet, joins, claims }: Membership, networks: readonly Engin
     const at = { subnet, address: addressOfClaim(claim.key) };
     const holder = live.get(text);
     if (holder) {
-      if (kind === 'unsure') findings.push({ kind: 'container', at, claim, live: holder });
+      const another = marked && several && claim.record.name !== holder.endpoint.name;
+      if (kind === 'unsure' || another)
+        findings.push({
+          kind: 'container',
+          at,
+          claim,
+          live: holder,
+          guessed: another || claim.record.guessed === true,
+        });
     } else if (kind === 'unsure' && auxiliary.has(text)) findings.push({ kind: 'auxiliary', at, claim });
     else findings.push({ kind: 'stale', at, claim });
   }
@@ -86,10 +107,17 @@ function ofShown({ subnet, joins, claims }: Membership, networks: readonly Engin
     const claim = held.get(text);
     if (claim && claim.record.node === node && HELD_BY_CONTAINERS.has(claim.record.kind)) continue;
     if (claim && claim.record.kind !== 'cooling') findings.push(clash(holder, text, claim));
-    // A container's release names its network's own join, and of several any but the last may have been left behind.
+    // Its network's own join is the one that a release of it names, and of several any but the last may have been left behind.
     else {
       const rest = claim ? { rest: claim } : {};
-      findings.push({ kind: 'missing', at: { subnet, address }, ...rest, join: joins.at(-1)!, live: holder });
+      findings.push({
+        kind: 'missing',
+        at: { subnet, address },
+        ...rest,
+        join: joins.at(-1)!,
+        live: holder,
+        guessed: several,
+      });
     }
   }
   return findings;
@@ -111,7 +139,9 @@ function liveOn(networks: readonly EngineNetwork[], { prefix }: Subnet): Map<str
  * any of them, makes nothing certain; nor does an engine that is in no swarm, as such joins are then another engine's.
  */
 function lostJoins({ subnet, joins, claims }: Membership, networks: readonly EngineNetwork[], node: string) {
-  const own = claims.filter(({ record }) => record.node === node && HELD_BY_CONTAINERS.has(record.kind));
+  const own = claims.filter(
+    ({ record }) => record.node === node && HELD_BY_CONTAINERS.has(record.kind) && !record.guessed,
+  );
   const joinBehind = new Map(own.map(({ key, record }) => [formatAddress(addressOfClaim(key)), record.join]));
   const living = new Set<string>();
   for (const network of networks) {

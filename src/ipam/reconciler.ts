@@ -93,11 +93,12 @@ export class Reconciler {
   /**
    * Rejects when the engine does not answer, and nothing was done; or when the store does not. The records are read first:
    * what the engine shows after that, and what the records still say when they are changed, is true of one instant.
+   * `marked`: they are of a backup.
    */
-  async look(): Promise<Looked> {
+  async look(marked = false): Promise<Looked> {
     const memberships = await this.#memberships();
     const view = await this.#options.engine.look();
-    const findings = compare(memberships, view, this.#self.node);
+    const findings = compare(memberships, view, this.#self.node, marked);
     for (const finding of this.#patience.due(findings, this.#around.millis(), this.#around.now())) {
       try {
         await this.#putRight(finding);
@@ -170,10 +171,12 @@ export class Reconciler {
     const from = was === undefined ? {} : { from: was };
     if (finding.kind === 'auxiliary') return { kind: 'shared', ...from, since: finding.claim.record.since, token };
     const { network, endpoint } = finding.live;
+    const ofSwarm = network.managed || (finding.kind === 'container' && finding.claim.record.kind === 'swarm');
+    const place = { join, ...(finding.guessed && { guessed: true }) };
     const { node, boot } = this.#self;
     const who = { name: endpoint.name, ...(endpoint.mac !== undefined && { mac: endpoint.mac }) };
     const since = finding.kind === 'missing' ? this.#around.now().toISOString() : finding.claim.record.since;
-    return { kind: network.managed ? 'swarm' : 'endpoint', node, boot, join, ...who, ...from, since, token };
+    return { kind: ofSwarm ? 'swarm' : 'endpoint', node, boot, ...place, ...who, ...from, since, token };
   }
 
   #holder(token: string): HolderRecord {

@@ -50,14 +50,15 @@ export const CLAIM_KINDS = ['endpoint', 'unsure', 'shared', 'cooling', 'reserved
  * Somebody holds the address. A shared one belongs to its holders, whose records say who they are. Of kind `swarm` is
  * what a leader gave (with `epoch`, and no node), and on a node what it was asked for on the leader's word. `through`: the
  * join of a sibling pool that the leader named when it claimed the address, and may name again when it releases it. `from`:
- * the node that had the address and was gone. A
- * `cooling` one is nobody's: the address was released, and rests until its lease ends or somebody takes it.
+ * the node that had the address and was gone. `guessed`: reconciliation wrote it, and could not tell through which of the
+ * node's joins the container has it. A `cooling` one is nobody's: the address was released, and rests until its lease ends or somebody takes it.
  */
 const claim = z.looseObject({
   kind: z.enum(CLAIM_KINDS),
   node: text.optional(),
   boot: text.optional(),
   join: text.optional(),
+  guessed: z.boolean().optional(),
   epoch: count.optional(),
   through: text.optional(),
   from: text.optional(),

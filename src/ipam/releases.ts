@@ -10,6 +10,7 @@ import {
   holdersOf,
   joinKey,
   joinOf,
+  joinsOf,
   poolKey,
   poolsUpTo,
   type Subnet,
@@ -82,6 +83,7 @@ export class Releases {
     let chunk: Found<ClaimRecord>[] = [];
     for await (const claim of all(this.#store, claimsOf(pool), by)) {
       if (claim.record.join !== pool.join) continue;
+      if (claim.record.guessed && (await this.#handedOver(pool, claim, by))) continue;
       chunk.push(claim);
       if (chunk.length === CHUNK) {
         await this.#removeClaims(pool, chunk, by);
@@ -89,6 +91,25 @@ export class Releases {
       }
     }
     if (chunk.length > 0) await this.#removeClaims(pool, chunk, by);
+  }
+
+  /**
+   * An engine removes no network with a container on it, so the one that has this claim is on another network of the subnet.
+   * False if the node has none.
+   */
+  async #handedOver(pool: PoolRef, { key, version, record }: Found<ClaimRecord>, by: Deadline): Promise<boolean> {
+    const claim = claimKey(pool, addressOfClaim(key));
+    for await (const other of all(this.#store, joinsOf(pool), by)) {
+      const join = joinOf(other.key);
+      if (other.record.node !== this.#self.node || join === pool.join) continue;
+      const when = [
+        { key: claim, version },
+        { key: joinKey(pool, join), version: other.version },
+      ];
+      const write = [{ put: claim, record: { ...record, join, token: this.#around.token() } }];
+      if ((await this.#store.commit({ when, write, otherwise: [], signed: true }, by)).done) return true;
+    }
+    return false;
   }
 
   #release(

@@ -93,15 +93,18 @@ export class Resumption {
   }
 
   /**
-   * Round a look, which tells whether all that lives there is claimed. Has the process stamp once the mark has been met for
+   * Round a look, which is told whether the mark stands, and tells whether all that lives there is claimed. Has the process stamp once the mark has been met for
    * long enough, and takes the mark away when nobody else is waited for. True if it did.
    */
-  async around(look: () => Promise<{ readonly settled: boolean }>, by: () => Deadline): Promise<boolean> {
+  async around(
+    look: (marked: boolean) => Promise<{ readonly settled: boolean }>,
+    by: () => Deadline,
+  ): Promise<boolean> {
     const before = this.#standing;
     this.#standing = undefined;
     const [mark] = await this.#store.read([{ one: RESTORED }], by());
     const now = this.#around.millis();
-    const { settled } = await look();
+    const { settled } = await look(mark !== undefined);
     if (!mark) return false;
     const { token } = mark.record;
     const standing = before?.token === token ? before : { token, sinceMs: now, stamped: false };

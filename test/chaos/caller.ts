@@ -51,7 +51,7 @@ export class Caller {
         return call;
       } catch (error) {
         const sent = !NOT_SENT.has((error as NodeJS.ErrnoException).code ?? '');
-        if (!sent && !ended.aborted && performance.now() - asked < DIAL_FOR_MS) {
+        if (!sent && !ended.aborted && !this.history.over && performance.now() - asked < DIAL_FOR_MS) {
           await new Promise((resolve) => setTimeout(resolve, pause));
           sentAt = performance.now();
           continue;

@@ -11,8 +11,10 @@
 import type { Call, History, Look, Use, Written } from './history.js';
 import { cidrOf, parentOf, placeOf, tokenOf } from './keys.js';
 import { unlawful } from './laws.js';
+import { end, grouped, type Matched, taken, told } from './taken.js';
 
-export type Rule = 'overlap' | 'phantom' | 'taken' | 'late' | 'unlawful' | 'leak';
+/** `refused`: for good, what has to be granted; `unclaimed`: what lives, after a restore; `died`: a driver, by itself. */
+export type Rule = 'overlap' | 'phantom' | 'taken' | 'late' | 'unlawful' | 'leak' | 'refused' | 'unclaimed' | 'died';
 
 export interface Finding {
   readonly rule: Rule;
@@ -47,26 +49,26 @@ export function match(
   calls: readonly Call[],
   writes: readonly Written[],
   earliestOf: (write: Written) => number,
-): { readonly matched: ReadonlyMap<Call, Written>; readonly findings: Finding[] } {
+): { readonly matched: Matched; readonly findings: Finding[] } {
   const puts = grouped(
     writes.filter(({ record }) => record),
     (write) => grantedBy(write),
   );
-  const [matched, spent] = [new Map<Call, Written>(), new Set<Written>()];
+  const [matched, spent] = [new Map<Call, readonly Written[]>(), new Set<Written>()];
   const findings: Finding[] = [];
   const granted = calls.filter(({ outcome, name }) => outcome === 'granted' && name.startsWith('Request'));
   for (const call of granted.sort((a, b) => a.ended! - b.ended!)) {
     const what =
       call.name === 'RequestPool' ? `${call.place} ${call.join}` : `${call.place} ${call.given} ${call.join}`;
-    const write = puts
-      .get(what)
-      ?.find((put) => !spent.has(put) && put.known >= call.asked && earliestOf(put) <= call.ended!);
+    const able = puts.get(what)?.filter((put) => put.known >= call.asked && earliestOf(put) <= call.ended!) ?? [];
+    const write = able.find((put) => !spent.has(put));
     if (write) {
-      matched.set(call, write);
+      matched.set(call, [write, ...able.filter((put) => put !== write)]);
       spent.add(write);
     } else
       findings.push({ rule: 'phantom', text: `${call.name} gave ${what}, and etcd has no such record of that time` });
   }
+  for (const [call, [write, ...able]] of matched) matched.set(call, [write!, ...able.filter((put) => !spent.has(put))]);
   return { matched, findings };
 }
 
@@ -77,34 +79,6 @@ function grantedBy({ key, record }: Written): string {
   if (room === 'claims' && record?.kind !== 'shared') return `${placeOf(key)} ${cidrOf(key)} ${record?.join}`;
   if (room === 'holders') return `${placeOf(key)} ${cidrOf(parentOf(key))} ${key.split('/').at(-1)}`;
   return '';
-}
-
-/** The record behind a use went, for certain, before its release was asked for. */
-export function taken(
-  uses: readonly Use[],
-  matched: ReadonlyMap<Call, Written>,
-  writes: readonly Written[],
-  backups: readonly number[] = [],
-): Finding[] {
-  const byKey = grouped(writes, ({ key }) => key);
-  const findings: Finding[] = [];
-  for (const use of uses) {
-    const first = use.grant && matched.get(use.grant);
-    if (!first) continue;
-    const chain = byKey.get(first.key)!;
-    for (const write of chain.slice(chain.indexOf(first) + 1)) {
-      if (write.known >= end(use)) break;
-      // What was written after the backup that etcd was set back to is gone; that nobody else is given it is all that can be asked.
-      const backup = backups[first.era ?? 0] ?? 0;
-      if ((write.era ?? 0) !== (first.era ?? 0) && first.revision > backup) break;
-      // Whoever else it is given to is found by `overlaps`, and whether it may be by `unlawful`.
-      if (write.record && write.record.kind !== 'cooling' && (use.shared || write.record.kind !== 'shared')) continue;
-      const text = `${use.address} of ${use.place} was ${write.record?.kind ?? 'removed'} at revision ${write.revision} while ${told(use)}`;
-      findings.push({ rule: 'taken', text });
-      break;
-    }
-  }
-  return findings;
 }
 
 /** A grant that was answered when its call had been given up: another may have the address by then. */
@@ -169,22 +143,4 @@ function older(looks: readonly Look[]): (revision: number) => number {
     }
     return from === 0 ? Number.NEGATIVE_INFINITY : sent[from - 1]!;
   };
-}
-
-function grouped<T>(items: Iterable<T>, by: (item: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const item of items) {
-    const key = by(item);
-    const group = groups.get(key);
-    if (group) group.push(item);
-    else groups.set(key, [item]);
-  }
-  return groups;
-}
-
-const end = ({ until }: Use) => until ?? Number.POSITIVE_INFINITY;
-
-function told({ who, node, join, from, until }: Use): string {
-  const till = until === undefined ? '…' : Math.round(until);
-  return `${who} on ${node} (join ${join}) has it from ${Math.round(from)} to ${till}`;
 }

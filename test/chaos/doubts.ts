@@ -9,9 +9,10 @@ import { parsePrefix } from '../../src/net/prefix.js';
 import { MemoryStore } from '../support/memory-store.js';
 import { surroundings } from '../support/sequences.js';
 import { Draw } from './chance.js';
-import { type Finding, match, overlaps, taken } from './checker.js';
+import { type Finding, match, overlaps } from './checker.js';
 import type { Call, Use, Written } from './history.js';
 import { noted } from './noted.js';
+import { taken } from './taken.js';
 
 const POOL = '10.66.0.0/24';
 /** So few that what was given back is soon given again. */

@@ -22,10 +22,14 @@ export interface DriverOptions {
   readonly node: string;
   readonly etcd: EtcdMembers;
   readonly env: Readonly<Record<string, string>>;
+  /** Hears of its end, if nobody has ended it; with its last words. */
+  readonly died: (words: string) => void;
 }
 
 export class ChaosDriver implements AsyncDisposable {
   #program: Program | undefined;
+  #ending = false;
+  #closed = false;
   #client: PluginClient;
   #started = 0;
   #printed = '';
@@ -73,6 +77,7 @@ export class ChaosDriver implements AsyncDisposable {
   /** Resolves once its socket is there, etcd or not. */
   async start(): Promise<void> {
     const { program, node, env } = this.options;
+    if (this.#closed) throw new Error(`${node} is not to be started any more`);
     await writeFile(join(this.directory, 'clock'), '0');
     const settings = {
       ...{ ETCD_ENDPOINTS: this.way.url, IPAM_NODE: node, IPAM_MACHINE_ID: `machine-${node}`, IPAM_OPS_LISTEN: '' },
@@ -82,7 +87,11 @@ export class ChaosDriver implements AsyncDisposable {
     this.#printed += this.#program?.output ?? '';
     this.#started = performance.now();
     const clock = resolve(import.meta.dirname, 'clock.mjs');
-    this.#program = await Program.start(process.execPath, ['--import', clock, program, 'serve'], { env: settings });
+    const started = await Program.start(process.execPath, ['--import', clock, program, 'serve'], { env: settings });
+    [this.#program, this.#ending] = [started, false];
+    void started.exited.then((code) => {
+      if (!this.#ending) this.options.died(`the driver of ${node} ended with ${code}: ${tail(this.log, 20)}`);
+    });
     await eventually(`${node} listens`, () => this.#answers(), 60_000, 25).catch((cause) => {
       throw new Error(`${cause.message}: ${tail(this.log, 20)}`);
     });
@@ -90,6 +99,7 @@ export class ChaosDriver implements AsyncDisposable {
 
   /** kill -9: whoever waits for it is cut off. */
   async kill(): Promise<void> {
+    this.#ending = true;
     await this.#program?.kill();
   }
 
@@ -114,6 +124,7 @@ export class ChaosDriver implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#client.close();
+    this.#ending = this.#closed = true;
     this.freeze(false);
     await this.#program?.stop(5_000);
     await rm(this.directory, { recursive: true, force: true });

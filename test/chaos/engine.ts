@@ -7,6 +7,8 @@ import type { Draw } from './chance.js';
 import type { ChaosDriver } from './drivers.js';
 import type { Call, History, Use } from './history.js';
 
+/** What takes longer is given up and taken back, so that whatever lives is shown sooner than the drivers' grace. */
+const WITHIN_MS = 12_000;
 const TYPE = { RequestAddressType: 'com.docker.network.gateway' };
 
 export interface Container {
@@ -49,7 +51,7 @@ export class Engine implements AsyncDisposable {
   /** Networks that are being made or removed. */
   changing = 0;
   #named = 0;
-  #api: FakeEngine | undefined;
+  readonly #apis: FakeEngine[] = [];
 
   constructor(
     readonly node: string,
@@ -62,18 +64,24 @@ export class Engine implements AsyncDisposable {
     this.caller = new Caller(node, drivers, history, () => draw.below(drivers.length));
   }
 
-  /** Its API's socket. */
+  /** A socket of its API, for one driver. */
   async listen(): Promise<string> {
-    this.#api = await FakeEngine.start((req, res) => {
+    const api = await FakeEngine.start((req, res) => {
       const shown = this.#shown(req.url ?? '');
       res.writeHead(shown === undefined ? 404 : 200, { 'content-type': 'application/json' });
       res.end(JSON.stringify(shown ?? { message: 'not found' }));
     });
-    return this.#api.socket;
+    this.#apis.push(api);
+    return api.socket;
+  }
+
+  /** How often each of the drivers has begun to look at it. */
+  get looks(): number[] {
+    return this.#apis.map(({ asked }) => asked.filter((path) => path === '/version').length);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#api?.[Symbol.asyncDispose]();
+    await Promise.all(this.#apis.map((api) => api[Symbol.asyncDispose]()));
   }
 
   /** `docker network create`: pool, gateway, auxiliary address; whatever fails takes the pool back, as engines do. */
@@ -86,6 +94,7 @@ export class Engine implements AsyncDisposable {
   async #create({ subnet, range = '', gateway = '', auxiliary, swarm = false }: Wish): Promise<Network | undefined> {
     const Options = swarm ? null : auxiliary ? { aux: auxiliary } : {};
     const place = subnet ? { place: `local ${subnet}` } : {};
+    const until = performance.now() + WITHIN_MS;
     const body = { AddressSpace: 'local', Pool: subnet, SubPool: range, Options, V6: false };
     const pool = await this.caller.call('RequestPool', body, place);
     if (pool.outcome !== 'granted') return undefined;
@@ -95,15 +104,16 @@ export class Engine implements AsyncDisposable {
       ...{ containers: new Set<Container>(), busy: 0, going: false },
     };
     const asked = [[gateway, TYPE] as const, ...(auxiliary ? [[auxiliary, null] as const] : [])];
+    const given: Call[] = [];
     for (const [address, options] of asked) {
       const call = await this.#address(network, address, options);
-      if (call.outcome !== 'granted') {
-        for (const use of network.shared) this.history.letGo(use);
+      if (call.outcome !== 'granted' || performance.now() > until) {
         await this.#end(network);
         return undefined;
       }
-      network.shared.push(this.#use(network, call, `the networks of ${network.place}`, true));
+      given.push(call);
     }
+    for (const call of given) network.shared.push(this.#use(network, call, `the networks of ${network.place}`, true));
     this.networks.add(network);
     return network;
   }
@@ -130,8 +140,13 @@ export class Engine implements AsyncDisposable {
     if (network.going) return undefined;
     network.busy++;
     try {
+      const until = performance.now() + WITHIN_MS;
       const call = await this.#address(network, number, this.#endpoint(who));
       if (call.outcome !== 'granted') return undefined;
+      if (performance.now() > until) {
+        await this.#release(network, call.given!);
+        return undefined;
+      }
       const container = { who, address: call.given!, use: this.#use(network, call, who, false) };
       network.containers.add(container);
       return container;

@@ -177,7 +177,7 @@ const WAYS = {
 } as const satisfies Record<string, Way>;
 
 export type Kind = keyof typeof WAYS;
-const ways: Record<Kind, Way> = WAYS;
+export const ways: Readonly<Record<Kind, Way>> = WAYS;
 
 export const KINDS = Object.keys(WAYS) as Kind[];
 /** Kinds that leave nothing which only reconciliation could free. */
@@ -208,47 +208,4 @@ function insisted(what: string, act: () => Promise<unknown>): Promise<unknown> {
 
 export function told({ kind, atMs, forMs, which }: Fault): string {
   return `${(atMs / 1_000).toFixed(1)} s ${kind} (${which}${forMs > 0 ? `, ${forMs} ms` : ''})`;
-}
-
-/** Faults under way, each kind of target one after the other. */
-export class Faults {
-  #broken: unknown;
-  readonly #queues = new Map<string, Promise<void>>();
-  /** How many calls were under way when a fault of the kind began. */
-  readonly begun = new Map<Kind, number[]>();
-
-  constructor(
-    private readonly world: World,
-    private readonly underWay: () => number,
-  ) {}
-
-  /** Resolves when all of them are over and healed. */
-  async run(faults: readonly Fault[]): Promise<void> {
-    const began = performance.now();
-    for (const fault of faults) {
-      await sleep(Math.max(0, began + fault.atMs - performance.now()));
-      const { on } = ways[fault.kind];
-      const queue = on === 'driver' ? `driver ${fault.which % this.world.engines.length}` : on;
-      const all = [...this.world.engines.keys()].map((at) => `driver ${at}`).concat('member', 'all');
-      const queues = on === 'world' ? all : [queue];
-      const over = Promise.all(queues.map((name) => this.#queues.get(name)))
-        .then(() => this.#one(fault))
-        .catch((error) => {
-          this.#broken ??= error;
-        });
-      for (const name of queues) this.#queues.set(name, over);
-    }
-    await Promise.all(this.#queues.values());
-    if (this.#broken) throw this.#broken;
-  }
-
-  async #one(fault: Fault): Promise<void> {
-    const counts = this.begun.get(fault.kind) ?? [];
-    this.begun.set(fault.kind, [...counts, this.underWay()]);
-    try {
-      await ways[fault.kind].act(this.world, fault);
-    } catch (cause) {
-      throw new Error(`the fault "${told(fault)}" failed`, { cause });
-    }
-  }
 }

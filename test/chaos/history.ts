@@ -1,6 +1,8 @@
 // What engines asked and were told, by the one clock of the harness, and who used which address when. Refuses to know what
 // is right.
 
+import type { Finding } from './checker.js';
+
 export type Name = 'GetCapabilities' | 'RequestPool' | 'ReleasePool' | 'RequestAddress' | 'ReleaseAddress';
 
 /**
@@ -76,6 +78,10 @@ export class History {
   readonly looks: Look[] = [];
   /** The revisions of the backups that etcd was set back to: era 0 was set back to the first. */
   readonly backups: number[] = [];
+  /** What was seen to be wrong by whoever waited for it. */
+  readonly wrong: Finding[] = [];
+  /** A driver has ended by itself: nothing more is to be waited for. */
+  over = false;
   readonly #underWay = new Set<Call>();
 
   get underWay(): number {

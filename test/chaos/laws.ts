@@ -81,6 +81,8 @@ class Laws {
   }
 
   #mayTake(key: string, before: Row, record: Row): boolean {
+    // The join that its network was thought to have is gone, and it goes over to another of the node's.
+    if (before.guessed && record.guessed) return before.node === record.node && before.name === record.name;
     if (before.kind !== 'swarm' || record.kind !== 'swarm') return false;
     if (record.epoch !== undefined) return Number(record.epoch) > Number(before.epoch);
     return this.#now.get(key.replace('/local', '/global'))?.kind === 'swarm';

@@ -3,6 +3,7 @@
 import { sleep } from '../support/process.js';
 import { Draw } from './chance.js';
 import type { Container, Engine, Network, Wish } from './engine.js';
+import type { History } from './history.js';
 import type { Swarm } from './swarm.js';
 
 export const OVERLAY = '10.80.0.0/26';
@@ -23,6 +24,7 @@ export class Life {
   constructor(
     private readonly engines: readonly Engine[],
     private readonly swarm: Swarm,
+    private readonly history: History,
     private readonly seed: number,
     full: boolean,
   ) {
@@ -70,7 +72,7 @@ export class Life {
   #forever(name: string, act: (draw: Draw) => Promise<unknown>): void {
     const draw = new Draw(`${name} ${this.seed}`);
     const live = async () => {
-      while (!this.#over) await act(draw);
+      while (!this.#over && !this.history.over) await act(draw);
     };
     this.#actors.push(
       live().catch((error) => {
@@ -86,7 +88,7 @@ export class Life {
     const again = draw.percent(15) ? draw.of(this.#released.slice(-20)) : undefined;
     const number = again && network.place.includes('10.66.') && again.poolId.includes('10.66.') ? again.address : '';
     const container = await engine.run(network, this.#name(), number);
-    if (!container) return void (await sleep(draw.between(10, 60)));
+    if (!container) return void (await sleep(draw.between(50, 250)));
     await this.#lives(draw);
     // Sometimes another container is to have its address at once, while it is still being given back.
     const next = draw.percent(10) ? engine.run(network, this.#name(), container.address) : undefined;
@@ -105,7 +107,7 @@ export class Life {
       : draw.percent(15)
         ? draw.between(200, 1_500)
         : draw.between(2, 40);
-    for (const end = performance.now() + ms; performance.now() < end && !this.#over; )
+    for (const end = performance.now() + ms; performance.now() < end && !this.#over && !this.history.over; )
       await sleep(Math.min(200, end - performance.now()));
   }
 

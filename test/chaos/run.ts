@@ -4,21 +4,23 @@ import { join, resolve } from 'node:path';
 import { EtcdMembers } from '../support/etcd-members.js';
 import { eventually, sleep } from '../support/process.js';
 import { Draw } from './chance.js';
-import { check, type Finding, leaks } from './checker.js';
+import { check, type Finding, leaks, overlaps } from './checker.js';
 import { ChaosDriver } from './drivers.js';
 import { Engine } from './engine.js';
 import { EtcdLog } from './etcd-log.js';
-import { type Fault, Faults, GENTLE, KINDS, type Kind, plan, told } from './faults.js';
+import { type Fault, GENTLE, KINDS, type Kind, plan, told } from './faults.js';
 import { History } from './history.js';
 import { placeOf } from './keys.js';
+import { unlawful } from './laws.js';
 import { Life, OVERLAY } from './life.js';
+import { Faults } from './mischance.js';
 import { type Records, records } from './records.js';
 import { Swarm } from './swarm.js';
 
 const NODES = 4;
-/** Longer than a call may take: what is granted is seen with its container before that. */
-const GRACE = '4s';
-const SETTLE_MS = 90_000;
+/** Longer than engines take from a pool's request, or a container's, until they show what came of it (engine.ts). */
+const GRACE = '15s';
+const SETTLE_MS = 120_000;
 
 export interface RunOptions {
   readonly seed: number;
@@ -31,6 +33,8 @@ export interface RunOptions {
   /** Where the drivers' logs and all calls go. */
   readonly logs?: string;
   readonly say?: (line: string) => void;
+  /** Hears when nothing new begins any more, and what is left is waited for. */
+  readonly quiet?: () => void;
 }
 
 export interface Ran {
@@ -39,6 +43,9 @@ export interface Ran {
   readonly faults: readonly Fault[];
   readonly begun: ReadonlyMap<Kind, readonly number[]>;
   readonly findings: readonly Finding[];
+  /** Faults that did not come about, and what the harness itself had to give up: no word on the drivers. */
+  readonly missed: readonly string[];
+  readonly broken?: string;
   /** Joins whose PoolID nobody had heard, or whose end nobody had. */
   readonly orphans: number;
   readonly elections: number;
@@ -52,72 +59,105 @@ export async function run({
   logs,
   impatient = false,
   say = () => undefined,
+  quiet = () => undefined,
 }: RunOptions): Promise<Ran> {
   const draw = new Draw(`plan ${seed}`);
   const [names, full] = [draw.percent(50), draw.percent(30)];
   const faults = plan(draw, kindsOf(seed, reconciled), seconds * 1_000);
   say(`seed ${seed}: engines ${names ? 'from 29 on' : 'up to 28'}, ${reconciled ? 'with' : 'without'} reconciliation`);
   say(`  ${faults.map(told).join('; ')}`);
-  closing = [];
+  const closing: AsyncDisposable[] = [];
+  open.add(closing);
+  const history = new History();
+  let ran: Ran = { seed, history, faults, findings: [], missed: [], begun: new Map(), elections: 0, orphans: 0 };
+  const engines: Engine[] = [];
   const use = <T extends AsyncDisposable>(one: T): T => {
     closing.unshift(one);
     return one;
   };
   try {
-    const history = new History();
     const etcd = use(await EtcdMembers.start());
     const log = use(await EtcdLog.start(etcd, history));
-    const engines: Engine[] = [];
     const started = Array.from({ length: NODES }, async (_, at) => {
       const [node, drivers] = [`n${at + 1}`, [] as ChaosDriver[]];
       const engine = use(new Engine(node, drivers, history, new Draw(`engine ${seed} ${at}`), names));
-      const socket = reconciled ? { IPAM_ENGINE_SOCKET: await engine.listen(), IPAM_RECONCILE_GRACE: GRACE } : {};
-      const env = { IPAM_SESSION_TTL: '5s', IPAM_COOLDOWN: '0s', ...socket };
+      const died = (text: string) => {
+        history.over = true;
+        history.wrong.push({ rule: 'died', text });
+      };
+      const common = { program, node, etcd, died };
       // The first node is being upgraded: two plugins answer for it. What one of them was granted the other does not free
       // if it heard of it only while it had no etcd: reconciliation does.
-      for (let i = 0; i < (at === 0 && reconciled ? 2 : 1); i++)
-        drivers.push(use(await ChaosDriver.start({ program, node, etcd, env })));
+      for (let i = 0; i < (at === 0 && reconciled ? 2 : 1); i++) {
+        const socket = reconciled ? { IPAM_ENGINE_SOCKET: await engine.listen(), IPAM_RECONCILE_GRACE: GRACE } : {};
+        const env = { IPAM_SESSION_TTL: '5s', IPAM_COOLDOWN: '0s', ...socket };
+        drivers.push(use(await ChaosDriver.start({ ...common, env })));
+      }
       engines[at] = engine;
     });
     await Promise.all(started);
     const drivers = engines.flatMap((engine) => engine.drivers);
     const swarm = new Swarm(OVERLAY, engines, history);
-    const life = new Life(engines, swarm, seed, full);
+    const life = new Life(engines, swarm, history, seed, full);
     life.start();
     await sleep(500);
     const under = new Faults({ program, history, etcd, log, drivers, engines, swarm }, () => history.underWay);
-    await Promise.all([under.run(faults), sleep(seconds * 1_000)]);
+    const { begun, missed } = under;
+    ran = { ...ran, begun, missed };
+    await Promise.all([under.run(faults), lasting(seconds * 1_000, history)]);
     await life.settle();
+    quiet();
+    ran = { ...ran, elections: swarm.elections };
     const keyspace = () => records(etcd);
     await log.caughtUp();
-    const early = check(history);
-    const ran = { seed, history, faults, begun: under.begun, elections: swarm.elections };
-    if (impatient && early.length > 0) return { ...ran, findings: early, orphans: 0 };
+    const early = [...history.wrong, ...check(history)];
+    if (history.over || (impatient && early.length > 0)) return { ...ran, findings: early };
     const findings = await settled(history, keyspace, !reconciled);
     await life.end();
     const orphans = await ended(engines, swarm, history, keyspace, findings);
     await log.caughtUp();
-    findings.push(...check(history));
+    findings.unshift(...history.wrong, ...check(history));
     for (const { caller, node } of engines)
       if (caller.emptyGranted > 0) findings.push({ rule: 'phantom', text: `${node} answered a call without body` });
-    if (logs) await keep(logs, seed, history, drivers);
     return { ...ran, findings, orphans };
+  } catch (error) {
+    // What the log has not told yet cannot be judged; what is wrong without the rest of it is wrong.
+    const findings = [...history.wrong, ...overlaps(history.uses), ...unlawful(history.writes, history.backups)];
+    return { ...ran, findings, broken: String(error instanceof Error ? (error.stack ?? error) : error) };
   } finally {
-    await close();
+    history.over = true;
+    if (logs)
+      await keep(
+        logs,
+        seed,
+        history,
+        engines.flatMap(({ drivers }) => drivers),
+      );
+    await end(closing);
   }
 }
 
-/** A restore lasts as long as a dozen other faults, so three seeds of ten have it. */
-function kindsOf(seed: number, reconciled: boolean): readonly Kind[] {
-  if (!reconciled) return GENTLE;
-  return [0, 4, 8].includes(seed % 10) ? KINDS : KINDS.filter((kind) => kind !== 'etcd restored from a backup');
+async function lasting(ms: number, history: History): Promise<void> {
+  for (const end = performance.now() + ms; performance.now() < end && !history.over; ) await sleep(100);
 }
 
-let closing: AsyncDisposable[] = [];
+/** A restore lasts as long as a dozen other faults, so one seed of five goes without. */
+function kindsOf(seed: number, reconciled: boolean): readonly Kind[] {
+  if (!reconciled) return GENTLE;
+  return seed % 10 !== 6 ? KINDS : KINDS.filter((kind) => kind !== 'etcd restored from a backup');
+}
 
-/** Ends what the run has started, the last first. */
+/** What each run that goes on has started, the last first. */
+const open = new Set<AsyncDisposable[]>();
+
+async function end(started: AsyncDisposable[]): Promise<void> {
+  open.delete(started);
+  for (const one of started) await one[Symbol.asyncDispose]();
+}
+
+/** Ends what all runs have started. */
 export async function close(): Promise<void> {
-  for (const one of closing.splice(0)) await one[Symbol.asyncDispose]();
+  await Promise.all([...open].map(end));
 }
 
 async function keep(logs: string, seed: number, history: History, drivers: readonly ChaosDriver[]): Promise<void> {

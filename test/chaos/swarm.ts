@@ -1,14 +1,20 @@
 // A swarm over the engines: one of them leads and asks in the global space, all of them run tasks at the addresses that it gave.
 // Refuses to know how an address is chosen.
-import { sleep } from '../support/process.js';
-import type { Container, Engine, Network } from './engine.js';
+import { Late, sleep } from '../support/process.js';
+import type { Engine } from './engine.js';
 import type { Call, History, Use } from './history.js';
+import { Overlays } from './overlays.js';
 
 const TYPE = { RequestAddressType: 'com.docker.network.gateway' };
 const SERIAL = { 'com.docker.network.ipam.serial': 'true' };
 const AGAIN_MS = 200;
 /** Longer than any fault, and than any call of a process that has just begun. */
-const FOR_GOOD_MS = 90_000;
+const FOR_GOOD_MS = 45_000;
+/** So long a machine that is busy may need for an election. */
+const ELECTION_MS = 180_000;
+/** What a call meets while things fail, and not what the rules refuse. */
+const PASSING = /not reachable|not answer|did not finish|try again|was restored|Error|socket|abort/i;
+const TRIES = 5;
 
 interface Member {
   readonly who: string;
@@ -27,9 +33,8 @@ interface Term {
 
 export class Swarm {
   readonly #members = new Set<Member>();
-  readonly #overlays = new Map<number, { network: Network; balancer: Container | undefined; tasks: number }>();
+  readonly #overlays: Overlays;
   #leading: Promise<unknown> = Promise.resolve();
-  readonly #locks = new Map<number, Promise<unknown>>();
   #at = 0;
   #term: Term | undefined;
   #gateway = '';
@@ -43,7 +48,9 @@ export class Swarm {
     readonly subnet: string,
     private readonly engines: readonly Engine[],
     private readonly history: History,
-  ) {}
+  ) {
+    this.#overlays = new Overlays(subnet, engines);
+  }
 
   /** A task from its first call to its last; false when it could not be started. */
   async task(at: number, forMs: number): Promise<boolean> {
@@ -55,19 +62,11 @@ export class Swarm {
       return this.#allot(who, at, 'task');
     });
     if (!member) return false;
-    const run = await this.#on(at, async () => {
-      const overlay = this.#overlays.get(at) ?? (await this.#join(at));
-      const container = overlay && (await this.engines[at]!.run(overlay.network, who, member.address));
-      if (overlay && container) overlay.tasks++;
-      else if (overlay && overlay.tasks === 0) await this.#leave(at);
-      return overlay && container && { overlay, container };
-    });
+    const made = () => ({ gateway: this.#gateway, balancer: this.#balancer(at) });
+    const run = await this.#overlays.start(at, member, made);
     if (run) {
       await sleep(forMs);
-      await this.#on(at, async () => {
-        await this.engines[at]!.stop(run.overlay.network, run.container);
-        if (--run.overlay.tasks === 0) await this.#leave(at);
-      });
+      await this.#overlays.stop(at, run);
     }
     await this.#lead(async () => {
       await this.#dismiss(member);
@@ -81,8 +80,9 @@ export class Swarm {
   /** Another manager leads. */
   elect(at: number): Promise<void> {
     return this.#lead(async () => {
-      this.#at = at;
-      if (this.#term) await this.#takeOver();
+      for (let tries = 0; !this.#term && tries < TRIES; tries++) if (!(await this.#make())) await sleep(AGAIN_MS);
+      this.#at = at === this.#at ? (at + 1) % this.engines.length : at;
+      if (!this.#term || !(await this.#takeOver())) throw new Late(`no election came about: ${this.#said}`);
     });
   }
 
@@ -149,25 +149,40 @@ export class Swarm {
     return undefined;
   }
 
-  /** By number all that the swarm knows; until it is done nothing else of the swarm goes on. */
-  async #takeOver(): Promise<void> {
-    for (const end = performance.now() + FOR_GOOD_MS; performance.now() < end; await sleep(AGAIN_MS)) {
+  /**
+   * By number all that the swarm knows; until it is done nothing else of the swarm goes on. False when it did not come about;
+   * the next call of this leader begins another.
+   */
+  async #takeOver(): Promise<boolean> {
+    const began = performance.now();
+    for (let passed = began; !this.history.over; await sleep(AGAIN_MS)) {
       const term = await this.#begin(this.#gateway);
       if (term && (await this.#claimAgain(term))) {
         this.#term = term;
         this.elections++;
-        return;
+        return true;
       }
+      const now = performance.now();
+      if (PASSING.test(this.#said)) passed = now;
+      if (now - passed > FOR_GOOD_MS) {
+        this.history.wrong.push({ rule: 'refused', text: `the swarm's leader, for good: ${this.#said}` });
+        return false;
+      }
+      if (now - began > ELECTION_MS) return false;
     }
-    throw new Error(`the swarm's leader was refused for good: ${this.#said}`);
+    return false;
   }
 
   /** False when the answer to one of them was lost: whoever leads this term has not got it, so there has to be another. */
   async #claimAgain(term: Term): Promise<boolean> {
     for (const { address } of this.#members) {
       const body = { PoolID: term.poolId, Address: address, Options: SERIAL };
-      const call = await this.#call('RequestAddress', body, term, address);
-      if (call.outcome !== 'granted') return false;
+      for (let tries = 1; ; tries++) {
+        const { outcome, said = '' } = await this.#call('RequestAddress', body, term, address);
+        if (outcome === 'granted') break;
+        if (outcome !== 'failed' || !PASSING.test(said) || tries === TRIES) return false;
+        await sleep(AGAIN_MS);
+      }
     }
     return true;
   }
@@ -199,29 +214,6 @@ export class Swarm {
     return [...this.#members].find((one) => one.kind === 'balancer' && one.at === at);
   }
 
-  /** The overlay comes to a worker: pool, gateway, load balancer. */
-  async #join(at: number) {
-    const engine = this.engines[at]!;
-    const balancer = this.#balancer(at);
-    if (!balancer) return undefined;
-    const network = await engine.create({ subnet: this.subnet, gateway: this.#gateway, swarm: true });
-    if (!network) return undefined;
-    const overlay = { network, balancer: await engine.run(network, balancer.who, balancer.address), tasks: 0 };
-    if (!overlay.balancer) {
-      await engine.remove(network);
-      return undefined;
-    }
-    this.#overlays.set(at, overlay);
-    return overlay;
-  }
-
-  async #leave(at: number): Promise<void> {
-    const overlay = this.#overlays.get(at)!;
-    this.#overlays.delete(at);
-    if (overlay.balancer) await this.engines[at]!.stop(overlay.network, overlay.balancer);
-    await this.engines[at]!.remove(overlay.network);
-  }
-
   async #call(
     name: Call['name'],
     body: object,
@@ -238,13 +230,6 @@ export class Swarm {
   #lead<T>(act: () => Promise<T>): Promise<T> {
     const done = this.#leading.then(act, act);
     this.#leading = done;
-    return done;
-  }
-
-  #on<T>(at: number, act: () => Promise<T>): Promise<T> {
-    const before = this.#locks.get(at) ?? Promise.resolve();
-    const done = before.then(act, act);
-    this.#locks.set(at, done);
     return done;
   }
 }

@@ -1,6 +1,7 @@
 // What the runs counted, in rows and columns. Refuses to judge.
 import type { Finding, Rule } from './checker.js';
 import type { Kind } from './faults.js';
+import type { History } from './history.js';
 import type { Ran } from './run.js';
 
 export interface Row {
@@ -22,16 +23,12 @@ export function rowOf({ seed, history, begun, findings, orphans, elections }: Ra
   return { seed, calls: history.calls.length, granted, released, failed, unknown, elections, orphans, begun, findings };
 }
 
-export const NOTHING: Omit<Row, 'seed'> = {
-  ...{ calls: 0, granted: 0, released: 0, failed: 0, unknown: 0, elections: 0, orphans: 0 },
-  ...{ begun: new Map(), findings: [] },
-};
-
 const RULES: Readonly<Record<string, readonly Rule[]>> = {
   overlaps: ['overlap', 'taken'],
   phantoms: ['phantom', 'late'],
   unlawful: ['unlawful'],
   leaks: ['leak'],
+  others: ['refused', 'unclaimed', 'died'],
 };
 
 export function table(rows: readonly Row[]): string[] {
@@ -49,4 +46,15 @@ export function table(rows: readonly Row[]): string[] {
 /** Seed by seed, how many calls were under way whenever a fault of that kind began. */
 export function inFlight(rows: readonly Row[], kind: Kind): (readonly number[])[] {
   return rows.map(({ begun }) => begun.get(kind) ?? []);
+}
+
+/** What most of the calls that failed were told, in the words for all of its kind. */
+export function mostSaid({ calls }: Pick<History, 'calls'>): string[] {
+  const times = new Map<string, number>();
+  for (const { outcome, said = '' } of calls) {
+    const text = said.replace(/[\w.:/-]*\d[\w.:/-]*/g, '…').slice(0, 100);
+    if (outcome === 'failed') times.set(text, (times.get(text) ?? 0) + 1);
+  }
+  const most = [...times].sort(([, a], [, b]) => b - a).slice(0, 3);
+  return most.filter(([, count]) => count > 100).map(([text, count]) => `${count} failed: ${text}`);
 }

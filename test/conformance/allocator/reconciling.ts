@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import type { Reconciler } from '../../../src/ipam/reconciler.js';
 import { parseAddress } from '../../../src/net/address.js';
-import { type Host, type Net, soon } from '../../support/allocator-fixture.js';
+import { type Host, type Net, refusal, soon } from '../../support/allocator-fixture.js';
 import { network, SpokenEngine, shown } from '../../support/engine-shown.js';
 import { claim, holder, joined, LED, OPEN, S, type Scene } from './scene.js';
 
@@ -244,8 +244,31 @@ export function reconciling(scene: Scene): void {
         await reconciler.look();
         await reconciler.look();
         await scene.all(OPEN, joined('J1'), joined('J2'), joined('J3', 'b boot-1'), [
-          claim(9, 'endpoint a boot-1 join=J2 name=web mac=02:42:00:00:00:09'),
+          claim(9, 'endpoint a boot-1 join=J2 guessed=true name=web mac=02:42:00:00:00:09'),
         ]);
+      });
+
+      it('keeps it when the network goes whose join was taken for its own: another of the node’s joins has it then', async () => {
+        const [newest, other] = [await a.network(S), await (await scene.world.host('b')).network(S)];
+        await reconciler.look();
+        await reconciler.look();
+        expect(await newest.releasePool()).to.equal('released');
+        await scene.all(OPEN, joined('J1'), joined('J3', 'b boot-1'), [
+          claim(9, 'endpoint a boot-1 join=J1 guessed=true name=web mac=02:42:00:00:00:09'),
+        ]);
+        expect(await refusal(other.endpoint({ ip: '10.66.0.9' }))).to.match(/is held by web on a/);
+        expect(await net.release('10.66.0.9')).to.equal('released');
+        await scene.all(OPEN, joined('J1'), joined('J3', 'b boot-1'));
+      });
+
+      it('whose guessed join is the last of its node loses it with that', async () => {
+        const newest = await a.network(S);
+        const other = await (await scene.world.host('b')).network(S);
+        await reconciler.look();
+        await reconciler.look();
+        for (const one of [net, newest]) expect(await one.releasePool()).to.equal('released');
+        await scene.all(OPEN, joined('J3', 'b boot-1'));
+        expect(await other.releasePool()).to.equal('released');
       });
 
       it('whose address another node claims just before: it is theirs, and that is said', async () => {

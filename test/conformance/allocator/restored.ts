@@ -48,7 +48,7 @@ export function restored(scene: Scene): void {
       const resumption = new Resumption(host.link, scene.world.surroundings(), options);
       return () =>
         resumption.around(
-          () => reconciler.look(),
+          (marked) => reconciler.look(marked),
           () => soon() + scene.world.skippedMs,
         );
     }
@@ -125,6 +125,25 @@ export function restored(scene: Scene): void {
       expect(await two.look()).to.equal(true);
       await scene.all(OPEN, joined('J1'), joined('J2', 'b boot-1'), claims);
       expect((await net.endpoint({ name: 'x' })).ip).to.equal('10.66.0.2');
+    });
+
+    it('the backup has the address for a container that is gone: the one that lives keeps it, whichever network goes', async () => {
+      const second = await a.network(S);
+      await net.endpoint({ ip: '10.66.0.9', name: 'old' });
+      await net.endpoint({ ip: '10.66.0.10', name: 'same' });
+      const one = new Asked(a);
+      const containers = { web: '10.66.0.9', same: '10.66.0.10' };
+      one.engine.view = shown(network(S), network(S, { name: 'second', containers }));
+      await one.look();
+      await mark();
+      await one.look();
+      const same = claim(10, 'endpoint a boot-1 join=J1 name=same');
+      const web = (join: string) =>
+        claim(9, `endpoint a boot-1 join=${join} guessed=true name=web mac=02:42:00:00:00:09`);
+      await scene.all(OPEN, MARK, joined('J1'), joined('J2'), web('J1'), same);
+      expect(await net.releasePool()).to.equal('released');
+      await scene.all(OPEN, MARK, joined('J2'), web('J2'));
+      expect(await second.release('10.66.0.9')).to.equal('released');
     });
 
     it('a stamps, c notices as well and renews the mark: the stamp counts for nothing, and a waits anew', async () => {

@@ -57,14 +57,14 @@ describe('patience', () => {
   it('acts at once on what an unsure claim turned out to be', () => {
     const findings: Finding[] = [
       { kind: 'auxiliary', at, claim: claim() },
-      { kind: 'container', at, claim: claim(), live },
+      { kind: 'container', at, claim: claim(), live, guessed: false },
     ];
     expect(new Patience(GRACE).due(findings, 0, clock(0))).to.deep.equal(findings);
   });
 
   it('has a container without a claim seen twice, and speaks of each doubt once while it lasts', () => {
     const join = found('joins/x', { node: 'a', boot: 'b', since: SINCE, token: 't' });
-    const missing: Finding = { kind: 'missing', at, join, live };
+    const missing: Finding = { kind: 'missing', at, join, live, guessed: false };
     const doubtful: Finding = { kind: 'doubtful', subject: 's', text: 'a doubt' };
     const patience = new Patience(GRACE);
     const both = [missing, doubtful];

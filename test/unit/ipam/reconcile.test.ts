@@ -88,14 +88,14 @@ describe('a look at the engine', () => {
   describe('at joins of a swarm’s agent, of which an engine that was killed releases none', () => {
     const byHand = { node: 'a', boot: 'b', since: 's', token: 't' };
     /** S1 is the agent's, H1 one made by hand. `ips`: an address of a container's claim, and its join. */
-    const joined = (ids: readonly string[], ips: Readonly<Record<string, string>>): Membership => ({
+    const joined = (ids: readonly string[], ips: Readonly<Record<string, string>>, guessed = false): Membership => ({
       subnet,
       joins: ids.map((id, index) => {
         const record = id.startsWith('H') ? byHand : { ...byHand, managed: true };
         return { ...joinKey(subnet, id), record, version: String(index + 2) };
       }),
       claims: Object.entries(ips).map(([ip, join]) => {
-        const record: ClaimRecord = { kind: 'endpoint', node: 'a', boot: 'b', join, since: 's', token: 't' };
+        const record: ClaimRecord = { kind: 'endpoint', node: 'a', boot: 'b', join, guessed, since: 's', token: 't' };
         return { key: claimKey(subnet, parseAddress(ip)).key, record, version: '9' };
       }),
     });
@@ -129,6 +129,11 @@ describe('a look at the engine', () => {
         expect(lost.map(({ join }) => join.key.split('/').at(-1)).join(' ')).to.equal(expected);
       });
     }
+
+    it('finds none lost of S1 S2 by a claim whose join was guessed', () => {
+      const findings = compare([joined(['S1', 'S2'], of9('S2'), true)], shown(lan(web)), 'a');
+      expect(findings).to.deep.equal([]);
+    });
 
     it('tells of a part in a subnet that is not shown, but for those', () => {
       const [lost, hidden, ...more] = compare([joined(['S1', 'H2'], of9('H2'))], shown(), 'a');
