@@ -7,11 +7,15 @@ import type { EtcdClient } from './etcd/client.js';
 import type { SessionKeeper } from './etcd/session.js';
 import type { Allocator } from './ipam/allocator.js';
 import { fillOf } from './ipam/fill.js';
-import { EVERY_JOIN, parentOf, type Subnet, subnetOfPool } from './ipam/keyspace.js';
+import { BRAKE, EVERY_JOIN, parentOf, RESTORED, type Subnet, subnetOfPool } from './ipam/keyspace.js';
+import { readNodes } from './ipam/nodes.js';
 import { all } from './ipam/pages.js';
+import type { Looked, Reconciled } from './ipam/reconciler.js';
+import { standingOf } from './ipam/silence.js';
 import type { Store } from './ipam/store.js';
 import type { Log } from './log.js';
 import { formatPrefix, parsePrefix } from './net/prefix.js';
+import type { EtcdRequests } from './telemetry/etcd-requests.js';
 import { Metrics } from './telemetry/metrics.js';
 import { type OpsServer, serveOps } from './telemetry/server.js';
 
@@ -19,6 +23,10 @@ import { type OpsServer, serveOps } from './telemetry/server.js';
 const COUNTED_ANEW_MS = 10_000;
 const SHARE = 100;
 const WITHIN_MS = 2_000;
+/** Silence counts in rounds of half a minute, and all hosts read all nodes. */
+const SURVEYED_ANEW_MS = 30_000;
+/** Figures that could not be renewed for so long are shown no more: another host's may be newer, and one gap ends an alert. */
+const KEPT_MS = 60_000;
 
 export interface Observed {
   readonly settings: Pick<Settings<unknown>, 'node' | 'opsListen'>;
@@ -26,6 +34,9 @@ export interface Observed {
   readonly session: Pick<SessionKeeper, 'alive' | 'refusal'>;
   readonly store: Store;
   readonly allocator: Pick<Allocator, 'pending'>;
+  readonly requests: EtcdRequests;
+  /** Rounds of silence that make a node gone. */
+  readonly goneRounds: number;
   readonly log: Log;
 }
 
@@ -35,16 +46,20 @@ export class Observation {
   readonly #pools = new Map<string, Subnet>();
   #listed = false;
   #countedUntil = 0;
+  #surveyedUntil = 0;
+  #keptUntil = 0;
   #server: OpsServer | undefined;
 
   constructor(of: Observed) {
     this.#of = of;
     const { session, client, allocator } = of;
-    this.#metrics = new Metrics(version(), {
+    const vitals = {
       sessionAlive: () => session.alive,
+      sessionRefused: () => session.refusal !== undefined,
       etcdAway: () => client.outage() !== undefined,
       pending: () => allocator.pending,
-    });
+    };
+    this.#metrics = new Metrics(version(), vitals, of.requests);
   }
 
   told(told: Told): void {
@@ -54,8 +69,17 @@ export class Observation {
       this.#pools.set(`${space} ${pool}`, { space, prefix: parsePrefix(pool) });
   }
 
-  reconciled(outcome: string): void {
+  reconciled(outcome: Reconciled['outcome']): void {
     this.#metrics.reconciled(outcome);
+  }
+
+  looked(findings: Looked['findings']): void {
+    this.#metrics.looked(findings);
+  }
+
+  /** A release or an undo will never be carried out. */
+  abandoned(): void {
+    this.#metrics.abandoned();
   }
 
   /** A port that is taken is told, and no reason not to serve engines. */
@@ -89,7 +113,7 @@ export class Observation {
     return { type: this.#metrics.contentType, text: await this.#metrics.text() };
   }
 
-  /** Without etcd the pools are as they were. */
+  /** Without etcd all is for a while as it was. */
   async #count(): Promise<void> {
     const { store, log } = this.#of;
     const began = performance.now();
@@ -100,11 +124,24 @@ export class Observation {
       this.#metrics.filled(fills);
       const there = new Set(fills.map(({ space, pool }) => `${space} ${pool}`));
       for (const name of this.#pools.keys()) if (!there.has(name)) this.#pools.delete(name);
+      await this.#survey(began + WITHIN_MS);
+      this.#keptUntil = performance.now() + KEPT_MS;
     } catch (error) {
-      log.debug({ error }, 'pools could not be counted');
+      log.debug({ error }, 'pools and nodes could not be counted');
+      if (performance.now() >= this.#keptUntil) this.#metrics.forget();
     }
     const took = performance.now() - began;
     this.#countedUntil = performance.now() + Math.max(COUNTED_ANEW_MS, SHARE * took);
+  }
+
+  async #survey(by: number): Promise<void> {
+    const { store, goneRounds } = this.#of;
+    if (performance.now() < this.#surveyedUntil) return;
+    const [brake, restored] = await store.read([{ one: BRAKE }, { one: RESTORED }], by);
+    const nodes = { alive: 0, silent: 0, gone: 0, evicted: 0 };
+    for (const node of await readNodes(store, by)) nodes[standingOf(node, goneRounds)]++;
+    this.#metrics.cluster.surveyed({ nodes, braked: brake !== undefined, restored: restored !== undefined });
+    this.#surveyedUntil = performance.now() + SURVEYED_ANEW_MS;
   }
 
   /** What this host has joined before this process was there. */

@@ -5,6 +5,7 @@ import type { Driver } from './docker/driver.js';
 import { DockerEngine } from './engine/docker-view.js';
 import { Looks } from './engine/looks.js';
 import type { Allocator } from './ipam/allocator.js';
+import type { Looked, Reconciled } from './ipam/reconciler.js';
 import type { Resumption } from './ipam/restoration.js';
 import type { Log } from './log.js';
 
@@ -14,12 +15,14 @@ const NAMES_ENDPOINTS_FROM = 29;
 const TRY_MS = 5_000;
 
 /** What is compared for whom. `resumption`: what it means to an etcd that was restored from a backup. */
-interface Reconciled {
+export interface Reconciling {
   readonly allocator: Allocator;
   readonly driver: Pick<Driver, 'engineNamesEndpoints'>;
   readonly log: Log;
   /** Hears of each thing that was done. */
-  readonly count: (outcome: string) => void;
+  readonly count: (outcome: Reconciled['outcome']) => void;
+  /** Hears of what each look met. */
+  readonly looked: (findings: Looked['findings']) => void;
   readonly resumption?: Resumption;
 }
 
@@ -27,7 +30,7 @@ interface Reconciled {
 export function reconciliation(
   { engineSocket, reconcileGrace: graceMs }: Pick<Settings<unknown>, 'engineSocket' | 'reconcileGrace'>,
   names: readonly string[],
-  { allocator, driver, log, count, resumption }: Reconciled,
+  { allocator, driver, log, count, looked, resumption }: Reconciling,
 ): Looks | undefined {
   if (engineSocket === undefined) return undefined;
   const reconciler = allocator.reconciler({
@@ -47,14 +50,15 @@ export function reconciliation(
   });
   const look = async () => {
     let claims = 0;
-    const looked = async (marked = false) => {
+    const lookOnce = async (marked = false) => {
       const { view, settled, ...rest } = await reconciler.look(marked);
       if (Number.parseInt(view.version, 10) >= NAMES_ENDPOINTS_FROM) driver.engineNamesEndpoints();
       claims = rest.claims;
+      looked(rest.findings);
       return { settled };
     };
-    if (!resumption) await looked();
-    else if (await resumption.around(looked, () => performance.now() + TRY_MS))
+    if (!resumption) await lookOnce();
+    else if (await resumption.around(lookOnce, () => performance.now() + TRY_MS))
       log.info('all hosts have reconciled what they use with the etcd that was restored: addresses are given again');
     return claims;
   };

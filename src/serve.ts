@@ -20,9 +20,10 @@ import { type Log, logDecision } from './log.js';
 import { Observation } from './observation.js';
 import type { Inherited } from './process/inherited.js';
 import type { Releasers } from './process/releasers.js';
-import { driversServed, PLUGIN_NAME, reconciliation } from './reconciliation.js';
+import { driversServed, PLUGIN_NAME, type Reconciling, reconciliation } from './reconciliation.js';
 import { watchMark } from './restoration.js';
 import { limitsOf, ROUND_MS, roundsOf, tellGivenOn } from './rounds.js';
+import { EtcdRequests } from './telemetry/etcd-requests.js';
 
 /**
  * Containers that start with the host ask while etcd may still be starting: a call in the first 15 s of the process may
@@ -59,7 +60,9 @@ export async function startDriver(
   const { gone: goneRounds } = limitsOf(settings, roundMs);
 
   const outageMs = Math.max(LEAST_OUTAGE_MS, settings.deadline);
-  const client = openClient({ ...settings.etcd, ...etcdNow(settings.etcd, log), outageMs });
+  const requests = new EtcdRequests();
+  const attempted = requests.begun;
+  const client = openClient({ ...settings.etcd, ...etcdNow(settings.etcd, log), outageMs, attempted });
   releasers.push('etcd client', () => client.close());
   const instance = instanceId();
   const session = new SessionKeeper(client, {
@@ -79,7 +82,10 @@ export async function startDriver(
 
   const store = new EtcdStore(client, session, prefix, START_WINDOW_MS);
   releasers.push('store', () => store.close());
-  const failedForGood = (what: string, error: unknown) => log.error({ error }, `${what} failed`);
+  const failedForGood = (what: string, error: unknown) => {
+    log.error({ error }, `${what} failed`);
+    observation.abandoned();
+  };
   const lived = countRounds(() => session.alive, roundMs);
   releasers.push('lived rounds', lived.end);
   const around = { ...SURROUNDINGS, rounds: lived.count };
@@ -95,7 +101,7 @@ export async function startDriver(
       );
   });
 
-  const observation = new Observation({ settings, client, session, store, allocator, log });
+  const observation = new Observation({ settings, client, session, store, allocator, requests, goneRounds, log });
   releasers.push('metrics and health', () => observation.stop());
   const tell = (told: Told) => {
     logDecision(log, told);
@@ -106,8 +112,11 @@ export async function startDriver(
   const names = driversServed({ ...settings, ...(socket && { socket }) });
   const waitMs = Math.max(2 * settings.sessionTtl, settings.reconcileGrace);
   const resumption = new Resumption(store, around, { node, instance, waitMs });
-  const count = (outcome: string) => observation.reconciled(outcome);
-  const looks = reconciliation(settings, names, { allocator, driver, log, count, resumption });
+  const counts: Pick<Reconciling, 'count' | 'looked'> = {
+    count: (outcome) => observation.reconciled(outcome),
+    looked: (findings) => observation.looked(findings),
+  };
+  const looks = reconciliation(settings, names, { allocator, driver, log, ...counts, resumption });
   releasers.push('reconciliation', () => looks?.stop());
   const server = serve(driver, {
     deadlineMs: () => Math.max(settings.deadline, START_WINDOW_MS - performance.now()),

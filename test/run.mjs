@@ -82,17 +82,17 @@ function plan() {
   const every = all('unit', 'conformance', 'integration', 'e2e', 'machines');
   const asked = [...given, ...(files.length === 0 ? every : [])];
   if (unitOnly) return [start(asked)];
-  const problem = withoutHost();
+  const problem = withoutHost(asked);
   if (problem) return [start(asked, undefined, { ETCD_IPAM_TEST_NO_HOST: problem })];
   if (given.length > 0) return [start(asked, privateHost, {}, judged)];
   return lanes.map((lane) => start(lane, privateHost, {}, true));
 }
 
 /** Why there can be no private host, if so. */
-function withoutHost() {
+function withoutHost(asked) {
   if (process.platform !== 'linux') return 'real engines need Linux';
   if (process.getuid() !== 0) return 'real engines need root: run the tests as root to include them';
-  installPrograms();
+  installPrograms(asked.map((file) => (existsSync(file) ? relative(root, resolve(file)) : file)));
   return noPrivateHost();
 }
 

@@ -15,7 +15,7 @@ import type {
 } from 'etcd3';
 import type { Deadline } from '../ipam/store.js';
 import { Channel } from './channel.js';
-import { EtcdFault, faultOf, type Status } from './fault.js';
+import { EtcdFault, type FaultKind, faultOf, type Status } from './fault.js';
 import { History } from './history.js';
 import { LogIn } from './log-in.js';
 import { deniedAccess, probesOf } from './permission.js';
@@ -46,7 +46,12 @@ export interface EtcdSettings {
   readonly attemptMs?: number;
   /** For how long nothing must have answered before etcd is known to be away, in ms. Default 3000. */
   readonly outageMs?: number;
+  /** Called when an attempt begins, and what it returns when that ends. */
+  readonly attempted?: (what: Operation) => (fault?: FaultKind) => void;
 }
+
+/** What is asked of etcd, as operators' tools name it. */
+export type Operation = 'txn' | 'read' | 'lease_grant' | 'lease_keepalive' | 'lease_revoke' | 'status';
 
 /** Every method rejects with an EtcdFault, and has done so by `by`. Numbers of 64 bits are decimal strings. */
 export interface EtcdClient {
@@ -95,6 +100,7 @@ class FailOver implements EtcdClient {
   readonly #who: string;
   readonly #attemptMs: number;
   readonly #outageMs: number;
+  readonly #attempted: NonNullable<EtcdSettings['attempted']>;
   #current: number;
   #closed = false;
   /** The latest fault, and since when there has been nothing but faults. */
@@ -108,13 +114,14 @@ class FailOver implements EtcdClient {
     this.#who = settings.username ? `user ${settings.username}` : 'the user of the client certificate';
     this.#attemptMs = settings.attemptMs ?? 1000;
     this.#outageMs = settings.outageMs ?? 3000;
+    this.#attempted = settings.attempted ?? (() => () => undefined);
     this.#current = Math.floor(Math.random() * this.#endpoints.length);
   }
 
   async txn(request: TxnRequest, by: Deadline): Promise<TxnResponse> {
     for (let left = this.#endpoints.length; ; left--) {
       try {
-        return await this.#attempt(by, this.#sending(request));
+        return await this.#attempt('txn', by, this.#sending(request));
       } catch (error) {
         const proven = error instanceof EtcdFault && error.kind === 'not_sent' && error.traits.elsewhere;
         if (!proven || left <= 1 || performance.now() >= by || this.#closed)
@@ -125,21 +132,22 @@ class FailOver implements EtcdClient {
 
   async read(request: ReadRequest, by: Deadline, hasty = false): Promise<TxnResponse> {
     try {
-      return await this.#insist(by, this.#sending(request), hasty);
+      return await this.#insist('read', by, this.#sending(request), hasty);
     } catch (error) {
       throw await this.#withKey(error, request, by);
     }
   }
 
   async grant(ttlSeconds: number, by: Deadline): Promise<{ id: string; ttl: number }> {
-    const { ID, TTL } = await this.#insist(by, (etcd, options) =>
+    const { ID, TTL } = await this.#insist('lease_grant', by, (etcd, options) =>
       etcd.leaseClient.leaseGrant({ TTL: ttlSeconds }, options),
     );
     return { id: ID, ttl: Number(TTL) };
   }
 
   keepAlive(leaseId: string, by: Deadline): Promise<number> {
-    return this.#insist(by, (etcd, options) => keepAliveOnce(etcd, leaseId, options)).catch((error: unknown) => {
+    const send = (etcd: Etcd3, options: CallOptions) => keepAliveOnce(etcd, leaseId, options);
+    return this.#insist('lease_keepalive', by, send).catch((error: unknown) => {
       if (error instanceof EtcdFault && error.traits.leaseGone) return 0;
       throw error;
     });
@@ -147,14 +155,15 @@ class FailOver implements EtcdClient {
 
   async revoke(leaseId: string, by: Deadline): Promise<void> {
     try {
-      await this.#insist(by, (etcd, options) => etcd.leaseClient.leaseRevoke({ ID: leaseId }, options));
+      const send = (etcd: Etcd3, options: CallOptions) => etcd.leaseClient.leaseRevoke({ ID: leaseId }, options);
+      await this.#insist('lease_revoke', by, send);
     } catch (error) {
       if (!(error instanceof EtcdFault && error.traits.leaseGone)) throw error;
     }
   }
 
   async version(by: Deadline): Promise<string> {
-    return (await this.#insist(by, (etcd, options) => etcd.maintenance.status(options))).version;
+    return (await this.#insist('status', by, (etcd, options) => etcd.maintenance.status(options))).version;
   }
 
   outage(): EtcdFault | undefined {
@@ -182,14 +191,21 @@ class FailOver implements EtcdClient {
   }
 
   /** One attempt at the current endpoint; a fault that another endpoint may not have moves the current one on. */
-  async #attempt<T>(by: Deadline, send: (etcd: Etcd3, options: CallOptions) => Promise<T>): Promise<T> {
+  async #attempt<T>(
+    what: Operation,
+    by: Deadline,
+    send: (etcd: Etcd3, options: CallOptions) => Promise<T>,
+  ): Promise<T> {
     const at = this.#current;
     const endpoint = this.#endpoints[at] as Endpoint;
+    const ended = this.#attempted(what);
     try {
       const reply = await endpoint.call(Math.min(by, performance.now() + this.#attemptMs), send);
       this.#heard();
+      ended();
       return reply;
     } catch (error) {
+      ended(error instanceof EtcdFault ? error.kind : 'unknown');
       if (error instanceof EtcdFault) this.#noted(error);
       if (error instanceof EtcdFault && error.traits.elsewhere && this.#current === at)
         this.#current = (at + 1) % this.#endpoints.length;
@@ -201,7 +217,7 @@ class FailOver implements EtcdClient {
   async #withKey(error: unknown, request: TxnRequest, by: Deadline): Promise<unknown> {
     if (!(error instanceof EtcdFault && error.traits.forbidden)) return error;
     for (const { access, request: probe } of probesOf(request)) {
-      const denied = await this.#attempt(by, (etcd, options) => etcd.kv.txn(probe, options)).then(
+      const denied = await this.#attempt('read', by, (etcd, options) => etcd.kv.txn(probe, options)).then(
         () => false,
         (fault) => fault instanceof EtcdFault && fault.traits.forbidden === true,
       );
@@ -233,18 +249,23 @@ class FailOver implements EtcdClient {
     while (this.#away && !this.#closed) {
       await sleep(PROBE_PAUSE, undefined, { ref: false });
       const by = performance.now() + this.#attemptMs;
-      if (this.#away) await this.#attempt(by, this.#sending(anything)).catch(() => undefined);
+      if (this.#away) await this.#attempt('read', by, this.#sending(anything)).catch(() => undefined);
     }
     this.#probing = false;
   }
 
   /** For calls that do no harm twice: again at the next endpoint until `by`, waiting only after a full round. */
-  async #insist<T>(by: Deadline, send: (etcd: Etcd3, options: CallOptions) => Promise<T>, hasty = false): Promise<T> {
+  async #insist<T>(
+    what: Operation,
+    by: Deadline,
+    send: (etcd: Etcd3, options: CallOptions) => Promise<T>,
+    hasty = false,
+  ): Promise<T> {
     let before: EtcdFault | undefined;
     for (let tries = 1; ; tries++) {
       const cutShort = performance.now() + this.#attemptMs > by;
       try {
-        return await this.#attempt(by, send);
+        return await this.#attempt(what, by, send);
       } catch (error) {
         if (!(error instanceof EtcdFault) || this.#closed) throw error;
         // The pause may have taken what time was left: that says nothing.

@@ -10,9 +10,15 @@ interface Sighting {
 export class Patience {
   readonly #graceMs: number;
   #sightings = new Map<string, Sighting>();
+  #lasting: readonly Finding[] = [];
 
   constructor(graceMs: number) {
     this.#graceMs = graceMs;
+  }
+
+  /** Those of the latest look that were due, then or before: what had not gone by itself. */
+  get lasting(): readonly Finding[] {
+    return this.#lasting;
   }
 
   /**
@@ -23,33 +29,38 @@ export class Patience {
   due(findings: readonly Finding[], millis: number, now: Date): Finding[] {
     const before = this.#sightings;
     this.#sightings = new Map();
-    return findings.filter((finding) => {
+    this.#lasting = findings.filter((finding) => {
       const name = nameOf(finding);
       const sighting = before.get(name) ?? { firstMs: millis, looks: 0, spoken: false };
       sighting.looks++;
       this.#sightings.set(name, sighting);
-      return this.#isDue(finding, sighting, millis, now);
+      return this.#hasLasted(finding, sighting, millis, now);
     });
+    return this.#lasting.filter((finding) => finding.kind !== 'doubtful' || this.#isNews(finding));
   }
 
-  #isDue(finding: Finding, sighting: Sighting, millis: number, now: Date): boolean {
+  /** What people are told is told once. */
+  #isNews(finding: Finding): boolean {
+    const sighting = this.#sightings.get(nameOf(finding))!;
+    const first = !sighting.spoken;
+    sighting.spoken = true;
+    return first;
+  }
+
+  #hasLasted(finding: Finding, sighting: Sighting, millis: number, now: Date): boolean {
     const again = sighting.looks > 1;
     switch (finding.kind) {
       case 'auxiliary':
       case 'container':
         return true;
       case 'missing':
+      case 'doubtful':
         return again;
       case 'stale':
       case 'lost': {
         const { record } = finding.kind === 'stale' ? finding.claim : finding.join;
         const age = now.getTime() - Date.parse(record.since);
         return again && millis - sighting.firstMs >= this.#graceMs && age >= this.#graceMs;
-      }
-      case 'doubtful': {
-        const first = again && !sighting.spoken;
-        if (first) sighting.spoken = true;
-        return first;
       }
     }
   }

@@ -60,6 +60,8 @@ export interface Looked {
   readonly view: EngineView;
   /** Claims that were read for it. */
   readonly claims: number;
+  /** How many differences had not gone by themselves in time, those included that it put right. */
+  readonly findings: Readonly<Record<Finding['kind'], number>>;
   /** Every container had a claim of its own already, and none of them is of a swarm, whose leader no engine speaks for. */
   readonly settled: boolean;
 }
@@ -109,7 +111,8 @@ export class Reconciler {
     }
     const unclaimed = findings.some(({ kind, ...rest }) => kind === 'missing' || ('lives' in rest && rest.lives));
     const settled = !unclaimed && !view.networks.some(({ managed }) => managed);
-    return { view, claims: memberships.reduce((sum, { claims }) => sum + claims.length, 0), settled };
+    const claims = memberships.reduce((sum, { claims }) => sum + claims.length, 0);
+    return { view, claims, findings: counted(this.#patience.lasting), settled };
   }
 
   async #putRight(finding: Finding): Promise<void> {
@@ -215,6 +218,12 @@ export class Reconciler {
   #by(): number {
     return this.#around.millis() + TRY_MS;
   }
+}
+
+function counted(findings: readonly Finding[]): Looked['findings'] {
+  const counts = { stale: 0, auxiliary: 0, container: 0, missing: 0, lost: 0, doubtful: 0 };
+  for (const { kind } of findings) counts[kind]++;
+  return counts;
 }
 
 /** `joins/local.blue/…` and `joins/local/…`: "." and "/" are neighbours. */

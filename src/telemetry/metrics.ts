@@ -2,6 +2,9 @@
 // (kube_apiserver_clusterip_allocator_*): pools are labels, addresses never. Asks nobody anything.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Fill } from '../ipam/fill.js';
+import type { Looked, Reconciled } from '../ipam/reconciler.js';
+import { Cluster } from './cluster.js';
+import type { EtcdRequests } from './etcd-requests.js';
 
 /** One decision, as the log has it too. */
 export interface Decided {
@@ -20,10 +23,24 @@ export interface Decided {
 /** What is asked of the process at each reading. */
 export interface Vitals {
   sessionAlive(): boolean;
+  /** The node's name is another machine's, or was another boot's a moment ago. */
+  sessionRefused(): boolean;
   etcdAway(): boolean;
   /** Releases and undos that wait for etcd. */
   pending(): number;
 }
+
+/** Of prom-client's own those that break Prometheus' naming: gauges called `_total`, and sums of others of its metrics. */
+const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
+
+const OUTCOMES = Object.keys({
+  ended: true,
+  shared: true,
+  recognised: true,
+  claimed: true,
+  left: true,
+  doubtful: true,
+} satisfies Record<Reconciled['outcome'], true>);
 
 const CALL_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15];
 
@@ -35,12 +52,20 @@ export class Metrics {
   readonly #lost: Counter;
   readonly #taken: Counter;
   readonly #reconciled: Counter<'outcome'>;
+  readonly #findings: Gauge<'kind'>;
+  readonly #looked: Gauge;
+  readonly #abandoned: Counter;
   readonly #allocated: Gauge<'space' | 'cidr'>;
   readonly #available: Gauge<'space' | 'cidr'>;
+  /** What all hosts say alike. */
+  readonly cluster: Cluster;
 
-  constructor(version: string, vitals: Vitals) {
+  constructor(version: string, vitals: Vitals, requests?: EtcdRequests) {
     const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry });
+    for (const name of MISNAMED) this.#registry.removeSingleMetric(name);
+    for (const metric of requests?.metrics ?? []) this.#registry.registerMetric(metric);
+    this.cluster = new Cluster(this.#registry);
     this.#calls = new Histogram({
       name: 'etcd_ipam_call_duration_seconds',
       help: 'Calls of the engine, by what came of them',
@@ -77,6 +102,24 @@ export class Metrics {
       labelNames: ['outcome'],
       registers,
     });
+    // What was never there has no first increase: a rule would miss it.
+    for (const outcome of OUTCOMES) this.#reconciled.inc({ outcome }, 0);
+    this.#findings = new Gauge({
+      name: 'etcd_ipam_reconcile_findings',
+      help: 'Differences of this host between etcd and its engine that the latest look met, and that had not gone by themselves in time',
+      labelNames: ['kind'],
+      registers,
+    });
+    this.#looked = new Gauge({
+      name: 'etcd_ipam_reconcile_last_success_timestamp_seconds',
+      help: 'When the engine was last compared with etcd; 0: not yet',
+      registers,
+    });
+    this.#abandoned = new Counter({
+      name: 'etcd_ipam_abandoned_releases_total',
+      help: 'Releases and undos that failed for good: what they were to free stays taken',
+      registers,
+    });
     this.#allocated = new Gauge({
       name: 'etcd_ipam_allocated_ips',
       help: 'Addresses of the pool that have a claim, of any host',
@@ -98,6 +141,9 @@ export class Metrics {
       });
     asked('etcd_ipam_session_alive', '1 while the session of this process is in etcd', () =>
       Number(vitals.sessionAlive()),
+    );
+    asked('etcd_ipam_session_refused', '1 while the name of this node is in use by another machine or boot', () =>
+      Number(vitals.sessionRefused()),
     );
     asked('etcd_ipam_etcd_up', '0 while no etcd endpoint has answered for longer than an election takes', () =>
       Number(!vitals.etcdAway()),
@@ -129,8 +175,23 @@ export class Metrics {
     else if (outcome === 'refused' || outcome === 'failed') this.#errors.inc(labels);
   }
 
-  reconciled(outcome: string): void {
+  reconciled(outcome: Reconciled['outcome']): void {
     this.#reconciled.inc({ outcome });
+  }
+
+  looked(findings: Looked['findings']): void {
+    for (const [kind, count] of Object.entries(findings)) this.#findings.set({ kind }, count);
+    this.#looked.setToCurrentTime();
+  }
+
+  abandoned(): void {
+    this.#abandoned.inc();
+  }
+
+  /** What is read of etcd could not be read for long: no figure is better than one of long ago. */
+  forget(): void {
+    this.filled([]);
+    this.cluster.forget();
   }
 
   /** All that are known now; those of before that are not among them go. */
@@ -140,6 +201,10 @@ export class Metrics {
     for (const { space, pool, size, used } of fills) {
       this.#allocated.set({ space, cidr: pool }, used);
       this.#available.set({ space, cidr: pool }, size - used);
+      for (const scope of ['static', 'dynamic']) {
+        this.#allocations.inc({ space, cidr: pool, scope }, 0);
+        this.#errors.inc({ space, cidr: pool, scope }, 0);
+      }
     }
   }
 }

@@ -149,6 +149,24 @@ describe('etcd client', () => {
     expect(client.describe()).to.equal(`etcd at 127.0.0.1:${port}`);
   });
 
+  it('tells of each attempt what was asked, and how it ended', async () => {
+    const [dead] = (await freePorts(1)) as [number];
+    const told: string[] = [];
+    const attempted = (what: string) => (fault?: string) => void told.push(`${what} ${fault ?? 'answered'}`);
+    const client = open({ attempted });
+    await client.txn(create('a', '1'), soon());
+    await client.read(get('a'), soon());
+    const { id } = await client.grant(60, soon());
+    await client.keepAlive(id, soon());
+    await client.revoke(id, soon());
+    await client.version(soon());
+    await faultOf(client.txn({ success: [{ request_range: { key: Buffer.alloc(0) } }] }, soon()));
+    await faultOf(open({ attempted, endpoints: [`http://127.0.0.1:${dead}`] }).txn(put('a', '2'), soon()));
+    const answered = ['txn', 'read', 'lease_grant', 'lease_keepalive', 'lease_revoke', 'status'];
+    expect(told.slice(0, 6)).to.deep.equal(answered.map((what) => `${what} answered`));
+    expect(told.slice(6, 8)).to.deep.equal(['txn refused', 'txn not_sent']);
+  });
+
   it('says that a name does not resolve', async () => {
     const client = open({ endpoints: ['http://no-such-host.invalid:2379'] });
     const fault = await faultOf(client.txn(put('k', 'v'), soon(1500)));

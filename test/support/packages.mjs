@@ -13,18 +13,24 @@ const programs = [
   { program: 'etcd', packages: ['etcd-server', 'etcd'] },
   { program: 'etcdctl', packages: ['etcd-client', 'etcd'] },
   { program: 'openssl', packages: ['openssl'] },
+  // 100 MB that one suite needs.
+  { program: 'promtool', packages: ['prometheus'], only: 'test/integration/monitoring' },
 ];
-const units = ['docker.service', 'docker.socket', 'containerd.service', 'etcd.service'];
+const units = ['docker.service', 'docker.socket', 'containerd.service', 'etcd.service', 'prometheus.service'];
 
 const apt = ['-qq', '-o', 'DPkg::Lock::Timeout=120', '--yes', '--no-install-recommends', '--no-remove'];
 const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
 
-/** Installs what is missing; prints one line before and the reason when it fails, after which suites skip or fail. */
-export function installPrograms() {
+/**
+ * Installs what is missing; prints one line before and the reason when it fails, after which suites skip or fail. `asked`: the
+ * files, and patterns of files, that are to be run.
+ */
+export function installPrograms(asked) {
   if (!existsSync('/usr/bin/apt-get')) return;
-  if (programs.every(isPresent)) return;
+  const wanted = programs.filter(({ only }) => !only || asked.some((pattern) => mayName(pattern, only)));
+  if (wanted.every(isPresent)) return;
   run('apt-get', ['-qq', 'update']);
-  const missing = [...new Set(programs.filter((entry) => !isPresent(entry)).map(known))];
+  const missing = [...new Set(wanted.filter((entry) => !isPresent(entry)).map(known))];
   console.log(`test/run: apt-get installs ${missing.join(' ')} (no service is started, nothing is removed)`);
   const fresh = units.filter((unit) => !existsSync(`/lib/systemd/system/${unit}`));
   // What is downloaded first needs no network afterwards, so that the maintainer scripts can run where no init is in
@@ -32,6 +38,12 @@ export function installPrograms() {
   if (run('apt-get', ['install', ...apt, '--download-only', ...missing]) !== 0) return;
   runWithoutInit('apt-get', ['install', ...apt, '--no-download', ...missing]);
   if (existsSync('/run/systemd/system')) runWithoutInit('systemctl', ['--quiet', 'disable', ...fresh.filter(isUnit)]);
+}
+
+/** `test/integration/**` and `test/integration/monitoring.test.ts` may name a file that begins with `only`. */
+function mayName(pattern, only) {
+  const [fixed] = pattern.replace(/^\.\//, '').split('*');
+  return only.startsWith(fixed) || fixed.startsWith(only);
 }
 
 function isPresent({ program }) {

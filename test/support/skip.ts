@@ -25,7 +25,11 @@ export function needPrivateHost(context: Context): void {
 
 /** For the `before` hook of a suite with several members of etcd, which are the program on PATH whatever else the run uses. */
 export function needEtcdProgram(context: Context): void {
-  if (findProgram('etcd', process.env.PATH)) return;
-  if (process.env.CI) throw new Error('etcd is not installed');
-  skip(context, 'etcd is not installed');
+  needProgram(context, 'etcd');
+}
+
+export function needProgram(context: Context, name: string): void {
+  if (findProgram(name, process.env.PATH)) return;
+  if (process.env.CI) throw new Error(`${name} is not installed`);
+  skip(context, `${name} is not installed`);
 }

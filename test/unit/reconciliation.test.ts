@@ -1,5 +1,6 @@
 // The whole of reconciliation but etcd and dockerd: settings and an engine's answers in, records and log lines out.
 import { expect } from 'chai';
+import type { Looked } from '../../src/ipam/reconciler.js';
 import { openLog } from '../../src/log.js';
 import { driverNamed, reconciliation } from '../../src/reconciliation.js';
 import { type Host, World } from '../support/allocator-fixture.js';
@@ -21,7 +22,7 @@ function answers(version: string) {
 
 /** Looks until `until` holds; resolves with the messages of the log, and how often the driver was told of names. */
 async function run(engine: FakeEngine, host: Host, until: (seen: { log: string[]; named: number }) => boolean) {
-  const seen = { log: [] as string[], named: 0, outcomes: [] as string[] };
+  const seen = { log: [] as string[], named: 0, outcomes: [] as string[], findings: [] as Looked['findings'][] };
   const log = openLog({
     ...{ level: 'info', node: 'a' },
     to: { write: (line) => void seen.log.push((JSON.parse(line) as { msg: string }).msg) },
@@ -31,6 +32,7 @@ async function run(engine: FakeEngine, host: Host, until: (seen: { log: string[]
   const looks = reconciliation(settings, ['etcd-ipam'], {
     ...{ allocator: host.allocator, driver, log },
     count: (outcome) => seen.outcomes.push(outcome),
+    looked: (findings) => seen.findings.push(findings),
   });
   looks?.start();
   await eventually('what the engine shows has been taken in', () => until(seen)).finally(() => looks?.stop());
@@ -41,7 +43,8 @@ describe('reconciliation', () => {
   it('is off without the engine’s socket', async () => {
     const { allocator, driver } = await new World().host('a');
     const log = openLog({ level: 'silent', node: 'a' });
-    expect(reconciliation({ reconcileGrace: 30 }, ['etcd-ipam'], { allocator, driver, log, count: () => {} })).to.equal(
+    const deaf = { count: () => {}, looked: () => {} };
+    expect(reconciliation({ reconcileGrace: 30 }, ['etcd-ipam'], { allocator, driver, log, ...deaf })).to.equal(
       undefined,
     );
   });
@@ -58,6 +61,8 @@ describe('reconciliation', () => {
       'reconciliation ended the claim, which no container stands behind, of 10.66.0.7',
     ]);
     expect(seen.outcomes).to.deep.equal(['shared', 'ended']);
+    const met = seen.findings.map(({ auxiliary, stale }) => [auxiliary, stale]);
+    expect(met).to.deep.include([1, 0], 'before the grace nothing counts as stale');
     expect(seen.named).to.equal(0);
   });
 

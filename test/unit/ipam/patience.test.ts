@@ -75,4 +75,17 @@ describe('patience', () => {
     expect(patience.due([doubtful], 4, clock(0))).to.deep.equal([]);
     expect(patience.due([doubtful], 5, clock(0))).to.deep.equal([doubtful]);
   });
+
+  it('counts as lasting what is due and what was, for as long as it is met, but no claim before its 600 s', () => {
+    const doubtful: Finding = { kind: 'doubtful', subject: 's', text: 'a doubt' };
+    const patience = new Patience(GRACE);
+    const lasting = (findings: Finding[], millis: number) => {
+      patience.due(findings, millis, clock(GRACE * 9));
+      return patience.lasting;
+    };
+    expect(lasting([stale(), doubtful], 0)).to.deep.equal([]);
+    expect(lasting([stale(), doubtful], 1)).to.deep.equal([doubtful]);
+    expect(lasting([stale(), doubtful], GRACE)).to.deep.equal([stale(), doubtful]);
+    expect(lasting([], GRACE + 1)).to.deep.equal([]);
+  });
 });

@@ -1,5 +1,6 @@
 // What a decision counts as, in the words that Prometheus reads.
 import { expect } from 'chai';
+import { EtcdRequests } from '../../../src/telemetry/etcd-requests.js';
 import { type Decided, Metrics } from '../../../src/telemetry/metrics.js';
 
 const pool = { space: 'local', pool: '10.66.0.0/24' };
@@ -12,8 +13,13 @@ async function lines(metrics: Metrics): Promise<string[]> {
     .filter((line) => line.startsWith('etcd_ipam_') && !/_seconds_(bucket|sum)/.test(line));
 }
 
-function vitals(of: Partial<{ alive: boolean; away: boolean; pending: number }> = {}) {
-  return { sessionAlive: () => of.alive ?? true, etcdAway: () => of.away ?? false, pending: () => of.pending ?? 0 };
+function vitals(of: Partial<{ alive: boolean; refused: boolean; away: boolean; pending: number }> = {}) {
+  return {
+    sessionAlive: () => of.alive ?? true,
+    sessionRefused: () => of.refused ?? false,
+    etcdAway: () => of.away ?? false,
+    pending: () => of.pending ?? 0,
+  };
 }
 
 const rows: readonly [string, Decided, readonly string[]][] = [
@@ -58,21 +64,19 @@ describe('metrics', () => {
   });
 
   it('show what the process is asked at each reading', async () => {
-    const now = { alive: false, away: true, pending: 3 };
-    const metrics = new Metrics('1.2.3', {
-      sessionAlive: () => now.alive,
-      etcdAway: () => now.away,
-      pending: () => now.pending,
-    });
+    const now = { alive: false, refused: true, away: true, pending: 3 };
+    const metrics = new Metrics('1.2.3', vitals(now));
     expect(await lines(metrics)).to.include.members([
       'etcd_ipam_session_alive 0',
+      'etcd_ipam_session_refused 1',
       'etcd_ipam_etcd_up 0',
       'etcd_ipam_pending_releases 3',
       'etcd_ipam_build_info{version="1.2.3"} 1',
     ]);
-    Object.assign(now, { alive: true, away: false, pending: 0 });
+    Object.assign(now, { alive: true, refused: false, away: false, pending: 0 });
     expect(await lines(metrics)).to.include.members([
       'etcd_ipam_session_alive 1',
+      'etcd_ipam_session_refused 0',
       'etcd_ipam_etcd_up 1',
       'etcd_ipam_pending_releases 0',
     ]);
@@ -93,5 +97,62 @@ describe('metrics', () => {
       'etcd_ipam_allocated_ips{space="local",cidr="10.66.0.0/24"} 5',
       'etcd_ipam_available_ips{space="local",cidr="10.66.0.0/24"} 249',
     ]);
+  });
+
+  it('show a counter before its first event, so that this one is an increase', async () => {
+    const metrics = new Metrics('1.2.3', vitals(), new EtcdRequests());
+    metrics.filled([{ space: 'local', pool: '10.66.0.0/24', size: 254, used: 4 }]);
+    expect(await lines(metrics)).to.include.members([
+      'etcd_ipam_reconciled_total{outcome="left"} 0',
+      'etcd_ipam_abandoned_releases_total 0',
+      'etcd_ipam_etcd_request_errors_total{operation="txn",kind="unknown"} 0',
+      'etcd_ipam_allocation_total{space="local",cidr="10.66.0.0/24",scope="dynamic"} 0',
+      'etcd_ipam_allocation_errors_total{space="local",cidr="10.66.0.0/24",scope="static"} 0',
+    ]);
+  });
+
+  it('show what all hosts say alike, and nothing of it once it could not be read for long', async () => {
+    const metrics = new Metrics('1.2.3', vitals());
+    const shared = (line: string) => /^etcd_ipam_(nodes|brake|restored|allocated_ips|available_ips)/.test(line);
+    expect((await lines(metrics)).filter(shared), 'not read yet').to.deep.equal([]);
+    metrics.filled([{ space: 'local', pool: '10.66.0.0/24', size: 254, used: 4 }]);
+    metrics.cluster.surveyed({ nodes: { alive: 3, silent: 1, gone: 0, evicted: 0 }, braked: true, restored: false });
+    expect(await lines(metrics)).to.include.members([
+      'etcd_ipam_nodes{state="alive"} 3',
+      'etcd_ipam_nodes{state="silent"} 1',
+      'etcd_ipam_nodes{state="gone"} 0',
+      'etcd_ipam_brake 1',
+      'etcd_ipam_restored 0',
+    ]);
+    metrics.forget();
+    expect((await lines(metrics)).filter(shared)).to.deep.equal([]);
+  });
+
+  it('show how etcd answers: its errors by kind, and no time of what was never sent', async () => {
+    const requests = new EtcdRequests();
+    const metrics = new Metrics('1.2.3', vitals(), requests);
+    requests.begun('txn')();
+    requests.begun('txn')('unknown');
+    requests.begun('txn')('not_sent');
+    requests.begun('read');
+    expect(await lines(metrics)).to.include.members([
+      'etcd_ipam_etcd_request_duration_seconds_count{operation="txn"} 2',
+      'etcd_ipam_etcd_request_errors_total{operation="txn",kind="unknown"} 1',
+      'etcd_ipam_etcd_request_errors_total{operation="txn",kind="not_sent"} 1',
+      'etcd_ipam_etcd_requests_in_flight 1',
+    ]);
+  });
+
+  it('show what the latest look at the engine met, and when that was', async () => {
+    const metrics = new Metrics('1.2.3', vitals());
+    const none = { stale: 0, auxiliary: 0, container: 0, missing: 0, lost: 0, doubtful: 0 };
+    metrics.looked({ ...none, stale: 2 });
+    metrics.looked({ ...none, missing: 1 });
+    expect(await lines(metrics)).to.include.members([
+      'etcd_ipam_reconcile_findings{kind="stale"} 0',
+      'etcd_ipam_reconcile_findings{kind="missing"} 1',
+    ]);
+    const [at] = /(?<=^etcd_ipam_reconcile_last_success_timestamp_seconds )\d+/m.exec(await metrics.text())!;
+    expect(Number(at)).to.be.closeTo(Date.now() / 1_000, 60);
   });
 });
