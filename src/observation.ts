@@ -65,8 +65,9 @@ export class Observation {
   told(told: Told): void {
     this.#metrics.decided(told);
     const { space, pool, outcome } = told;
-    if (outcome === 'granted' && space !== undefined && pool !== undefined)
-      this.#pools.set(`${space} ${pool}`, { space, prefix: parsePrefix(pool) });
+    if (outcome !== 'granted' || space === undefined || pool === undefined) return;
+    const name = `${space} ${pool}`;
+    if (!this.#pools.has(name)) this.#pools.set(name, { space, prefix: parsePrefix(pool) });
   }
 
   reconciled(outcome: Reconciled['outcome']): void {

@@ -2,6 +2,7 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Afterwards } from './afterwards.js';
 import type { Settings } from './config.js';
 import { etcdNow, tlsNow } from './credentials.js';
 import type { CallEvent } from './docker/app.js';
@@ -59,6 +60,11 @@ export async function startDriver(
   const self = { node, boot: bootId(), machine: machineId(settings.machineId) };
   const { gone: goneRounds } = limitsOf(settings, roundMs);
 
+  const decisions = new Afterwards<Told>((told) => {
+    logDecision(log, told);
+    observation.told(told);
+  });
+  releasers.push('decisions', () => decisions.flush());
   const outageMs = Math.max(LEAST_OUTAGE_MS, settings.deadline);
   const requests = new EtcdRequests();
   const attempted = requests.begun;
@@ -103,11 +109,7 @@ export async function startDriver(
 
   const observation = new Observation({ settings, client, session, store, allocator, requests, goneRounds, log });
   releasers.push('metrics and health', () => observation.stop());
-  const tell = (told: Told) => {
-    logDecision(log, told);
-    observation.told(told);
-  };
-  const driver = new Driver(allocator, settings.requireMac, tell, swarm);
+  const driver = new Driver(allocator, settings.requireMac, (told) => decisions.add(told), swarm);
   const socket = inherited?.path ?? settings.socket;
   const names = driversServed({ ...settings, ...(socket && { socket }) });
   const waitMs = Math.max(2 * settings.sessionTtl, settings.reconcileGrace);
@@ -191,10 +193,21 @@ function countRounds(alive: () => boolean, roundMs: number): { count: () => numb
 const SURROUNDINGS: Omit<Surroundings, 'rounds'> = {
   now: () => new Date(),
   millis: () => performance.now(),
-  token: () => randomBytes(8).toString('hex'),
+  token,
   below: (bound) => below(bound),
   pause: (ms) => sleep(ms),
 };
+
+const TOKEN_DIGITS = 16;
+let tokens = '';
+
+/** Drawn 64 at a time, since asking the kernel costs the same for one. */
+function token(): string {
+  if (tokens === '') tokens = randomBytes(32 * TOKEN_DIGITS).toString('hex');
+  const next = tokens.slice(0, TOKEN_DIGITS);
+  tokens = tokens.slice(TOKEN_DIGITS);
+  return next;
+}
 
 /** Uniform for bounds beyond 2^48 too, by drawing again what would favour the low numbers. */
 function below(bound: bigint): bigint {

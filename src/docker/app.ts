@@ -5,7 +5,7 @@ import Router from '@koa/router';
 import Koa from 'koa';
 import rawBody from 'raw-body';
 import type { AddressReply, AddressSpaces, Call, Capabilities, Ipam, PoolReply } from './ipam.js';
-import { afterPoll, asError, hasGone, refusal, send, Undos } from './reply.js';
+import { afterPoll, asError, hasGone, Lent, refusal, send, Undos } from './reply.js';
 import {
   BadRequest,
   BODY_LIMIT,
@@ -174,15 +174,11 @@ export function pluginApp(ipam: Ipam, options: AppOptions = {}): PluginApp {
     const ms = typeof deadlineMs === 'number' ? deadlineMs : deadlineMs();
     const deadline = performance.now() + ms;
     const tooLate = new Error(`${call} did not finish within ${ms / 1000} s`);
-    const aborter = new AbortController();
     const undos = new Undos(fault);
-    const onClose = () => aborter.abort(new Error(`the caller of ${call} has gone`));
+    const lent = new Lent(deadline, undos);
+    const onClose = () => lent.abort(new Error(`the caller of ${call} has gone`));
     res.once('close', onClose);
-    const settled = ask(call, request, {
-      deadline,
-      signal: aborter.signal,
-      onUndelivered: (undo) => undos.add(undo),
-    });
+    const settled = ask(call, request, lent);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<typeof LATE>((resolve) => {
       timer = setTimeout(() => resolve(LATE), ms);
@@ -194,7 +190,7 @@ export function pluginApp(ipam: Ipam, options: AppOptions = {}): PluginApp {
     res.off('close', onClose);
     const gone = hasGone(req, res);
     if (first === LATE || performance.now() > deadline) {
-      aborter.abort(tooLate);
+      lent.abort(tooLate);
       const taken = gone || write(res, 500, refusal(tooLate));
       settle('late', request, undefined, tooLate);
       await Promise.all([taken, settled.then(() => undos.run())]);

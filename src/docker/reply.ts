@@ -1,6 +1,7 @@
 // The last step of a call: write the reply and learn whether it left, or take back what was granted. Refuses to know
 // which call it was.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Call } from './ipam.js';
 import { CONTENT_TYPE } from './wire.js';
 
 /** Writes before it returns. Resolves true once the kernel took the whole reply; if not, no engine can have read it. */
@@ -39,6 +40,36 @@ export function hasGone(req: IncomingMessage, res: ServerResponse): boolean {
 export async function afterPoll<T>(value: T): Promise<T> {
   for (let turn = 0; turn < 2; turn++) await new Promise(setImmediate);
   return value;
+}
+
+/** What a call is lent. Its signal is made when it is asked for: most never do. */
+export class Lent implements Call {
+  readonly deadline: number;
+  readonly #undos: Undos;
+  #aborter: AbortController | undefined;
+  #reason: Error | undefined;
+
+  constructor(deadline: number, undos: Undos) {
+    this.deadline = deadline;
+    this.#undos = undos;
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#aborter) {
+      this.#aborter = new AbortController();
+      if (this.#reason) this.#aborter.abort(this.#reason);
+    }
+    return this.#aborter.signal;
+  }
+
+  abort(reason: Error): void {
+    this.#reason ??= reason;
+    this.#aborter?.abort(reason);
+  }
+
+  onUndelivered(undo: () => Promise<void>): void {
+    this.#undos.add(undo);
+  }
 }
 
 /** What one call registered to be taken back, last first. Registered after the taking back began: at once. */

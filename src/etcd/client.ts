@@ -85,8 +85,6 @@ export interface EtcdClient {
 type CallOptions = Exclude<CallOptionsFactory, (...args: never[]) => unknown>;
 type Interceptor = NonNullable<CallOptions['interceptors']>[number];
 
-const NO_TOKEN = Promise.resolve('');
-
 export function openClient(settings: EtcdSettings): EtcdClient {
   return new FailOver(settings);
 }
@@ -321,12 +319,13 @@ class Endpoint {
 
   /** Executed at most once: a second try is made only after etcd refused the token. */
   async call<T>(until: Deadline, send: (etcd: Etcd3, options: CallOptions) => Promise<T>): Promise<T> {
+    if (!this.#logIn) return this.#once(until, '', send);
     for (let fresh = false; ; fresh = true) {
-      const token = await within(this.#logIn?.token() ?? NO_TOKEN, until, () => this.#noTime(true));
+      const token = await within(this.#logIn.token(), until, () => this.#noTime(true));
       try {
         return await this.#once(until, token, send);
       } catch (error) {
-        if (!this.#logIn || !(error instanceof EtcdFault && error.traits.token)) throw error;
+        if (!(error instanceof EtcdFault && error.traits.token)) throw error;
         this.#logIn.refuse(token);
         if (fresh) throw error;
       }

@@ -3,8 +3,12 @@
 import type { Deadline } from '../ipam/store.js';
 import type { Compare, EtcdClient, RequestOp, TxnRequest, TxnResponse } from './client.js';
 import { EtcdFault } from './fault.js';
+import { Nested } from './nested.js';
 
-/** Transactions under way at a time; what comes meanwhile waits, and goes together when one of them has ended. */
+/**
+ * Under way at a time: two single transactions, or what went together. What comes meanwhile waits, and goes together when there
+ * is room: the more wait, the more go with one commit, and the less each costs this process.
+ */
 const UNDER_WAY = 2;
 /** Nested transactions in one. etcd allows 128 operations, of which the largest of the nested ones takes its share. */
 const MOST = 64;
@@ -58,12 +62,12 @@ export class Company {
     }
   }
 
-  async #send(request: TxnRequest, by: Deadline): Promise<TxnResponse> {
-    this.#underWay++;
+  async #send(request: TxnRequest, by: Deadline, weight = 1): Promise<TxnResponse> {
+    this.#underWay += weight;
     try {
       return await this.#client.txn(request, by);
     } finally {
-      this.#underWay--;
+      this.#underWay -= weight;
       this.#next();
     }
   }
@@ -106,18 +110,27 @@ export class Company {
   }
 
   async #sendNested(together: readonly Waiting[]): Promise<void> {
-    const success = together.map(({ request }) => ({ request_txn: request }));
+    // Each watches its own deadline.
+    const by = Math.max(...together.map((one) => one.by));
+    let left = together;
     try {
-      // Each watches its own deadline.
-      const { header, responses } = await this.#send({ success }, Math.max(...together.map(({ by }) => by)));
-      for (const [i, { answered }] of together.entries()) {
-        const { succeeded, responses: own } = responses[i]!.response_txn;
-        answered({ header, succeeded, responses: own });
+      let nested = new Nested(left.map(({ request }) => request));
+      let reply = await this.#send(nested.request, by, UNDER_WAY);
+      if (!reply.succeeded) {
+        left = left.filter(({ over }) => !over);
+        if (left.length === 0) return;
+        nested = new Nested(
+          left.map(({ request }) => request),
+          true,
+        );
+        reply = await this.#send(nested.request, by, UNDER_WAY);
       }
+      const answers = nested.answers(reply);
+      for (const [i, { answered }] of left.entries()) answered(answers[i]!);
     } catch (error) {
       // Where nothing was executed it may have been for the sake of one: each finds out for itself.
       const executed = !(error instanceof EtcdFault) || error.kind === 'unknown';
-      for (const { request, by, answered, failed, over } of together)
+      for (const { request, by, answered, failed, over } of left)
         if (executed) failed(error);
         else if (!over) answered(this.#send(request, by));
     }

@@ -72,6 +72,7 @@ export class History {
    * met is older than all that was known before, so that a release that waits may free it; what came after is newer.
    */
   version(revision: string): Version {
+    if (this.number === 0) return revision;
     const at = BigInt(revision);
     const base = STRIDE * BigInt(this.number);
     return String(at > this.#met ? base + at : at - base);
@@ -79,6 +80,7 @@ export class History {
 
   /** The mod_revision that the version stands for; undefined if it is of another history. */
   revision(version: Version): string | undefined {
+    if (this.number === 0) return version;
     const named = BigInt(version);
     const base = STRIDE * BigInt(this.number);
     const at = named < 0n ? named + base : named - base;

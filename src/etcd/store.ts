@@ -202,10 +202,11 @@ export class EtcdStore implements Store {
   }
 
   #txn<Q extends readonly Query[]>(change: Change<Q>, proof: Proof | undefined, lease: string | undefined) {
+    const key = proof && Buffer.from(proof.key);
     const session: Compare[] = proof
-      ? [{ key: Buffer.from(proof.key), target: 'Mod', result: 'Equal', mod_revision: proof.version }]
+      ? [{ key: key!, target: 'Mod', result: 'Equal', mod_revision: proof.version }]
       : [];
-    const reread = proof ? [{ request_range: { key: Buffer.from(proof.key) } }] : [];
+    const reread = key ? [{ request_range: { key } }] : [];
     const unmarked: Compare[] = [];
     if (isHeldBack(change)) {
       unmarked.push({ key: this.#mark.key, target: 'Create', result: 'Equal', create_revision: '0' });

@@ -12,6 +12,7 @@ type ReadOp = { request_range: NonNullable<RequestOp['request_range']> };
 export class Words {
   readonly #prefix: string;
   readonly #history: History;
+  readonly #bytes = new WeakMap<object, Buffer>();
 
   /** `prefix`: IPAM_PREFIX with its slash at the end. `history`: what revisions are called. */
   constructor(prefix: string, history: History) {
@@ -30,7 +31,7 @@ export class Words {
         create_revision: '0',
       };
     }
-    const key = this.#key(condition.key.key);
+    const key = this.#keyOf(condition.key);
     return condition.version === null
       ? { key, target: 'Create', result: 'Equal', create_revision: '0' }
       : this.#unchanged(key, condition.version);
@@ -44,7 +45,7 @@ export class Words {
   /** `lease`: of what is to rest, which without one is removed. */
   writeOp(write: Write, lease: string | undefined): RequestOp {
     if ('put' in write) {
-      const key = this.#key(write.put.key);
+      const key = this.#keyOf(write.put);
       if (write.rests !== undefined && lease === undefined) return { request_delete_range: { key } };
       const value = Buffer.from(JSON.stringify(write.record));
       return { request_put: { key, value, ...(write.rests !== undefined && lease !== undefined && { lease }) } };
@@ -54,7 +55,7 @@ export class Words {
   }
 
   readOp(query: Query): ReadOp {
-    if ('one' in query) return { request_range: { key: this.#key(query.one.key) } };
+    if ('one' in query) return { request_range: { key: this.#keyOf(query.one) } };
     if ('count' in query) {
       return {
         request_range: { key: this.#key(query.count.from), range_end: this.#key(query.count.to), count_only: true },
@@ -81,6 +82,16 @@ export class Words {
   #found(kv: KeyValue, decode: (json: unknown, key: string) => unknown): Found<unknown> {
     const version = this.#history.version(kv.mod_revision);
     return { key: this.#name(kv), record: decode(parsed(kv.value), kv.key.toString()), version };
+  }
+
+  /** The keys of a pool and a join come with every claim, as the same objects. */
+  #keyOf(key: { readonly key: string }): Buffer {
+    let bytes = this.#bytes.get(key);
+    if (!bytes) {
+      bytes = this.#key(key.key);
+      this.#bytes.set(key, bytes);
+    }
+    return bytes;
   }
 
   #key(key: string): Buffer {

@@ -7,17 +7,7 @@ import { isOfFormerEpoch, isOfNode, judge, type Purpose, type Verdict } from './
 import { IpamError, outside } from './errors.js';
 import { chooseGateway, isStillMeant, overtaken } from './gateways.js';
 import type { Grant } from './grant.js';
-import {
-  addressOfClaim,
-  claimKey,
-  claimsIn,
-  holderKey,
-  holdersAt,
-  joinsOf,
-  nodeKey,
-  poolKey,
-  sessionsOf,
-} from './keyspace.js';
+import { addressOfClaim, claimKey, claimsIn, holderKey, holdersAt, joinsOf, nodeKey, poolKey } from './keyspace.js';
 import { readNode } from './nodes.js';
 import type { PoolRef } from './pool-id.js';
 import type { HolderRecord } from './records.js';
@@ -181,17 +171,15 @@ export class Addresses {
       const verdict: Verdict = last ? { kind: 'take', ...last } : { kind: 'free' };
       const plan = this.#claiming.plan(ask, ask.purpose, address, verdict, undefined);
       const window = { keys: claimsIn(ask.pool, chooser.windowAt(address.value)), limit: 0 };
-      const name = last?.claim.record.node ?? this.#self.node;
-      const owner = [{ one: nodeKey(name) }, { count: sessionsOf(name) }] as const;
-      const outcome = await this.#claiming.commit(ask, view, plan, [...viewOf(ask.pool), window, ...owner], by);
+      const outcome = await this.#claiming.commit(ask, view, plan, [...viewOf(ask.pool), window], by);
       if (outcome.done) {
         chooser.won();
         return this.#claiming.granted(ask, view, plan, attempt);
       }
-      const [pool, join, { keys }, node, sessions] = outcome.seen;
+      const [pool, join, { keys }] = outcome.seen;
       view = this.#views.set(ask.pool, pool, join);
       const taken = keys.map((key) => addressOfClaim(key).value);
-      if (last) chooser.lostTakeable(name, node, sessions > 0);
+      if (last) await this.#lostTakeable(last, chooser, by);
       if (!taken.includes(address.value)) chooser.back(address.value);
       else if (!last) chooser.lost(address.value, taken);
     }
@@ -203,6 +191,12 @@ export class Addresses {
     if (!isGlobal(pool.space)) return chooser.takeable('nodes', by);
     const served = this.#around.rounds() - (this.#served.get(pool.join) ?? Number.POSITIVE_INFINITY);
     return chooser.takeable(served >= FORMER_EPOCH_ROUNDS ? { leader: pool.join } : 'nobody', by);
+  }
+
+  async #lostTakeable({ claim }: Takeable, chooser: Chooser, by: Deadline): Promise<void> {
+    const name = claim.record.node ?? this.#self.node;
+    const node = await readNode(this.#store, name, by);
+    chooser.lostTakeable(name, node?.found, node?.living ?? false);
   }
 
   #chooser(pool: PoolRef): Chooser {

@@ -1,28 +1,28 @@
 // Which address to try next: a cursor of one's own that leaps over what it finds taken, and a search that lets the
 // store count when little is left. Remembers candidates, never claims; every one of them may be lost to another host.
-import { freeIn, split } from '../net/gaps.js';
+import { freeIn } from '../net/gaps.js';
 import type { Range } from '../net/prefix.js';
-import { addressOfClaim, claimsIn, type Subnet } from './keyspace.js';
+import type { Subnet } from './keyspace.js';
 import type { NodeRecord } from './records.js';
+import { Rooms } from './room.js';
 import type { Deadline, Found, Store } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 import { type Left, type Takeable, Takeables } from './takeables.js';
 
 /** Keys a lost claim reads along, from the candidate on. */
 export const WINDOW = 64n;
-/** etcd refuses more than 128 operations in a transaction; more parts than this gain nothing on a /16. */
-const PARTS = 64;
-const LISTED = 128n;
 /** Consecutive losses after which leaping about is given up for a search. */
 const MANY_LOSSES = 4;
+/** That a range is full is believed for so long, or for that many times what it took to find out. */
 const FULL_MS = 1_000;
+const SHARE = 100;
+const FULL_AT_MOST_MS = 10_000;
 
 export class Chooser {
   readonly #range: Range;
-  readonly #subnet: Subnet;
-  readonly #store: Store;
   readonly #around: Surroundings;
   readonly #takeables: Takeables;
+  readonly #rooms: Rooms;
   #cursor: bigint;
   #free: bigint[] = [];
   #losses = 0;
@@ -32,14 +32,13 @@ export class Chooser {
 
   constructor(range: Range, subnet: Subnet, store: Store, self: Self, around: Surroundings) {
     this.#range = range;
-    this.#subnet = subnet;
-    this.#store = store;
     this.#around = around;
+    this.#rooms = new Rooms(range, subnet, store, around);
     this.#takeables = new Takeables(range, subnet, store, self, around);
     this.#cursor = range.from;
   }
 
-  /** The next candidate, or undefined when the store counted and found no room within the last second. */
+  /** The next candidate, or undefined when there was no room a moment ago. */
   async next(by: Deadline): Promise<bigint | undefined> {
     for (;;) {
       const known = this.#free.shift();
@@ -106,32 +105,17 @@ export class Chooser {
   }
 
   async #search(by: Deadline): Promise<void> {
-    let range = this.#range;
-    while (range.to - range.from >= LISTED) {
-      const parts = split(range, PARTS);
-      const counts = await this.#store.read(
-        parts.map((part) => ({ count: claimsIn(this.#subnet, part) })),
-        by,
-      );
-      const open = parts.filter((part, i) => BigInt(counts[i]!) <= part.to - part.from);
-      const chosen = open[Number(this.#around.below(BigInt(open.length || 1)))];
-      // A part that filled up since it was counted is a race, not the end: the next search counts anew.
-      if (!chosen) return range === this.#range ? this.#full() : undefined;
-      range = chosen;
-    }
-    const [{ keys }] = await this.#store.read([{ keys: claimsIn(this.#subnet, range), limit: 0 }], by);
-    this.#free = freeIn(
-      range,
-      keys.map((key) => addressOfClaim(key).value),
-    );
-    if (BigInt(2 * this.#free.length) > range.to - range.from && range !== this.#range) {
-      this.#sparse = false;
-      this.#cursor = range.to + 1n;
-    }
-    if (this.#free.length === 0 && range === this.#range) this.#full();
+    const began = this.#around.millis();
+    const room = await this.#rooms.find(by);
+    if (!room) this.#fullUntil = fullUntil(began, this.#around.millis());
+    this.#free.push(...(room?.free ?? []));
+    if (room?.onFrom === undefined) return;
+    this.#sparse = false;
+    this.#cursor = room.onFrom;
   }
+}
 
-  #full(): void {
-    this.#fullUntil = this.#around.millis() + FULL_MS;
-  }
+/** Looking costs the store time, so the longer it took the longer it is believed. */
+function fullUntil(began: number, ended: number): number {
+  return ended + Math.min(Math.max(FULL_MS, SHARE * (ended - began)), FULL_AT_MOST_MS);
 }

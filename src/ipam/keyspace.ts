@@ -31,9 +31,18 @@ export interface Subnet {
   readonly prefix: Prefix;
 }
 
+/** Some ten keys of one subnet make a claim. */
+const PATHS = new WeakMap<Subnet, string>();
+
 /** `local/v4/010.066.000.000-24` */
-function path({ space, prefix }: Subnet): string {
-  return `${space}/v${prefix.family}/${formatWidePrefix(prefix)}`;
+function path(subnet: Subnet): string {
+  let text = PATHS.get(subnet);
+  if (text === undefined) {
+    const { space, prefix } = subnet;
+    text = `${space}/v${prefix.family}/${formatWidePrefix(prefix)}`;
+    PATHS.set(subnet, text);
+  }
+  return text;
 }
 
 /** The least key above every key that begins with `text/`. */

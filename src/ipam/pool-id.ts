@@ -22,8 +22,21 @@ export function formatPoolId({ space, prefix, range, epoch, join }: PoolRef): st
   return `${space}/${formatPrefix(prefix)}?${limits}join=${join}`;
 }
 
+/** Every call brings one, and few are in use: reading one costs more than the rest of what a claim takes to be worded. */
+const READ = new Map<string, PoolRef>();
+const MOST_READ = 1_000;
+
 /** Undefined for text that this driver never wrote. */
 export function parsePoolId(text: string): PoolRef | undefined {
+  const known = READ.get(text);
+  if (known) return known;
+  const ref = read(text);
+  if (READ.size >= MOST_READ) READ.clear();
+  if (ref) READ.set(text, ref);
+  return ref;
+}
+
+function read(text: string): PoolRef | undefined {
   const match = SHAPE.exec(text);
   if (!match) return undefined;
   try {

@@ -6,7 +6,7 @@ import { joinKey, poolKey, type Subnet } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import type { JoinRecord, PoolRecord } from './records.js';
 import { isGlobal } from './spaces.js';
-import type { Condition, Deadline, Found, Store } from './store.js';
+import type { Condition, Deadline, Found, Key, Store } from './store.js';
 import type { Self } from './surroundings.js';
 
 export interface View {
@@ -56,16 +56,27 @@ export class Views {
   }
 }
 
+type Reads = readonly [{ readonly one: Key<PoolRecord> }, { readonly one: Key<JoinRecord> }];
+
+/** Every claim says them twice. */
+const READS = new WeakMap<PoolRef, Reads>();
+
 /** The two reads a view is made of. */
-export function viewOf(ref: PoolRef) {
-  return [{ one: poolKey(ref) }, { one: joinKey(ref, ref.join) }] as const;
+export function viewOf(ref: PoolRef): Reads {
+  let reads = READS.get(ref);
+  if (!reads) {
+    reads = [{ one: poolKey(ref) }, { one: joinKey(ref, ref.join) }];
+    READS.set(ref, reads);
+  }
+  return reads;
 }
 
 /** That the pool's incarnation and the join are as in the view. */
 export function standing({ pool, join }: View, ref: PoolRef): Condition[] {
+  const [{ one: poolKey }, { one: joinKey }] = viewOf(ref);
   return [
-    { key: poolKey(ref), version: pool.version },
-    { key: joinKey(ref, ref.join), version: join.version },
+    { key: poolKey, version: pool.version },
+    { key: joinKey, version: join.version },
   ];
 }
 

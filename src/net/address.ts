@@ -35,7 +35,7 @@ export function parseAddress(text: string): Address {
 }
 
 function parseDotted(text: string): bigint {
-  return text.split('.').reduce((value, octet) => (value << 8n) | BigInt(octet), 0n);
+  return BigInt(text.split('.').reduce((value, octet) => value * 256 + Number(octet), 0));
 }
 
 function parseColons(text: string): bigint {
@@ -91,7 +91,8 @@ export function parseWide(text: string): Address {
 }
 
 function octets(value: bigint): number[] {
-  return [24n, 16n, 8n, 0n].map((shift) => Number((value >> shift) & 0xffn));
+  const number = Number(value);
+  return [number >>> 24, (number >>> 16) & 255, (number >>> 8) & 255, number & 255];
 }
 
 function hextets(value: bigint): number[] {

@@ -43,6 +43,20 @@ function claim(name: string, compared: readonly string[] = ['session', 'pool']):
   return { compare: [...absent], success: [{ request_put: { key: key(name), value: key('v') } }] };
 }
 
+/** Compares the session at one version, and that its own key is absent; reads both when it loses. */
+function guarded(name: string): TxnRequest {
+  const session = { key: key('session'), target: 'Mod', result: 'Equal', mod_revision: '5' } as const;
+  const { compare = [], success = [] } = claim(name, []);
+  return {
+    compare: [session, ...compare],
+    success,
+    failure: ['session', name].map((one) => ({ request_range: { key: key(one) } })),
+  };
+}
+
+const keyOf = (op: { key?: unknown; request_range?: { key?: unknown }; request_txn?: TxnRequest }): string =>
+  String(op.key ?? op.request_range?.key ?? op.request_txn?.compare?.[0]?.key);
+
 const names = ({ request }: Sent) =>
   request.success!.map(({ request_txn: nested }) => String(nested?.success?.[0]?.request_put?.key ?? 'not nested'));
 
@@ -85,16 +99,50 @@ describe('transactions in company', () => {
     expect((await answer).succeeded).to.equal(false);
   });
 
-  it('are at most 64 in one', async () => {
+  it('are at most 64 in one, and the next wait until that one has ended', async () => {
     const etcd = new ByHand();
-    const [first] = etcd.occupy();
-    for (let i = 0; i < 100; i++) void etcd.company.txn(claim(`a${i}`), soon());
+    const [first, second] = etcd.occupy();
+    for (let i = 0; i < 100; i++) void etcd.company.txn(claim(`a${i}`, []), soon());
     first.answer(reply());
     await turn();
     expect(names(etcd.sent[2]!)).to.have.length(64);
-    etcd.sent[1]!.answer(reply());
+    second.answer(reply());
+    await turn();
+    expect(etcd.sent).to.have.length(3);
+    etcd.sent[2]!.answer(nestedReply(...Array(64).fill(true)));
     await turn();
     expect(names(etcd.sent[3]!)).to.have.length(36);
+  });
+
+  it('compare and read once what all of them compare first, and those that lose get that read too', async () => {
+    const etcd = new ByHand();
+    const [first] = etcd.occupy();
+    const answers = ['a', 'b'].map((name) => etcd.company.txn(guarded(name), soon()));
+    first.answer(reply());
+    await turn();
+    const { compare, success } = etcd.sent[2]!.request;
+    expect([compare, success].map((part) => part!.map(keyOf))).to.deep.equal([['session'], ['session', 'a', 'b']]);
+    const [shared, own] = [{ at: 'session' }, { at: 'b' }];
+    const [won, lost] = [true, false].map((succeeded) => ({ response_txn: { succeeded, responses: [own] } }));
+    etcd.sent[2]!.answer(reply([shared, won!, lost!]));
+    expect((await Promise.all(answers)).map(({ responses }) => responses)).to.deep.equal([[own], [shared, own]]);
+  });
+
+  it('say everything each when what they share does not hold: all were sent, and nothing was done', async () => {
+    const etcd = new ByHand();
+    const [first] = etcd.occupy();
+    const requests = ['a', 'b'].map(guarded);
+    const answers = requests.map((request) => etcd.company.txn(request, soon()));
+    first.answer(reply());
+    await turn();
+    etcd.sent[2]!.answer(reply([], false));
+    await turn();
+    expect(etcd.sent[3]!.request).to.deep.equal({
+      compare: [],
+      success: requests.map((request) => ({ request_txn: request })),
+    });
+    etcd.sent[3]!.answer(nestedReply(false, false));
+    expect((await Promise.all(answers)).map(({ succeeded }) => succeeded)).to.deep.equal([false, false]);
   });
 
   const apart: readonly [string, TxnRequest, TxnRequest][] = [
