@@ -4,14 +4,17 @@ import { freeIn, split } from '../net/gaps.js';
 import type { Range } from '../net/prefix.js';
 import { addressOfClaim, claimsIn, type Subnet } from './keyspace.js';
 import type { NodeRecord } from './records.js';
+import { NO_RULES, type Rules } from './rules.js';
 import type { Deadline, Found, Store } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 import { type Left, type Takeable, Takeables } from './takeables.js';
 
 /** Keys a lost claim reads along, from the candidate on. */
 export const WINDOW = 64n;
-/** etcd refuses more than 128 operations in a transaction; more parts than this gain nothing on a /16. */
+/** More gain nothing on a /16. */
 const PARTS = 64;
+/** Rules may cut them into more: etcd refuses above 128 operations in a transaction. */
+const COUNTED = 128;
 const LISTED = 128n;
 /** Consecutive losses after which leaping about is given up for a search. */
 const MANY_LOSSES = 4;
@@ -29,6 +32,8 @@ export class Chooser {
   #sparse = false;
   #searching: Promise<void> | undefined;
   #fullUntil = Number.NEGATIVE_INFINITY;
+  /** The rules under which nothing was left. */
+  #fullUnder = NO_RULES;
 
   constructor(range: Range, subnet: Subnet, store: Store, self: Self, around: Surroundings) {
     this.#range = range;
@@ -40,13 +45,14 @@ export class Chooser {
   }
 
   /** The next candidate, or undefined when the store counted and found no room within the last second. */
-  async next(by: Deadline): Promise<bigint | undefined> {
+  async next(rules: Rules, by: Deadline): Promise<bigint | undefined> {
     for (;;) {
       const known = this.#free.shift();
+      if (known !== undefined && rules.isBarred(known)) continue;
       if (known !== undefined) return known;
-      if (this.#around.millis() < this.#fullUntil) return undefined;
-      if (!this.#sparse) return this.#advance();
-      this.#searching ??= this.#search(by).finally(() => {
+      if (this.#around.millis() < this.#fullUntil && rules.same(this.#fullUnder)) return undefined;
+      if (!this.#sparse) return this.#advance(rules);
+      this.#searching ??= this.#search(rules, by).finally(() => {
         this.#searching = undefined;
       });
       await this.#searching;
@@ -69,10 +75,10 @@ export class Chooser {
   }
 
   /** `taken`: what the store holds of the window, ascending. Two losses in a row are a race: leap to elsewhere. */
-  lost(candidate: bigint, taken: readonly bigint[]): void {
+  lost(candidate: bigint, taken: readonly bigint[], rules: Rules): void {
     const window = this.windowAt(candidate);
     this.#losses++;
-    if (BigInt(taken.length) > window.to - window.from || this.#losses >= MANY_LOSSES) {
+    if (freeIn(window, taken).every((value) => rules.isBarred(value)) || this.#losses >= MANY_LOSSES) {
       this.#sparse = true;
       if (this.#cursor <= window.to) this.#cursor = window.to + 1n;
     } else if (this.#losses > 1) {
@@ -91,8 +97,8 @@ export class Chooser {
   }
 
   /** A claim of the range to take over, for when there is no room. */
-  takeable(left: Left, by: Deadline): Promise<Takeable | undefined> {
-    return this.#takeables.next(left, by);
+  takeable(left: Left, rules: Rules, by: Deadline): Promise<Takeable | undefined> {
+    return this.#takeables.next(left, rules, by);
   }
 
   /** A takeable claim of that node, or of nobody, was lost. */
@@ -100,38 +106,53 @@ export class Chooser {
     this.#takeables.lost(name, node, living);
   }
 
-  #advance(): bigint {
-    if (this.#cursor > this.#range.to) this.#cursor = this.#range.from;
-    return this.#cursor++;
+  /** Undefined where all of the range is barred. */
+  #advance(rules: Rules): bigint | undefined {
+    let next = rules.nextOpen(this.#cursor);
+    if (next > this.#range.to) next = rules.nextOpen(this.#range.from);
+    if (next > this.#range.to) return undefined;
+    this.#cursor = next + 1n;
+    return next;
   }
 
-  async #search(by: Deadline): Promise<void> {
+  async #search(rules: Rules, by: Deadline): Promise<void> {
     let range = this.#range;
     while (range.to - range.from >= LISTED) {
-      const parts = split(range, PARTS);
-      const counts = await this.#store.read(
-        parts.map((part) => ({ count: claimsIn(this.#subnet, part) })),
-        by,
-      );
+      // What is barred is in no part, so that a part has room where it has fewer claims than addresses.
+      const parts = split(range, PARTS).flatMap((part) => rules.openIn(part));
+      const counts = await this.#count(parts, by);
       const open = parts.filter((part, i) => BigInt(counts[i]!) <= part.to - part.from);
       const chosen = open[Number(this.#around.below(BigInt(open.length || 1)))];
       // A part that filled up since it was counted is a race, not the end: the next search counts anew.
-      if (!chosen) return range === this.#range ? this.#full() : undefined;
+      if (!chosen) return range === this.#range ? this.#full(rules) : undefined;
       range = chosen;
     }
     const [{ keys }] = await this.#store.read([{ keys: claimsIn(this.#subnet, range), limit: 0 }], by);
-    this.#free = freeIn(
-      range,
-      keys.map((key) => addressOfClaim(key).value),
-    );
+    const taken = keys.map((key) => addressOfClaim(key).value);
+    this.#free = freeIn(range, taken).filter((value) => !rules.isBarred(value));
     if (BigInt(2 * this.#free.length) > range.to - range.from && range !== this.#range) {
       this.#sparse = false;
       this.#cursor = range.to + 1n;
     }
-    if (this.#free.length === 0 && range === this.#range) this.#full();
+    if (this.#free.length === 0 && range === this.#range) this.#full(rules);
   }
 
-  #full(): void {
+  async #count(parts: readonly Range[], by: Deadline): Promise<number[]> {
+    const counts: number[] = [];
+    for (let at = 0; at < parts.length; at += COUNTED) {
+      const some = parts.slice(at, at + COUNTED);
+      counts.push(
+        ...(await this.#store.read(
+          some.map((part) => ({ count: claimsIn(this.#subnet, part) })),
+          by,
+        )),
+      );
+    }
+    return counts;
+  }
+
+  #full(rules: Rules): void {
+    this.#fullUnder = rules;
     this.#fullUntil = this.#around.millis() + FULL_MS;
   }
 }
