@@ -7,6 +7,7 @@ import { type Predefined, parsePredefined } from './ipam/predefined.js';
 import { CLAIM_KINDS } from './ipam/records.js';
 import { type Address, parseAddress } from './net/address.js';
 import { type Prefix, parsePrefix } from './net/prefix.js';
+import { addRuleCommands, argument } from './ruling.js';
 
 interface Options {
   readonly envFile?: string;
@@ -168,6 +169,12 @@ withEnvFileOption(program.command('resume'))
     console.log(json ? JSON.stringify(resumed) : formatResumed(resumed));
   });
 
+addRuleCommands({
+  command: (name) => withEnvFileOption(program.command(name)),
+  settings: settingsOf,
+  complain,
+});
+
 withEnvFileOption(program.command('check'))
   .description('whether the records in etcd agree with one another, and with the engine if IPAM_ENGINE_SOCKET is set')
   .option('--fix', 'put right what is safe, each by what it was judged by, unchanged')
@@ -214,17 +221,6 @@ function ago(text: string): Date {
   const ms = parseDuration(text);
   if (ms === undefined) throw new InvalidArgumentError('It has to be a duration such as 90s, 10m, 24h or 7d.');
   return new Date(Date.now() - ms);
-}
-
-/** What a parser of net/ throws, in the words of the command line. */
-function argument<T>(parse: (text: string) => T): (text: string) => T {
-  return (text) => {
-    try {
-      return parse(text);
-    } catch (error) {
-      throw new InvalidArgumentError((error as Error).message);
-    }
-  };
 }
 
 function withEnvFileOption(command: Command): Command {

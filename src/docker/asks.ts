@@ -6,6 +6,7 @@ import { type PoolRef, parsePoolId } from '../ipam/pool-id.js';
 import type { PoolAsk } from '../ipam/pools.js';
 import { globalSpace, isGlobal, localSpace } from '../ipam/spaces.js';
 import { type Address, BITS, NetError, parseAddress } from '../net/address.js';
+import { parseMac } from '../net/mac.js';
 import {
   contains,
   equal,
@@ -30,7 +31,6 @@ const MAC = 'com.docker.network.endpoint.macaddress';
 const SERIAL = 'com.docker.network.ipam.serial';
 
 const SPACE_NAME = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
-const MAC_ADDRESS = /^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/;
 const LONGEST_NAME = 255;
 
 /** `swarm`: IPAM_SWARM. Errors: unknown_space, bad_pool, bad_address, bad_request. */
@@ -176,18 +176,15 @@ function nameOf(options: Options): string | undefined {
 }
 
 function macOf(options: Options): string | undefined {
-  const mac = options?.get(MAC)?.toLowerCase();
-  if (mac !== undefined && mac !== '' && !MAC_ADDRESS.test(mac)) {
-    throw new IpamError('bad_request', `"${mac.slice(0, 60)}" is not a MAC address such as 02:42:0a:42:00:02`);
-  }
-  return mac === '' ? undefined : mac;
+  const mac = options?.get(MAC);
+  return mac ? door('bad_request', '', () => parseMac(mac)) : undefined;
 }
 
 function door<T>(code: Code, what: string, parse: () => T): T {
   try {
     return parse();
   } catch (error) {
-    if (error instanceof NetError) throw new IpamError(code, `${what} ${error.message}`, { cause: error });
+    if (error instanceof NetError) throw new IpamError(code, `${what} ${error.message}`.trimStart(), { cause: error });
     throw error;
   }
 }

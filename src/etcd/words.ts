@@ -22,14 +22,12 @@ export class Words {
 
   compare(condition: Condition): Compare {
     if ('none' in condition) {
-      const { from, to } = condition.none;
-      return {
-        key: this.#key(from),
-        range_end: this.#key(to),
-        target: 'Create',
-        result: 'Equal',
-        create_revision: '0',
-      };
+      const { none, newerThan } = condition;
+      const range = { key: this.#key(none.from), range_end: this.#key(none.to) };
+      if (newerThan === undefined) return { ...range, target: 'Create', result: 'Equal', create_revision: '0' };
+      // A version of another history says nothing of this one.
+      const known = BigInt(this.#history.revision(newerThan) ?? -1);
+      return { ...range, target: 'Mod', result: 'Less', mod_revision: String(known + 1n) };
     }
     const key = this.#keyOf(condition.key);
     return condition.version === null

@@ -1,19 +1,22 @@
 // RequestAddress: from what is asked to a guarded claim. Knows pools, joins and claims; not the wire that asked.
 import { type Address, formatAddress } from '../net/address.js';
 import { contains, formatPrefix, reservedAs } from '../net/prefix.js';
+import { type Facts, factsOf, isSame, onSwarm, purposeOf, reservedFor, wantedOf } from './asked.js';
 import { Chooser } from './chooser.js';
-import { type AddressAsk, Claiming, choices, contended, exhausted, MOST_ATTEMPTS, named } from './claiming.js';
-import { isOfFormerEpoch, isOfNode, judge, type Purpose, type Verdict } from './decide.js';
+import { type AddressAsk, Claiming, choices, contended, exhausted, MOST_ATTEMPTS } from './claiming.js';
+import { isOfFormerEpoch, isOfNode, judge, type Verdict } from './decide.js';
 import { IpamError, outside } from './errors.js';
 import { chooseGateway, isStillMeant, overtaken } from './gateways.js';
 import type { Grant } from './grant.js';
-import { addressOfClaim, claimKey, claimsIn, holderKey, holdersAt, joinsOf, nodeKey, poolKey } from './keyspace.js';
+import { addressOfClaim, claimKey, claimsIn, holderKey, joinsOf, poolKey } from './keyspace.js';
 import { readNode } from './nodes.js';
 import type { PoolRef } from './pool-id.js';
 import type { HolderRecord } from './records.js';
 import { poolAround, type Releases } from './releases.js';
-import { familyOf, globalSpace, isGlobal } from './spaces.js';
-import type { Answers, Deadline, Found, Store } from './store.js';
+import { ruledOut } from './ruled-out.js';
+import { type Rules, rulesOf } from './rules.js';
+import { isGlobal } from './spaces.js';
+import type { Deadline, Found, Store } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 import type { Takeable } from './takeables.js';
 import type { Undos } from './undos.js';
@@ -27,6 +30,9 @@ interface Looked {
   /** Our own part in the address, should it be shared already. */
   readonly prior?: Found<HolderRecord> | undefined;
 }
+
+/** Whether an address that was picked is to be had, by what there is now. */
+type StillMeant = (verdict: Verdict, view: View) => boolean;
 
 export class Addresses {
   readonly #store: Store;
@@ -52,7 +58,7 @@ export class Addresses {
     const { address, pool } = ask;
     if (!address && ask.purpose === 'gateway') return this.#gateway(ask, by);
     const view = await this.#views.of(pool, by);
-    if (!address) return this.#dynamic(ask, view, by);
+    if (!address) return this.#unnamed(ask, view, by);
     if (!contains(pool.prefix, address)) return this.#inSibling(ask, address, by);
     const reserved = reservedAs(pool.prefix, address);
     if (reserved) {
@@ -80,18 +86,44 @@ export class Addresses {
       if (joins.delete(pool.join) && joins.size === 0) this.#choosers.delete(key);
   }
 
-  async #byNumber(ask: AddressAsk, address: Address, first: View, by: Deadline): Promise<Grant<Address>> {
+  /** What is reserved for whoever asks, or else any. Where that changed meanwhile it is decided anew. */
+  async #unnamed(ask: AddressAsk, first: View, by: Deadline): Promise<Grant<Address>> {
     let view = first;
-    // Usually the address is free, and the claim itself is the first look. Where the swarm is the authority it is asked first.
+    for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
+      const address = reservedFor(ask, view);
+      try {
+        if (!address) return await this.#dynamic(ask, view, by);
+        const chosen = view;
+        const still: StillMeant = (_, seen) => isSame(reservedFor(ask, seen), address);
+        return await this.#releases.queued(ask.pool, address, () =>
+          this.#byNumber({ ...ask, address }, address, chosen, by, still),
+        );
+      } catch (error) {
+        if (!(error instanceof IpamError) || error.code !== 'taken') throw error;
+        view = await this.#views.of(ask.pool, by);
+        if (isSame(reservedFor(ask, view), address)) throw error;
+      }
+    }
+    throw contended(ask.pool);
+  }
+
+  async #byNumber(
+    ask: AddressAsk,
+    address: Address,
+    first: View,
+    by: Deadline,
+    still: StillMeant = () => true,
+  ): Promise<Grant<Address>> {
+    let view = first;
+    // Usually the address is free, and the claim itself is the first look. Where the swarm is the authority it is asked first;
+    // and rules that forbid it may have been changed.
     let looked: Looked = { verdict: { kind: 'free' } };
-    if (onSwarm(ask, view))
-      looked = await this.#look(
-        ask,
-        address,
-        view,
-        await this.#store.read(factsOf(ask.pool, address, this.#self), by),
-        by,
-      );
+    if (onSwarm(ask, view) || this.#ruledOut(ask, address, view, looked.verdict)) {
+      const facts = await this.#store.read(factsOf(ask.pool, address, this.#self), by);
+      view = this.#views.set(ask.pool, facts[0], facts[1]);
+      looked = await this.#look(ask, address, view, facts, by);
+      if (!still(looked.verdict, view)) throw overtaken(ask.pool, address);
+    }
     for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
       if (looked.verdict.kind === 'refuse') throw looked.verdict.error;
       const plan = this.#claiming.plan(
@@ -105,7 +137,7 @@ export class Addresses {
       if (outcome.done) return this.#claiming.granted(ask, view, plan, attempt);
       view = this.#views.set(ask.pool, outcome.seen[0], outcome.seen[1]);
       looked = await this.#look(ask, address, view, outcome.seen, by);
-      if (!ask.address && !isStillMeant(address, looked.verdict, view, first)) throw overtaken(ask.pool, address);
+      if (!still(looked.verdict, view)) throw overtaken(ask.pool, address);
     }
     throw contended(ask.pool);
   }
@@ -116,15 +148,20 @@ export class Addresses {
    */
   async #look(ask: AddressAsk, address: Address, view: View, facts: Facts, by: Deadline): Promise<Looked> {
     const [, , claim, { found: holders }, node, swarm, pool] = facts;
-    const declared = isDeclared(address, view);
-    const wanted = { address, purpose: ask.purpose, declared, join: ask.pool.join, ...named(ask) };
+    const wanted = wantedOf(ask, address, view);
     const ofSwarm = onSwarm(ask, view) ? { swarm, ruled: pool?.record.state === 'open' } : {};
     const seen = { claim, holders, node, ...ofSwarm };
     let verdict = judge(wanted, seen, this.#self);
     const other = claim && isOfNode(claim.record) && claim.record.node !== this.#self.node && claim.record.node;
     if (verdict.kind === 'refuse' && other)
       verdict = judge(wanted, { ...seen, owner: await readNode(this.#store, other, by) }, this.#self);
+    const error = this.#ruledOut(ask, address, view, verdict);
+    if (error) verdict = { kind: 'refuse', error };
     return { verdict, prior: holders.find(({ key }) => key === holderKey(ask.pool, address, ask.pool.join).key) };
+  }
+
+  #ruledOut(ask: AddressAsk, address: Address, view: View, verdict: Verdict): IpamError | undefined {
+    return ruledOut(rulesOf(view.pool.record), wantedOf(ask, address, view), verdict, ask.pool.prefix);
   }
 
   /**
@@ -155,7 +192,9 @@ export class Addresses {
 
   #gateway(ask: AddressAsk, by: Deadline): Promise<Grant<Address>> {
     const claim = (address: Address, view: View) =>
-      this.#releases.queued(ask.pool, address, () => this.#byNumber(ask, address, view, by));
+      this.#releases.queued(ask.pool, address, () =>
+        this.#byNumber(ask, address, view, by, (verdict, seen) => isStillMeant(address, verdict, seen, view)),
+      );
     return chooseGateway(ask, this.#store, this.#views, claim, by);
   }
 
@@ -164,9 +203,17 @@ export class Addresses {
     const { family } = ask.pool.prefix;
     let view = first;
     for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
-      const value = await chooser.next(by);
-      const last = value === undefined ? await this.#takeable(ask.pool, chooser, by) : undefined;
-      if (value === undefined && !last) throw exhausted(ask.pool);
+      const rules = rulesOf(view.pool.record);
+      const value = await chooser.next(rules, by);
+      const last = value === undefined ? await this.#takeable(ask.pool, chooser, rules, by) : undefined;
+      if (value === undefined && !last) {
+        // Nothing was compared: what is remembered of the rules may be out of date.
+        const [pool, join] = await this.#store.read(viewOf(ask.pool), by);
+        if (pool?.version === view.pool.version) throw exhausted(ask.pool, rules);
+        view = this.#views.set(ask.pool, pool, join);
+        if (reservedFor(ask, view)) throw overtaken(ask.pool);
+        continue;
+      }
       const address = last ? addressOfClaim(last.claim.key) : { family, value: value! };
       const verdict: Verdict = last ? { kind: 'take', ...last } : { kind: 'free' };
       const plan = this.#claiming.plan(ask, ask.purpose, address, verdict, undefined);
@@ -178,19 +225,20 @@ export class Addresses {
       }
       const [pool, join, { keys }] = outcome.seen;
       view = this.#views.set(ask.pool, pool, join);
+      if (reservedFor(ask, view)) throw overtaken(ask.pool);
       const taken = keys.map((key) => addressOfClaim(key).value);
       if (last) await this.#lostTakeable(last, chooser, by);
       if (!taken.includes(address.value)) chooser.back(address.value);
-      else if (!last) chooser.lost(address.value, taken);
+      else if (!last) chooser.lost(address.value, taken, rules);
     }
     throw contended(ask.pool);
   }
 
   /** What rests; and what nobody stands behind, or the present leader has not asked for again once it has had the time. */
-  async #takeable(pool: PoolRef, chooser: Chooser, by: Deadline): Promise<Takeable | undefined> {
-    if (!isGlobal(pool.space)) return chooser.takeable('nodes', by);
+  async #takeable(pool: PoolRef, chooser: Chooser, rules: Rules, by: Deadline): Promise<Takeable | undefined> {
+    if (!isGlobal(pool.space)) return chooser.takeable('nodes', rules, by);
     const served = this.#around.rounds() - (this.#served.get(pool.join) ?? Number.POSITIVE_INFINITY);
-    return chooser.takeable(served >= FORMER_EPOCH_ROUNDS ? { leader: pool.join } : 'nobody', by);
+    return chooser.takeable(served >= FORMER_EPOCH_ROUNDS ? { leader: pool.join } : 'nobody', rules, by);
   }
 
   async #lostTakeable({ claim }: Takeable, chooser: Chooser, by: Deadline): Promise<void> {
@@ -210,34 +258,4 @@ export class Addresses {
     if (!this.#served.has(pool.join)) this.#served.set(pool.join, this.#around.rounds());
     return entry.chooser;
   }
-}
-
-type Facts = Answers<ReturnType<typeof factsOf>>;
-
-/** The last two are the swarm's own claim of the address and its pool, for the networks of its nodes. */
-function factsOf(pool: PoolRef, address: Address, { node, swarm = '' }: Self) {
-  const global = { space: globalSpace(familyOf(pool.space), swarm), prefix: pool.prefix };
-  return [
-    ...viewOf(pool),
-    { one: claimKey(pool, address) },
-    { span: holdersAt(pool, address), limit: 0 },
-    { one: nodeKey(node) },
-    { one: claimKey(global, address) },
-    { one: poolKey(global) },
-  ] as const;
-}
-
-/** The network is the swarm's, so its leader may have given the address that a container is to have. */
-function onSwarm({ pool, purpose }: AddressAsk, { join }: View): boolean {
-  return join.record.managed === true && !isGlobal(pool.space) && (purpose === 'endpoint' || purpose === 'unsure');
-}
-
-/** What the network declared as auxiliary is that, unless the swarm's leader says otherwise. */
-function purposeOf({ purpose }: AddressAsk, address: Address, view: View, verdict: Verdict): Purpose {
-  const given = 'onSwarm' in verdict && verdict.onSwarm;
-  return purpose === 'unsure' && !given && isDeclared(address, view) ? 'aux' : purpose;
-}
-
-function isDeclared(address: Address, { join }: View): boolean {
-  return join.record.shared?.includes(formatAddress(address)) ?? false;
 }

@@ -5,6 +5,7 @@ import type { Range } from '../net/prefix.js';
 import type { Subnet } from './keyspace.js';
 import type { NodeRecord } from './records.js';
 import { Rooms } from './room.js';
+import { NO_RULES, type Rules } from './rules.js';
 import type { Deadline, Found, Store } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 import { type Left, type Takeable, Takeables } from './takeables.js';
@@ -29,6 +30,8 @@ export class Chooser {
   #sparse = false;
   #searching: Promise<void> | undefined;
   #fullUntil = Number.NEGATIVE_INFINITY;
+  /** The rules under which nothing was left. */
+  #fullUnder = NO_RULES;
 
   constructor(range: Range, subnet: Subnet, store: Store, self: Self, around: Surroundings) {
     this.#range = range;
@@ -39,13 +42,14 @@ export class Chooser {
   }
 
   /** The next candidate, or undefined when there was no room a moment ago. */
-  async next(by: Deadline): Promise<bigint | undefined> {
+  async next(rules: Rules, by: Deadline): Promise<bigint | undefined> {
     for (;;) {
       const known = this.#free.shift();
+      if (known !== undefined && rules.isBarred(known)) continue;
       if (known !== undefined) return known;
-      if (this.#around.millis() < this.#fullUntil) return undefined;
-      if (!this.#sparse) return this.#advance();
-      this.#searching ??= this.#search(by).finally(() => {
+      if (this.#around.millis() < this.#fullUntil && rules.same(this.#fullUnder)) return undefined;
+      if (!this.#sparse) return this.#advance(rules);
+      this.#searching ??= this.#search(rules, by).finally(() => {
         this.#searching = undefined;
       });
       await this.#searching;
@@ -68,10 +72,10 @@ export class Chooser {
   }
 
   /** `taken`: what the store holds of the window, ascending. Two losses in a row are a race: leap to elsewhere. */
-  lost(candidate: bigint, taken: readonly bigint[]): void {
+  lost(candidate: bigint, taken: readonly bigint[], rules: Rules): void {
     const window = this.windowAt(candidate);
     this.#losses++;
-    if (BigInt(taken.length) > window.to - window.from || this.#losses >= MANY_LOSSES) {
+    if (freeIn(window, taken).every((value) => rules.isBarred(value)) || this.#losses >= MANY_LOSSES) {
       this.#sparse = true;
       if (this.#cursor <= window.to) this.#cursor = window.to + 1n;
     } else if (this.#losses > 1) {
@@ -90,8 +94,8 @@ export class Chooser {
   }
 
   /** A claim of the range to take over, for when there is no room. */
-  takeable(left: Left, by: Deadline): Promise<Takeable | undefined> {
-    return this.#takeables.next(left, by);
+  takeable(left: Left, rules: Rules, by: Deadline): Promise<Takeable | undefined> {
+    return this.#takeables.next(left, rules, by);
   }
 
   /** A takeable claim of that node, or of nobody, was lost. */
@@ -99,15 +103,22 @@ export class Chooser {
     this.#takeables.lost(name, node, living);
   }
 
-  #advance(): bigint {
-    if (this.#cursor > this.#range.to) this.#cursor = this.#range.from;
-    return this.#cursor++;
+  /** Undefined where all of the range is barred. */
+  #advance(rules: Rules): bigint | undefined {
+    let next = rules.nextOpen(this.#cursor);
+    if (next > this.#range.to) next = rules.nextOpen(this.#range.from);
+    if (next > this.#range.to) return undefined;
+    this.#cursor = next + 1n;
+    return next;
   }
 
-  async #search(by: Deadline): Promise<void> {
+  async #search(rules: Rules, by: Deadline): Promise<void> {
     const began = this.#around.millis();
-    const room = await this.#rooms.find(by);
-    if (!room) this.#fullUntil = fullUntil(began, this.#around.millis());
+    const room = await this.#rooms.find(rules, by);
+    if (!room) {
+      this.#fullUnder = rules;
+      this.#fullUntil = fullUntil(began, this.#around.millis());
+    }
     this.#free.push(...(room?.free ?? []));
     if (room?.onFrom === undefined) return;
     this.#sparse = false;

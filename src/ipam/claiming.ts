@@ -8,6 +8,7 @@ import { claimKey, holderKey, joinOf, poolKey } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import type { ClaimRecord, HolderRecord, PoolRecord } from './records.js';
 import type { Releases } from './releases.js';
+import { NO_RULES } from './rules.js';
 import type { Change, Condition, Deadline, Found, Query, Store, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 import type { Granted, Sharing, Undos } from './undos.js';
@@ -162,11 +163,16 @@ export function named({ name, mac }: AddressAsk): { name?: string; mac?: string 
   return { ...(name !== undefined && { name }), ...(mac !== undefined && { mac }) };
 }
 
-export function exhausted(pool: PoolRef): IpamError {
+export function exhausted(pool: PoolRef, rules = NO_RULES): IpamError {
   const { prefix, range } = pool;
-  const { from, to } = choices(pool);
+  const all = choices(pool);
+  const size = all.to - all.from + 1n;
   const where = range ? `range ${formatPrefix(range)} of pool ${formatPrefix(prefix)}` : `pool ${formatPrefix(prefix)}`;
-  return new IpamError('pool_exhausted', `no address left in ${where}: all ${to - from + 1n} are in use`);
+  const { excluded, reserved } = rules.countIn(all);
+  const barred = [excluded > 0n && `${excluded} are excluded`, reserved > 0n && `${reserved} are reserved`];
+  const ruled = barred.filter(Boolean).join(' and ');
+  const why = ruled ? `of ${size} addresses ${ruled}, all others are in use` : `all ${size} are in use`;
+  return new IpamError('pool_exhausted', `no address left in ${where}: ${why}`);
 }
 
 export function contended({ prefix }: PoolRef): IpamError {

@@ -1,8 +1,12 @@
-// How full pools are: a count of keys each, at one revision for up to 32 of them. Lists no pool's claims.
+// How full pools are: a count of keys each, for up to 32 of them at one revision; where an operator has ruled, of each block
+// that he left out as well. Lists no pool's claims.
 import { formatPrefix, usable } from '../net/prefix.js';
 import { claimsIn, poolKey, type Subnet } from './keyspace.js';
-import type { Deadline, Store } from './store.js';
+import type { PoolRecord } from './records.js';
+import { rulesOf } from './rules.js';
+import type { Deadline, Found, Store } from './store.js';
 
+/** `size` is the sum of `used`, `excluded`, `reserved` and `free`. */
 export interface Fill {
   readonly space: string;
   readonly pool: string;
@@ -10,10 +14,19 @@ export interface Fill {
   readonly size: number;
   /** Those of them that have a claim, whatever it says. */
   readonly used: number;
+  /** Those without one that are left out, and those that are kept for somebody. */
+  readonly excluded: number;
+  readonly reserved: number;
+  /** Those that whoever asks for any may get. */
+  readonly free: number;
+  /** How full is too full, in per cent, where an operator has said so; `full` says that it is. */
+  readonly warnAt?: number;
+  readonly full?: boolean;
 }
 
 /** etcd takes 128 operations in a transaction, and each pool needs two. */
 const AT_ONCE = 32;
+const COUNTED = 128;
 
 /** Of those pools that exist. */
 export async function fillOf(store: Store, subnets: readonly Subnet[], by: Deadline): Promise<Fill[]> {
@@ -25,16 +38,41 @@ export async function fillOf(store: Store, subnets: readonly Subnet[], by: Deadl
       { count: claimsIn(subnet, usable(subnet.prefix)) },
     ]);
     const answers = await store.read(queries, by);
-    some.forEach(({ space, prefix }, at) => {
-      const { from, to } = usable(prefix);
-      if (answers[2 * at] === undefined) return;
-      fills.push({
-        space,
-        pool: formatPrefix(prefix),
-        size: Number(to - from + 1n),
-        used: answers[2 * at + 1] as number,
-      });
-    });
+    for (const [at, subnet] of some.entries()) {
+      const pool = answers[2 * at] as Found<PoolRecord> | undefined;
+      if (pool) fills.push(await fill(store, subnet, pool.record, answers[2 * at + 1] as number, by));
+    }
   }
   return fills;
+}
+
+/** How much of what can be given is given, in per cent. */
+export function percentUsed({ used, free }: Pick<Fill, 'used' | 'free'>): number {
+  return free === 0 ? 100 : (used * 100) / (used + free);
+}
+
+async function fill(store: Store, subnet: Subnet, record: PoolRecord, used: number, by: Deadline): Promise<Fill> {
+  const { from, to } = usable(subnet.prefix);
+  const size = Number(to - from + 1n);
+  const left = await leftOut(store, subnet, record, by);
+  // What came in between two counts is not to show as less than nothing.
+  const free = Math.max(0, size - used - left.excluded - left.reserved);
+  const { warnAt } = record.rules ?? {};
+  const warned = warnAt === undefined ? {} : { warnAt, full: percentUsed({ used, free }) >= warnAt };
+  return { ...{ space: subnet.space, pool: formatPrefix(subnet.prefix), size, used }, ...left, free, ...warned };
+}
+
+/** What rules bar and nobody has. */
+async function leftOut(store: Store, subnet: Subnet, record: PoolRecord, by: Deadline) {
+  const left = { excluded: 0, reserved: 0 };
+  const { barred } = rulesOf(record);
+  for (let i = 0; i < barred.length; i += COUNTED) {
+    const some = barred.slice(i, i + COUNTED);
+    const counts = await store.read(
+      some.map((block) => ({ count: claimsIn(subnet, block) })),
+      by,
+    );
+    for (const [at, { why, from, to }] of some.entries()) left[why] += Number(to - from + 1n) - counts[at]!;
+  }
+  return left;
 }

@@ -1,4 +1,5 @@
 // What an inspection can find, and what would put it right. Knows shapes; judges and writes nothing.
+import { formatPrefix } from '../net/prefix.js';
 import type { Subnet } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import type { Entry } from './recorded.js';
@@ -22,6 +23,8 @@ export type Problem =
   | 'leader-missing'
   | 'join-not-leader'
   | 'epoch-disagrees'
+  | 'rules-disagree'
+  | 'rules-astray'
   | 'node-unknown'
   | 'leased'
   | 'unleased'
@@ -75,7 +78,9 @@ export type Remark =
   | 'brake'
   | 'restored'
   | 'takeable'
-  | 'gateway-unclaimed';
+  | 'gateway-unclaimed'
+  | 'against-rules'
+  | 'rules-waiting';
 
 export interface Note {
   readonly kind: Remark;
@@ -96,6 +101,11 @@ export function finding(kind: Problem, records: readonly Evidence[], text: strin
 /** The first few of many. */
 export function listed(texts: readonly string[], most = 4): string {
   return texts.length <= most ? texts.join(', ') : `${texts.slice(0, most).join(', ')} …`;
+}
+
+/** "10.66.0.0/24 (local)" */
+export function placeOf({ space, prefix }: Subnet): string {
+  return `${formatPrefix(prefix)} (${space})`;
 }
 
 export function unchanged({ key, version }: Entry): Condition {

@@ -9,6 +9,7 @@ import { addressOfClaim, claimKey, claimsIn, claimsOf, poolKey } from './keyspac
 import { all } from './pages.js';
 import type { PoolRef } from './pool-id.js';
 import { isResting } from './resting.js';
+import { rulesOf } from './rules.js';
 import type { Deadline, Store } from './store.js';
 import { type View, type Views, viewOf } from './views.js';
 
@@ -48,7 +49,7 @@ export async function chooseGateway<T>(
     while (!view || candidates.length === 0) {
       if (rest.to < rest.from) {
         // What rests comes last.
-        if (!view || resting.length === 0) throw exhausted(ask.pool);
+        if (!view || resting.length === 0) throw exhausted(ask.pool, view && rulesOf(view.pool.record));
         candidates = resting.splice(0);
         continue;
       }
@@ -59,23 +60,26 @@ export async function chooseGateway<T>(
       const [pool, join, { found }] = await store.read(queries, by);
       view = views.set(ask.pool, pool, join);
       const { gateway } = view.pool.record;
+      const rules = rulesOf(view.pool.record);
       if (gateway !== undefined && gateway !== hint) {
         hint = gateway;
         const { value } = parseAddress(gateway);
+        // Networks have it, or had it, whether or not it is excluded since.
+        const reserved = rules.reservationOf({ family, value }) !== undefined;
         const [held] = await store.read([{ one: claimKey(ask.pool, { family, value }) }], by);
-        if (!held || held.record.kind === 'shared' || isResting(held)) candidates = [value];
+        if (!reserved && (!held || held.record.kind === 'shared' || isResting(held))) candidates = [value];
         rest = usable(ask.pool.prefix);
         resting = [];
       } else {
         const { shared = [] } = view.join.record;
-        const isListed = (value: bigint) => shared.includes(formatAddress({ family, value }));
+        const isNot = (value: bigint) => rules.isBarred(value) || shared.includes(formatAddress({ family, value }));
         const numberOf = ({ key }: { key: string }) => addressOfClaim(key).value;
-        candidates = freeIn(window, found.map(numberOf)).filter((value) => !isListed(value));
+        candidates = freeIn(window, found.map(numberOf)).filter((value) => !isNot(value));
         resting.push(
           ...found
             .filter(isResting)
             .map(numberOf)
-            .filter((value) => !isListed(value)),
+            .filter((value) => !isNot(value)),
         );
         rest = { ...rest, from: end + 1n };
       }
@@ -85,9 +89,10 @@ export async function chooseGateway<T>(
     try {
       return await claim(address, chosen);
     } catch (error) {
-      if (!(error instanceof IpamError) || error.code !== 'taken') throw error;
+      if (!(error instanceof IpamError) || (error.code !== 'taken' && error.code !== 'reserved')) throw error;
       view = await views.of(ask.pool, by);
-      if (view.pool.record.gateway === hint) continue;
+      const { record } = view.pool;
+      if (record.gateway === hint && rulesOf(record).same(rulesOf(chosen.pool.record))) continue;
       candidates = [];
       resting = [];
       rest = usable(ask.pool.prefix);
@@ -99,11 +104,13 @@ export async function chooseGateway<T>(
 /** Whether an address picked for a gateway is the pool's gateway yet, or still nobody's where the pool has none. */
 export function isStillMeant(address: Address, verdict: Verdict, { pool }: View, first: View): boolean {
   const { gateway } = pool.record;
+  if (gateway !== formatAddress(address) && rulesOf(pool.record).isBarred(address.value)) return false;
   const nobodys = verdict.kind === 'free' || (verdict.kind === 'take' && isResting(verdict.claim));
   return gateway === first.pool.record.gateway && (nobodys || formatAddress(address) === gateway);
 }
 
-/** Caught by the choice of a gateway, which goes on to another address. */
-export function overtaken({ prefix }: PoolRef, address: Address): IpamError {
-  return new IpamError('taken', `${formatAddress(address)} was picked as gateway of ${formatPrefix(prefix)} too late`);
+/** Caught by whatever had picked the address, or any, which goes on to another one. */
+export function overtaken({ prefix }: PoolRef, address?: Address): IpamError {
+  const what = address ? formatAddress(address) : 'an address';
+  return new IpamError('taken', `${what} was picked in pool ${formatPrefix(prefix)} too late`);
 }

@@ -3,8 +3,7 @@
 import { formatAddress } from '../net/address.js';
 import { describe } from './decide.js';
 import type { EngineView } from './engine-view.js';
-import { type Finding, finding } from './findings.js';
-import { placeOf } from './inspected-subnet.js';
+import { type Finding, finding, placeOf } from './findings.js';
 import { compare, type Membership } from './reconcile.js';
 import type { Everything, Recorded } from './recorded.js';
 import type { ClaimRecord } from './records.js';

@@ -1,7 +1,6 @@
 // What is wrong with the epoch of one global pool. Pure. What former epochs gave, and shared, stays the swarm's.
 import { formatAddress } from '../net/address.js';
-import { type Finding, finding, removal, unchanged } from './findings.js';
-import { placeOf } from './inspected-subnet.js';
+import { type Finding, finding, placeOf, removal, unchanged } from './findings.js';
 import type { Entry, SubnetSeen } from './recorded.js';
 
 export function inspectEpoch({ subnet, pool, joins, claims }: SubnetSeen): Finding[] {

@@ -1,8 +1,16 @@
 // Whether the shared addresses of one subnet and those who share them agree: a claim and its holders are written together.
 // Pure. A remedy takes nothing from a network that may use the address: it makes the address taken, or leaves it so.
 import { formatAddress } from '../net/address.js';
-import { type Finding, finding, type GuardedWrites, keyOf, removal, type Stamp, unchanged } from './findings.js';
-import { placeOf } from './inspected-subnet.js';
+import {
+  type Finding,
+  finding,
+  type GuardedWrites,
+  keyOf,
+  placeOf,
+  removal,
+  type Stamp,
+  unchanged,
+} from './findings.js';
 import { claimKey, holderKey, holdersAt, joinKey } from './keyspace.js';
 import type { AtAddress, SubnetSeen } from './recorded.js';
 import type { ClaimRecord, HolderRecord } from './records.js';

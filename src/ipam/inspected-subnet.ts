@@ -1,13 +1,24 @@
 // What is wrong with one subnet: its pool, the joins that keep it, and what they hold. Pure. Of several things that one
 // cause explains only the cause is found; the rest shows once that is put right.
 import { formatAddress, formatWide } from '../net/address.js';
-import { contains, formatPrefix, overlaps, reservedAs } from '../net/prefix.js';
-import { type Finding, finding, type GuardedWrites, listed, type Remedy, removal, unchanged } from './findings.js';
+import { contains, overlaps, reservedAs } from '../net/prefix.js';
+import {
+  type Finding,
+  finding,
+  type GuardedWrites,
+  listed,
+  placeOf,
+  type Remedy,
+  removal,
+  unchanged,
+} from './findings.js';
 import { inspectEpoch } from './inspected-epoch.js';
+import { inspectRules } from './inspected-rules.js';
 import { inspectShares } from './inspected-shares.js';
-import { guardKey, joinKey, joinsOf, poolKey, type Subnet } from './keyspace.js';
+import { guardKey, joinKey, joinsOf, poolKey, rulesKey, type Subnet } from './keyspace.js';
 import type { AtAddress, Entry, Everything, SubnetSeen } from './recorded.js';
 import type { ClaimRecord, HolderRecord } from './records.js';
+import { ruleSetOf } from './rules.js';
 import { familyOf, isGlobal, localSpace } from './spaces.js';
 import type { Condition, Write } from './store.js';
 
@@ -16,7 +27,8 @@ const CHUNK = 100;
 
 export function inspectSubnet(seen: SubnetSeen, all: Everything): Finding[] {
   const { subnet, pool, joins } = seen;
-  const { inside, found } = outside(seen);
+  const { inside, found: strange } = outside(seen);
+  const found = [...strange, ...inspectRules(seen)];
   if (!pool) return [...found, ...withoutPool(inside, all)];
   const place = placeOf(subnet);
   const close = { says: 'removes it with what is left in it', act: 'close', subnet } as const;
@@ -30,10 +42,6 @@ export function inspectSubnet(seen: SubnetSeen, all: Everything): Finding[] {
     return [...found, finding('pool-without-join', [pool], text, pool.record && close)];
   }
   return [...found, ...ended(inside), ...ofOthers(inside), ...inspectShares(inside)];
-}
-
-export function placeOf({ space, prefix }: Subnet): string {
-  return `${formatPrefix(prefix)} (${space})`;
 }
 
 /** What its subnet can never give to anybody protects nobody. */
@@ -61,7 +69,7 @@ function outside(seen: SubnetSeen): { inside: SubnetSeen; found: Finding[] } {
  * Where networks are left the pool is what is missing: containers may run by what is claimed. In a global space nobody can
  * tell how far its epoch had come, nor whether tasks run.
  */
-function withoutPool({ subnet, joins, claims, holders }: SubnetSeen, all: Everything): Finding[] {
+function withoutPool({ subnet, rules, joins, claims, holders }: SubnetSeen, all: Everything): Finding[] {
   const place = placeOf(subnet);
   if (joins.size > 0) {
     const text = `${place}: ${joins.size} joins and ${claims.size} claims are left of it`;
@@ -71,7 +79,7 @@ function withoutPool({ subnet, joins, claims, holders }: SubnetSeen, all: Everyt
       return pool && space === subnet.space && overlaps(prefix, subnet.prefix);
     });
     const safe = free && !isGlobal(subnet.space);
-    return [safe ? { ...found, remedy: restoring(subnet, [...joins.values()], all) } : found];
+    return [safe ? { ...found, remedy: restoring(subnet, rules, [...joins.values()], all) } : found];
   }
   const left: Entry[] = [...claims.values()];
   for (const some of holders.values()) left.push(...some.values());
@@ -84,19 +92,26 @@ function withoutPool({ subnet, joins, claims, holders }: SubnetSeen, all: Everyt
 }
 
 /** As RequestPool makes one: while the guard is as it was no other pool comes in between. */
-function restoring(subnet: Subnet, joins: readonly Entry[], { guards }: Everything): Remedy {
+function restoring(
+  subnet: Subnet,
+  rules: SubnetSeen['rules'],
+  joins: readonly Entry[],
+  { guards }: Everything,
+): Remedy {
   const guard = guardKey(subnet.space);
   const before = guards.get(localSpace(familyOf(subnet.space)));
   const when: Condition[] = [
     unchanged(joins[0]!),
     { key: poolKey(subnet), version: null },
+    { key: rulesKey(subnet), version: rules?.version ?? null },
     { key: guard, version: before?.version ?? null },
   ];
   return {
     says: 'writes the pool anew',
     act: 'commit',
     changes: ({ since, token }) => {
-      const pool: Write = { put: poolKey(subnet), record: { state: 'open', since, token: token() } };
+      const laid = rules?.record && { rules: ruleSetOf(rules.record) };
+      const pool: Write = { put: poolKey(subnet), record: { state: 'open', ...laid, since, token: token() } };
       return [{ when, write: [pool, { put: guard, record: { token: token() } }] }];
     },
   };

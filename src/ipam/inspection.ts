@@ -132,8 +132,9 @@ function leases({ nodes, sessions, guards, subnets, tick }: Everything): Finding
   };
   for (const entry of [...nodes.values(), ...guards.values()]) staying(entry);
   for (const entry of [...[...sessions.values()].flat(), ...(tick ? [tick] : [])]) passing(entry);
-  for (const { pool, joins, claims, holders } of subnets) {
+  for (const { pool, rules, joins, claims, holders } of subnets) {
     if (pool) staying(pool);
+    if (rules) staying(rules);
     for (const join of joins.values()) staying(join);
     for (const claim of claims.values()) {
       if (claim.record?.kind === 'cooling') passing(claim);

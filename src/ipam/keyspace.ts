@@ -14,6 +14,7 @@ import {
   decodePool,
   decodeReconciled,
   decodeRestored,
+  decodeRules,
   type GuardRecord,
   type HolderRecord,
   type JoinRecord,
@@ -21,6 +22,7 @@ import {
   type PoolRecord,
   type ReconciledRecord,
   type RestoredRecord,
+  type RulesRecord,
 } from './records.js';
 import { familyOf, globalSpace, localSpace } from './spaces.js';
 import type { Key, Span } from './store.js';
@@ -59,6 +61,11 @@ export function poolKey(subnet: Subnet): Key<PoolRecord> {
   return { key: `pools/${path(subnet)}`, decode: decodePool };
 }
 
+/** What an operator has laid down for the subnet, whether or not there is a pool of it. */
+export function rulesKey(subnet: Subnet): Key<RulesRecord> {
+  return { key: `rules/${path(subnet)}`, decode: decodeRules };
+}
+
 export function joinKey(subnet: Subnet, join: string): Key<JoinRecord> {
   return { key: `joins/${path(subnet)}/${join}`, decode: decodeJoin };
 }
@@ -80,6 +87,7 @@ export const NODES: Span<NodeRecord> = { from: 'nodes/', to: after('nodes'), dec
 export const SESSIONS: Span<unknown> = { from: 'sessions/', to: after('sessions'), decode: (json) => json };
 
 export const EVERY_POOL: Span<PoolRecord> = { from: 'pools/', to: after('pools'), decode: decodePool };
+export const EVERY_RULES: Span<RulesRecord> = { from: 'rules/', to: after('rules'), decode: decodeRules };
 export const EVERY_JOIN: Span<JoinRecord> = { from: 'joins/', to: after('joins'), decode: decodeJoin };
 export const EVERY_CLAIM: Span<ClaimRecord> = { from: 'claims/', to: after('claims'), decode: decodeClaim };
 export const EVERY_HOLDER: Span<HolderRecord> = { from: 'holders/', to: after('holders'), decode: decodeHolder };

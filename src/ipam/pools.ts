@@ -5,12 +5,13 @@ import { formatPrefix, overlaps, type Prefix } from '../net/prefix.js';
 import { type AnyPool, Automatic } from './automatic.js';
 import { InDoubtError, IpamError } from './errors.js';
 import type { Grant } from './grant.js';
-import { guardKey, joinKey, joinsOf, poolKey, poolsUpTo, prefixOfPool, type Subnet } from './keyspace.js';
+import { guardKey, joinKey, joinsOf, poolKey, poolsUpTo, prefixOfPool, rulesKey, type Subnet } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import { guarded, guarding, type PoolRemoval } from './pool-removal.js';
 import type { Predefined } from './predefined.js';
 import { KeyedQueue } from './queue.js';
-import type { GuardRecord, JoinRecord, PoolRecord } from './records.js';
+import type { GuardRecord, JoinRecord, PoolRecord, RulesRecord } from './records.js';
+import { ruleSetOf } from './rules.js';
 import { familyOf, isGlobal } from './spaces.js';
 import type { Change, Deadline, Found, Store, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
@@ -34,6 +35,8 @@ interface Neighbourhood {
   readonly prefix: Prefix;
   readonly guard: Found<GuardRecord> | undefined;
   readonly pool?: Found<PoolRecord> | undefined;
+  /** What an operator has laid down for the subnet: part of the pool from its first instant. */
+  readonly rules?: Found<RulesRecord> | undefined;
   /** Left without a join by a process that died while it removed the last one. */
   readonly abandoned?: boolean;
   /** The join that rules a global pool. */
@@ -82,7 +85,7 @@ export class Pools {
     const join = this.#around.token();
     for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
       const near =
-        'any' in ask.pool ? await this.#automatic.choose(ask.space, ask.pool, by) : await this.#find(ask, ask.pool, by);
+        'any' in ask.pool ? await this.#choose(ask.space, ask.pool, by) : await this.#find(ask, ask.pool, by);
       const { prefix, pool, abandoned }: Neighbourhood = near;
       const subnet: Subnet = { space: ask.space, prefix };
       if (pool && (pool.record.state === 'closing' || abandoned)) {
@@ -117,6 +120,12 @@ export class Pools {
     );
   }
 
+  async #choose(space: string, wanted: AnyPool, by: Deadline): Promise<Neighbourhood> {
+    const chosen = await this.#automatic.choose(space, wanted, by);
+    const [rules] = await this.#store.read([{ one: rulesKey({ space, prefix: chosen.prefix }) }], by);
+    return { ...chosen, rules };
+  }
+
   async #epochOf(subnet: Subnet, by: Deadline): Promise<string | undefined> {
     const [pool] = await this.#store.read([{ one: poolKey(subnet) }], by);
     return nameOfEpoch(pool);
@@ -135,10 +144,11 @@ export class Pools {
   async #find({ space }: PoolAsk, prefix: Prefix, by: Deadline): Promise<Neighbourhood> {
     for (;;) {
       const subnet = { space, prefix };
-      const [guard, pool, joins, { found }] = await this.#store.read(
+      const [guard, pool, rules, joins, { found }] = await this.#store.read(
         [
           { one: guardKey(space) },
           { one: poolKey(subnet) },
+          { one: rulesKey(subnet) },
           { span: joinsOf(subnet), limit: 1 },
           { span: poolsUpTo(space, prefix), limit: 1, last: true },
         ],
@@ -146,7 +156,11 @@ export class Pools {
       );
       const nearest = found[0] && prefixOfPool(found[0].key);
       if (pool || !nearest || !overlaps(nearest, prefix))
-        return { prefix, guard, pool, abandoned: joins.found.length === 0 && !isGlobal(space), leader: joins.found[0] };
+        return {
+          ...{ prefix, guard, pool, rules },
+          abandoned: joins.found.length === 0 && !isGlobal(space),
+          leader: joins.found[0],
+        };
       if (!(await this.#removal.closeIfLeft({ space, prefix: nearest }, by))) {
         throw new IpamError(
           'overlap',
@@ -156,7 +170,12 @@ export class Pools {
     }
   }
 
-  #joining(ask: PoolAsk, ref: PoolRef, token: string, { guard, pool, leader }: Neighbourhood): Change<readonly []> {
+  #joining(
+    ask: PoolAsk,
+    ref: PoolRef,
+    token: string,
+    { guard, pool, rules, leader }: Neighbourhood,
+  ): Change<readonly []> {
     const since = this.#around.now().toISOString();
     const { epoch } = ref;
     const record: JoinRecord = {
@@ -181,9 +200,14 @@ export class Pools {
       const write = [put, { put: poolKey(ref), record: next }, { remove: joinKey(ref, before) }];
       return { when, write, otherwise: [], witness };
     }
-    const made: PoolRecord = { state: 'open', ...(ruled && { ...ruled, incarnation: token }), since, token };
+    const laid = rules && { rules: ruleSetOf(rules.record) };
+    const made: PoolRecord = { state: 'open', ...laid, ...(ruled && { ...ruled, incarnation: token }), since, token };
     return {
-      when: [...guarded(ref, guard), { key: poolKey(ref), version: null }],
+      when: [
+        ...guarded(ref, guard),
+        { key: poolKey(ref), version: null },
+        { key: rulesKey(ref), version: rules?.version ?? null },
+      ],
       write: [put, { put: poolKey(ref), record: made }, guarding(ref, this.#around.token())],
       otherwise: [],
       witness,

@@ -28,7 +28,7 @@ export class Proviso implements Store {
     return this.#store.seen();
   }
 
-  /** By versions alone: whoever cannot read a record can compare it. */
+  /** By versions alone: whoever cannot read a record can compare it. What came into a span since is the commit's to say. */
   async #holds(by: Deadline): Promise<boolean> {
     const queries = this.#still.map(
       (one): Query => ('none' in one ? { count: one.none } : { one: { key: one.key.key, decode: (json) => json } }),
@@ -36,7 +36,7 @@ export class Proviso implements Store {
     const answers = (await this.#store.read(queries, by)) as (number | { version: string } | undefined)[];
     return this.#still.every((one, at) => {
       const answer = answers[at];
-      if ('none' in one) return answer === 0;
+      if ('none' in one) return answer === 0 || one.newerThan !== undefined;
       return ((answer as { version: string } | undefined)?.version ?? null) === one.version;
     });
   }

@@ -1,4 +1,4 @@
-// Everything under IPAM_PREFIX as one look shows it, put in its place: subnets with their pool, joins, claims and holders;
+// Everything under IPAM_PREFIX as one look shows it, put in its place: subnets with their pool, rules, joins, claims and holders;
 // nodes and sessions; guards. Says what has no place and what cannot be read; judges nothing else.
 import { type Address, BITS, formatWide, parseWide } from '../net/address.js';
 import { formatWidePrefix, prefixOf } from '../net/prefix.js';
@@ -12,11 +12,13 @@ import {
   decodeJoin,
   decodeNode,
   decodePool,
+  decodeRules,
   type GuardRecord,
   type HolderRecord,
   type JoinRecord,
   type NodeRecord,
   type PoolRecord,
+  type RulesRecord,
   UNREADABLE,
 } from './records.js';
 import { isGlobal, isSpace } from './spaces.js';
@@ -49,6 +51,7 @@ export interface AtAddress<R> extends Recorded<R> {
 export interface SubnetSeen {
   readonly subnet: Subnet;
   pool?: Recorded<PoolRecord>;
+  rules?: Recorded<RulesRecord>;
   /** By id. */
   readonly joins: Map<string, Recorded<JoinRecord>>;
   /** By address, as keys have it. */
@@ -86,7 +89,7 @@ const NAME = /^[A-Za-z0-9._-]{1,253}$/;
 /** How many parts the key of such a record has. */
 const PARTS: Readonly<Record<string, number>> = {
   ...{ tick: 1, brake: 1, restored: 1, spaces: 2, nodes: 2, sessions: 3, reconciled: 3 },
-  ...{ pools: 4, joins: 5, claims: 5, holders: 6 },
+  ...{ pools: 4, rules: 4, joins: 5, claims: 5, holders: 6 },
 };
 
 export function placed({ revision, entries }: Snapshot): Everything {
@@ -156,6 +159,10 @@ class Placing {
     if (typeof seen !== 'object') return seen === undefined ? foreign(entry) : misnamed(entry, path, seen);
     if (root === 'pools') {
       seen.pool = this.#read(entry, decodePool);
+      return undefined;
+    }
+    if (root === 'rules') {
+      seen.rules = this.#read(entry, decodeRules);
       return undefined;
     }
     if (root === 'joins') {

@@ -10,13 +10,30 @@ const stage = z.enum(['new', 'asked', 'served']);
 const guard = z.looseObject({ token: text });
 
 /**
- * One subnet. `gateway` remembers the address last chosen for it, so that every network of the subnet gets the same.
+ * What an operator has laid down for a subnet: addresses that no container gets (`excluded`, both ends included), addresses
+ * that are for whoever has a name or a MAC, a note, and how full is too full, in per cent.
+ */
+const ruleSet = z.looseObject({
+  excluded: z.array(z.looseObject({ from: text, to: text, comment: text.optional() })),
+  reserved: z.array(
+    z.looseObject({ address: text, name: text.optional(), mac: text.optional(), comment: text.optional() }),
+  ),
+  note: text.optional(),
+  warnAt: z.number().optional(),
+});
+
+/** They outlive the networks of the subnet. */
+const rules = ruleSet.extend({ since: text, token: text });
+
+/**
+ * One subnet. `rules` are those of its own record, so that whoever compares the pool goes by them. `gateway` remembers the address last chosen for it, so that every network of the subnet gets the same.
  * In a global space: `epoch` counts the leaders' RequestPools and never falls; `leader` is the join that rules now, and
  * `stage` how far it has come: it was `asked` for a gateway, so its PoolID was received, or it `served` tasks as well;
  * `incarnation` is drawn when the pool is made.
  */
 const pool = z.looseObject({
   state: z.enum(['open', 'closing']),
+  rules: ruleSet.optional(),
   gateway: text.optional(),
   epoch: count.optional(),
   leader: text.optional(),
@@ -100,6 +117,8 @@ const restored = z.looseObject({ node: text, what: text, since: text, token: tex
 const reconciled = z.looseObject({ mark: text });
 
 export type GuardRecord = z.infer<typeof guard>;
+export type RuleSet = z.infer<typeof ruleSet>;
+export type RulesRecord = z.infer<typeof rules>;
 export type PoolRecord = z.infer<typeof pool>;
 export type JoinRecord = z.infer<typeof join>;
 export type ClaimRecord = z.infer<typeof claim>;
@@ -122,6 +141,7 @@ function decoder<R>(schema: z.ZodType<R>): (json: unknown, key: string) => R {
 }
 
 export const decodeGuard = decoder<GuardRecord>(guard);
+export const decodeRules = decoder<RulesRecord>(rules);
 export const decodePool = decoder<PoolRecord>(pool);
 export const decodeJoin = decoder<JoinRecord>(join);
 export const decodeHolder = decoder<HolderRecord>(holder);

@@ -2,10 +2,11 @@
 // which addresses nobody stands behind. Pure; the rules of what may be taken are decide.ts's.
 import { formatAddress } from '../net/address.js';
 import { isOfFormerEpoch, isOfNode } from './decide.js';
-import type { Note, Remark } from './findings.js';
-import { placeOf } from './inspected-subnet.js';
+import { listed, type Note, placeOf, type Remark } from './findings.js';
 import type { AtAddress, Everything, SubnetSeen } from './recorded.js';
 import type { ClaimRecord } from './records.js';
+import { type Rules, rulesOf } from './rules.js';
+import { isAgainst } from './ruling.js';
 import { type Standing, standingOf } from './silence.js';
 import { isGlobal } from './spaces.js';
 
@@ -15,7 +16,7 @@ export function remarks(all: Everything, goneRounds: number): Note[] {
   return [
     ...absent(all, standings),
     ...standing(all),
-    ...all.subnets.flatMap((seen) => [...takeable(seen, all, standings), ...gateway(seen)]),
+    ...all.subnets.flatMap((seen) => [...takeable(seen, all, standings), ...gateway(seen), ...ruled(seen)]),
   ];
 }
 
@@ -94,4 +95,22 @@ function gateway({ subnet, pool, claims }: SubnetSeen): Note[] {
   for (const { address } of claims.values()) if (formatAddress(address) === chosen) return [];
   const text = `${placeOf(subnet)}: its gateway ${chosen} is not claimed: no network has it now`;
   return [note('gateway-unclaimed', placeOf(subnet), text)];
+}
+
+/** What is held against an operator's rules, by whoever was there first; and rules of a subnet that no network has. */
+function ruled({ subnet, pool, rules, claims }: SubnetSeen): Note[] {
+  const place = placeOf(subnet);
+  if (!pool) return rules ? [note('rules-waiting', place, `${place}: it has rules, and no network`)] : [];
+  if (!pool.record?.rules) return [];
+  let laid: Rules;
+  try {
+    laid = rulesOf(pool.record);
+  } catch {
+    return [];
+  }
+  const against = [...claims.values()].filter(({ address, record }) => record && isAgainst(laid, address, record));
+  if (against.length === 0) return [];
+  const addresses = listed(against.map(({ address }) => formatAddress(address)));
+  const text = `${place}: ${against.length} are held against its rules until they are given back: ${addresses}`;
+  return [note('against-rules', place, text, against.length)];
 }

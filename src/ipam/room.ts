@@ -3,6 +3,7 @@
 import { freeIn, split } from '../net/gaps.js';
 import type { Range } from '../net/prefix.js';
 import { addressOfClaim, claimsIn, type Subnet } from './keyspace.js';
+import { NO_RULES, type Rules } from './rules.js';
 import type { Deadline, Store } from './store.js';
 import type { Surroundings } from './surroundings.js';
 
@@ -29,6 +30,8 @@ export class Rooms {
   readonly #around: Surroundings;
   /** Not looked at yet, or counted and not full; the finest last. */
   #parts: Range[] = [];
+  /** Blocks that they bar are in no part, but small ones: those are met when a part is listed. */
+  #under = NO_RULES;
 
   constructor(range: Range, subnet: Subnet, store: Store, around: Surroundings) {
     this.#range = range;
@@ -38,14 +41,15 @@ export class Rooms {
   }
 
   /** Undefined where each part of the range was looked at and had none. */
-  async find(by: Deadline): Promise<Room | undefined> {
-    const fresh = this.#parts.length === 0;
-    if (fresh) this.#parts = this.#shuffled(parted(this.#range, PARTS));
+  async find(rules: Rules, by: Deadline): Promise<Room | undefined> {
+    const fresh = this.#parts.length === 0 || !rules.same(this.#under);
+    if (fresh) this.#parts = this.#shuffled(parted(this.#range, PARTS).flatMap((part) => rules.openIn(part, LISTED)));
+    this.#under = rules;
     while (this.#parts.length > 0) {
       const room = (await this.#list(by)) ?? (await this.#count(by));
       if (room) return room;
     }
-    return fresh ? undefined : this.find(by);
+    return fresh ? undefined : this.find(rules, by);
   }
 
   async #list(by: Deadline): Promise<Room | undefined> {
@@ -57,7 +61,7 @@ export class Rooms {
       by,
     );
     const taken = lists.map(({ keys }) => keys.map((key) => addressOfClaim(key).value));
-    const free = parts.flatMap((part, i) => freeIn(part, taken[i]!));
+    const free = parts.flatMap((part, i) => freeIn(part, taken[i]!)).filter((value) => !this.#under.isBarred(value));
     if (free.length === 0) return undefined;
     const isRoomy = free.length > taken.flat().length && parts.length < parted(this.#range, PARTS).length;
     return { free, ...(isRoomy && { onFrom: parts.at(-1)!.to + 1n }) };

@@ -49,10 +49,13 @@ export type Answer<Q> = Q extends { one: Key<infer R> }
 
 export type Answers<Q extends readonly Query[]> = { -readonly [I in keyof Q]: Answer<Q[I]> };
 
-/** What must hold at the instant of the commit. `version: null` means: no such record. */
+/**
+ * What must hold at the instant of the commit. `version: null` means: no such record. `newerThan`: none of the span that was
+ * written since that version; what was there by then, or has gone since, does not matter.
+ */
 export type Condition =
   | { readonly key: { readonly key: string }; readonly version: Version | null }
-  | { readonly none: Span<unknown> };
+  | { readonly none: Span<unknown>; readonly newerThan?: Version };
 
 /**
  * `rests`: after so many ms, or somewhat more, the record goes by itself, unless it has been written again. Where the store

@@ -6,6 +6,7 @@ import { addressOfClaim, behind, claimKey, claimsIn, nodeKey, type Subnet } from
 import { readNodes } from './nodes.js';
 import type { ClaimRecord, NodeRecord } from './records.js';
 import { isResting } from './resting.js';
+import { NO_RULES, type Rules } from './rules.js';
 import { isGone, type NodeSeen } from './silence.js';
 import { familyOf, localSpace } from './spaces.js';
 import type { Condition, Deadline, Found, Store } from './store.js';
@@ -45,6 +46,8 @@ export class Takeables {
   #barren = { what: '', until: Number.NEGATIVE_INFINITY };
   /** What this process released last: found without listing the range. */
   readonly #released = new Set<bigint>();
+  /** The rules by which was looked for them. */
+  #under = NO_RULES;
 
   constructor(range: Range, subnet: Subnet, store: Store, self: Self, around: Surroundings) {
     this.#range = range;
@@ -55,15 +58,20 @@ export class Takeables {
   }
 
   /** At most one search at a time. What it found may have gone to others who waited for it: then there is one more. */
-  async next(left: Left, by: Deadline): Promise<Takeable | undefined> {
+  async next(left: Left, rules: Rules, by: Deadline): Promise<Takeable | undefined> {
+    if (!rules.same(this.#under)) {
+      this.#under = rules;
+      this.#nothingUntil = this.#barren.until = Number.NEGATIVE_INFINITY;
+    }
     const due = () => this.#released.size > 0 || this.#around.millis() >= this.#nothingUntil;
     for (let searches = 0; searches < 2 && this.#found.length === 0 && due(); searches++) {
-      this.#scanning ??= this.#scan(left, by).finally(() => {
+      this.#scanning ??= this.#scan(left, rules, by).finally(() => {
         this.#scanning = undefined;
       });
       await this.#scanning;
     }
-    return this.#found.shift();
+    for (let next = this.#found.shift(); next; next = this.#found.shift()) if (isOpen(rules, next.claim)) return next;
+    return undefined;
   }
 
   /** This process released an address of the range. */
@@ -84,8 +92,8 @@ export class Takeables {
     });
   }
 
-  async #scan(left: Left, by: Deadline): Promise<void> {
-    this.#found = await this.#restingOfOurs(by);
+  async #scan(left: Left, rules: Rules, by: Deadline): Promise<void> {
+    this.#found = (await this.#restingOfOurs(by)).filter(({ claim }) => isOpen(rules, claim));
     const now = this.#around.millis();
     if (this.#found.length > 0 || now < this.#nothingUntil) return;
     const absent = left === 'nodes' ? await this.#absent(by) : new Map<string, NodeSeen>();
@@ -95,7 +103,7 @@ export class Takeables {
     // What a former epoch gave comes free when its node gives it back, which no record of ours tells.
     const known = typeof left === 'string' && what === this.#barren.what && now < this.#barren.until;
     if (!known) {
-      const { found, listed } = await this.#list(left, absent, by);
+      const { found, listed } = await this.#list(left, absent, rules, by);
       this.#found = found;
       if (found.length > 0) return;
       this.#barren = { what, until: now + this.#believed(listed) };
@@ -103,18 +111,17 @@ export class Takeables {
     this.#nothingUntil = Math.min(now + NODES_MS, this.#barren.until);
   }
 
-  async #list(left: Left, absent: ReadonlyMap<string, NodeSeen>, by: Deadline) {
+  async #list(left: Left, absent: ReadonlyMap<string, NodeSeen>, rules: Rules, by: Deadline) {
     const resting: Found<ClaimRecord>[] = [];
     const others: Takeable[] = [];
     let rest = claimsIn(this.#subnet, this.#range);
     let listed = 0;
     for (let more = true; more && resting.length + others.length < MOST; ) {
       const [page] = await this.#store.read([{ span: rest, limit: PAGE }], by);
-      resting.push(...page.found.filter(isResting));
+      const claims = page.found.filter((claim) => isOpen(rules, claim));
+      resting.push(...claims.filter(isResting));
       others.push(
-        ...(typeof left === 'string'
-          ? this.#leftBehind(page.found, absent)
-          : await this.#former(page.found, left.leader, by)),
+        ...(typeof left === 'string' ? this.#leftBehind(claims, absent) : await this.#former(claims, left.leader, by)),
       );
       listed += page.found.length;
       more = page.more;
@@ -176,6 +183,10 @@ export class Takeables {
     );
     return former.flatMap((claim, i) => (ofNodes[i] ? [] : [{ claim, evidence: [{ key: keys[i]!, version: null }] }]));
   }
+}
+
+function isOpen(rules: Rules, { key }: Found<ClaimRecord>): boolean {
+  return rules.barred.length === 0 || !rules.isBarred(addressOfClaim(key).value);
 }
 
 function oldestFirst(resting: readonly Found<ClaimRecord>[]): Takeable[] {

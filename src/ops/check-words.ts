@@ -66,6 +66,15 @@ export const WORDS: Readonly<Record<Problem, Words>> = {
     means: "a swarm's pool and what is in it do not agree which leadership they are of",
     todo: "restart the engine of the swarm's leader: the next one begins an epoch of its own",
   },
+  'rules-disagree': {
+    means:
+      'a pool does not go by what an operator has laid down for its subnet: exclusions or reservations are not heeded',
+    todo: 'change any rule of the subnet (etcd-ipam note, say), which writes all of them into the pool',
+  },
+  'rules-astray': {
+    means: 'rules that no pool can follow: addresses outside of it, or none at all',
+    todo: 'remove them, with the commands that made them or by hand',
+  },
   'node-unknown': {
     means: 'records of a node that has no record of its own: it is never found silent, gone or forgotten',
     todo: 'if that host lives: restart its plugin, which writes it; if not: etcdctl del what is listed',

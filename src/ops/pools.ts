@@ -1,16 +1,16 @@
 // `etcd-ipam pools`: how full each pool is, and who has a part in it. Reads; decides nothing.
-import { type Fill, fillOf } from '../ipam/fill.js';
-import { EVERY_JOIN, EVERY_POOL, parentOf, subnetOfPool } from '../ipam/keyspace.js';
+import { type Fill, fillOf, percentUsed } from '../ipam/fill.js';
+import { EVERY_JOIN, EVERY_POOL, parentOf, type Subnet, subnetOfPool } from '../ipam/keyspace.js';
 import { all } from '../ipam/pages.js';
 import type { Deadline, Store } from '../ipam/store.js';
 import { formatPrefix } from '../net/prefix.js';
 import { table } from './table.js';
 
 export interface PoolRow extends Fill {
-  readonly free: number;
   /** Hosts that have a part in it, in the order of their names. */
   readonly nodes: readonly string[];
   readonly gateway?: string;
+  readonly note?: string;
 }
 
 const BAR = 10;
@@ -24,11 +24,16 @@ export async function listPools(store: Store, by: Deadline): Promise<PoolRow[]> 
   }
   const pools = new Map<
     string,
-    { readonly subnet: ReturnType<typeof subnetOfPool>; readonly gateway: string | undefined; key: string }
+    { readonly subnet: Subnet; readonly gateway: string | undefined; readonly note: string | undefined; key: string }
   >();
   for await (const { key, record } of all(store, EVERY_POOL, by)) {
     const subnet = subnetOfPool(key);
-    pools.set(`${subnet.space} ${formatPrefix(subnet.prefix)}`, { subnet, gateway: record.gateway, key });
+    pools.set(`${subnet.space} ${formatPrefix(subnet.prefix)}`, {
+      subnet,
+      gateway: record.gateway,
+      note: record.rules?.note,
+      key,
+    });
   }
   const fills = await fillOf(
     store,
@@ -36,28 +41,22 @@ export async function listPools(store: Store, by: Deadline): Promise<PoolRow[]> 
     by,
   );
   return fills.map((fill) => {
-    const { key, gateway } = pools.get(`${fill.space} ${fill.pool}`)!;
+    const { key, gateway, note } = pools.get(`${fill.space} ${fill.pool}`)!;
     const parts = [...(nodes.get(key) ?? [])].sort();
-    return { ...fill, free: fill.size - fill.used, nodes: parts, ...(gateway !== undefined && { gateway }) };
+    const said = { ...(gateway !== undefined && { gateway }), ...(note !== undefined && { note }) };
+    return { ...fill, nodes: parts, ...said };
   });
 }
 
+/** What nobody has ruled about takes no room. */
 export function formatPools(pools: readonly PoolRow[]): string {
-  const rows = pools.map(({ space, pool, size, used, free, nodes, gateway = '' }) => [
-    ...[
-      space,
-      pool,
-      count(size),
-      count(used),
-      count(free),
-      percent(used, size),
-      bar(used, size),
-      gateway,
-      String(nodes.length),
-    ],
+  const ruled = pools.some(({ excluded, reserved }) => excluded + reserved > 0);
+  const rows = pools.map(({ space, pool, size, nodes, gateway = '', warnAt, full, ...fill }) => [
+    ...[space, pool, count(size), count(fill.used), ...(ruled ? [count(fill.excluded), count(fill.reserved)] : [])],
+    ...[count(fill.free), percent(fill), bar(fill), gateway, String(nodes.length), full ? `${warnAt}% reached` : ''],
   ]);
-  const titles = ['SPACE', 'POOL', 'SIZE', 'USED', 'FREE', 'USE%', '', 'GATEWAY', 'NODES'];
-  return table(titles, rows, ['SIZE', 'USED', 'FREE', 'USE%', 'NODES']);
+  const counts = ['SIZE', 'USED', ...(ruled ? ['EXCL', 'RESV'] : []), 'FREE', 'USE%'];
+  return table(['SPACE', 'POOL', ...counts, '', 'GATEWAY', 'NODES', ''], rows, [...counts, 'NODES']);
 }
 
 /** Of an IPv6 subnet nobody reads the digits: 1.8e19. */
@@ -65,12 +64,14 @@ function count(value: number): string {
   return value < 1e9 ? String(value) : value.toExponential(1).replace('+', '');
 }
 
-/** Rounded up, as df does: what is not empty is not 0 %, and only what is full is 100 %. */
-function percent(used: number, size: number): string {
-  return `${used === size ? 100 : Math.min(99, Math.ceil((used * 100) / size))}%`;
+type Used = Pick<Fill, 'used' | 'free'>;
+
+/** Of what can be given. Rounded up, as df does: what is not empty is not 0 %, and only what is full is 100 %. */
+function percent(fill: Used): string {
+  return `${fill.free === 0 ? 100 : Math.min(99, Math.ceil(percentUsed(fill)))}%`;
 }
 
-function bar(used: number, size: number): string {
-  const full = used === 0 ? 0 : Math.min(BAR, Math.max(1, Math.floor((used * BAR) / size)));
+function bar(fill: Used): string {
+  const full = fill.used === 0 ? 0 : Math.max(1, Math.floor((percentUsed(fill) * BAR) / 100));
   return `[${'#'.repeat(full)}${'.'.repeat(BAR - full)}]`;
 }

@@ -1,8 +1,10 @@
 // `etcd-ipam who ADDRESS`: who has it, in each space that has a pool of it, and what becomes of its holder. Reads only.
-import { claimKey, EVERY_POOL, holdersAt, joinOf, type Subnet, subnetOfPool } from '../ipam/keyspace.js';
+import { claimKey, EVERY_POOL, holdersAt, joinOf, poolKey, type Subnet, subnetOfPool } from '../ipam/keyspace.js';
 import { readNode } from '../ipam/nodes.js';
 import { all } from '../ipam/pages.js';
 import type { HolderRecord } from '../ipam/records.js';
+import { heir } from '../ipam/ruled-out.js';
+import { type Rules, rulesOf } from '../ipam/rules.js';
 import { type Standing, standingOf } from '../ipam/silence.js';
 import type { Deadline, Found, Store } from '../ipam/store.js';
 import { type Address, formatAddress } from '../net/address.js';
@@ -24,6 +26,8 @@ export interface Answer {
   readonly state?: Standing;
   /** Why nobody can have it. */
   readonly reserved?: string;
+  /** What an operator has laid down about it. */
+  readonly rule?: { readonly kind: 'excluded' | 'reserved'; readonly for?: string; readonly comment?: string };
 }
 
 /** `goneRounds`: Infinity where IPAM_HOLD is `never`. One for each pool that the address lies in. */
@@ -43,10 +47,11 @@ async function answerOf(
   goneRounds: number,
   by: Deadline,
 ): Promise<Answer> {
-  const [found, { found: holders }] = await store.read(
-    [{ one: claimKey(subnet, address) }, { span: holdersAt(subnet, address), limit: 0 }],
+  const [found, { found: holders }, pool] = await store.read(
+    [{ one: claimKey(subnet, address) }, { span: holdersAt(subnet, address), limit: 0 }, { one: poolKey(subnet) }],
     by,
   );
+  const rule = pool && ruleAbout(rulesOf(pool.record), address);
   const claim = found && claimRow(found);
   const node = claim?.node === undefined ? undefined : await readNode(store, claim.node, by);
   const reserved = reservedAs(subnet.prefix, address);
@@ -56,7 +61,16 @@ async function answerOf(
     holders: holders.map(holderOf),
     ...(node && { state: standingOf(node, goneRounds) }),
     ...(reserved !== undefined && { reserved }),
+    ...(rule && { rule }),
   };
+}
+
+function ruleAbout(rules: Rules, address: Address): Answer['rule'] {
+  const reservation = rules.reservationOf(address);
+  const found = reservation ?? rules.exclusionOf(address);
+  if (!found) return undefined;
+  const comment = found.comment === undefined ? {} : { comment: found.comment };
+  return reservation ? { kind: 'reserved', for: heir(reservation), ...comment } : { kind: 'excluded', ...comment };
 }
 
 function holderOf({ key, record: { node, role, since } }: Found<HolderRecord>): Answer['holders'][number] {
@@ -78,15 +92,17 @@ export function formatWho(address: Address, answers: readonly Answer[]): string 
   return answers.map((answer) => formatAnswer(formatAddress(address), answer)).join('\n');
 }
 
-function formatAnswer(address: string, { space, pool, claim, holders, state, reserved }: Answer): string {
+function formatAnswer(address: string, { space, pool, claim, holders, state, reserved, rule }: Answer): string {
   const where = `${address} of ${pool} in ${space}`;
-  if (!claim) return `${where}: ${reserved === undefined ? 'free' : `never given, it is the ${reserved}`}`;
+  const ruled = rule && `${rule.kind}${rule.for ? ` for ${rule.for}` : ''}${rule.comment ? `: ${rule.comment}` : ''}`;
+  if (!claim) return `${where}: ${reserved === undefined ? (ruled ?? 'free') : `never given, it is the ${reserved}`}`;
   const fields: [string, string | undefined][] = [
     ['node', claim.node && `${claim.node}${state === undefined ? '' : `, which is ${state}`}`],
     ['name', claim.name],
     ['mac', claim.mac],
     ['since', claim.since],
     ['join', claim.join],
+    ['rule', ruled],
     ['before', claim.from && `${claim.from}, which was gone`],
     ...holders.map(({ role, node = 'the swarm', since }): [string, string] => [role, `of ${node} since ${since}`]),
   ];

@@ -57,6 +57,9 @@ export class Metrics {
   readonly #abandoned: Counter;
   readonly #allocated: Gauge<'space' | 'cidr'>;
   readonly #available: Gauge<'space' | 'cidr'>;
+  readonly #excluded: Gauge<'space' | 'cidr'>;
+  readonly #reserved: Gauge<'space' | 'cidr'>;
+  readonly #warning: Gauge<'space' | 'cidr'>;
   /** What all hosts say alike. */
   readonly cluster: Cluster;
 
@@ -120,18 +123,18 @@ export class Metrics {
       help: 'Releases and undos that failed for good: what they were to free stays taken',
       registers,
     });
-    this.#allocated = new Gauge({
-      name: 'etcd_ipam_allocated_ips',
-      help: 'Addresses of the pool that have a claim, of any host',
-      labelNames: ['space', 'cidr'],
-      registers,
-    });
-    this.#available = new Gauge({
-      name: 'etcd_ipam_available_ips',
-      help: 'Addresses of the pool that have none',
-      labelNames: ['space', 'cidr'],
-      registers,
-    });
+    const ofPool = (name: string, help: string) => new Gauge({ name, help, labelNames: ['space', 'cidr'], registers });
+    this.#allocated = ofPool('etcd_ipam_allocated_ips', 'Addresses of the pool that have a claim, of any host');
+    this.#available = ofPool('etcd_ipam_available_ips', 'Addresses of the pool that whoever asks for any may get');
+    this.#excluded = ofPool('etcd_ipam_pool_excluded_addresses', 'Addresses without a claim that an operator left out');
+    this.#reserved = ofPool(
+      'etcd_ipam_pool_reserved_addresses',
+      'Addresses without a claim that are kept for somebody',
+    );
+    this.#warning = ofPool(
+      'etcd_ipam_pool_warning_ratio',
+      'The share of allocated among allocated and available from which on an operator wants to be warned',
+    );
     const asked = (name: string, help: string, value: () => number) =>
       new Gauge({
         ...{ name, help, registers },
@@ -196,15 +199,19 @@ export class Metrics {
 
   /** All that are known now; those of before that are not among them go. */
   filled(fills: readonly Fill[]): void {
-    this.#allocated.reset();
-    this.#available.reset();
-    for (const { space, pool, size, used } of fills) {
-      this.#allocated.set({ space, cidr: pool }, used);
-      this.#available.set({ space, cidr: pool }, size - used);
+    for (const gauge of [this.#allocated, this.#available, this.#excluded, this.#reserved, this.#warning])
+      gauge.reset();
+    for (const { space, pool, used, free, excluded, reserved, warnAt } of fills) {
+      const labels = { space, cidr: pool };
+      this.#allocated.set(labels, used);
+      this.#available.set(labels, free);
+      this.#excluded.set(labels, excluded);
+      this.#reserved.set(labels, reserved);
       for (const scope of ['static', 'dynamic']) {
-        this.#allocations.inc({ space, cidr: pool, scope }, 0);
-        this.#errors.inc({ space, cidr: pool, scope }, 0);
+        this.#allocations.inc({ ...labels, scope }, 0);
+        this.#errors.inc({ ...labels, scope }, 0);
       }
+      if (warnAt !== undefined) this.#warning.set(labels, warnAt / 100);
     }
   }
 }

@@ -230,6 +230,25 @@ export function storeConformance(start: () => Promise<Backend>): void {
       expect(await texts()).to.deep.equal({ 'x/0': 'x/0', 'x/2': 'in the middle', 'x/3': 'x/3', y: '2' });
     });
 
+    it('on a span without anything newer: with what was there and what has gone, not with what came or was written anew', async () => {
+      const [v1, v2] = await filled('x/1', 'x/2');
+      const known = store.seen()!;
+      const old: Condition = { none: span('x/1', 'x/3'), newerThan: known };
+      expect(BigInt(known) >= BigInt(v2!)).to.equal(true);
+      expect((await commit([{ ...old, newerThan: v1! }], [put('y', '0')])).done).to.equal(false);
+      await filled('x/3', 'x/0');
+      expect((await commit([old], [put('y', '1')])).done).to.equal(true);
+      await done([], [{ remove: at('x/2') }]);
+      expect((await commit([old], [put('y', '2')])).done).to.equal(true);
+      await filled('x/2');
+      expect((await commit([old], [put('y', '3')])).done).to.equal(false);
+      await done([], [{ remove: at('x/2') }, put('x/1', 'anew')]);
+      expect((await commit([old], [put('y', '4')])).done).to.equal(false);
+      await done([], [{ remove: at('x/1') }]);
+      expect((await commit([old], [put('y', '5')])).done).to.equal(true);
+      expect(await texts()).to.deep.equal({ 'x/0': 'x/0', 'x/3': 'x/3', y: '5' });
+    });
+
     it('none of two writes where one of two conditions fails', async () => {
       const [v1] = await filled('x/1');
       const outcome = await commit([was('x/1', v1!), was('x/2', '1')], [put('x/1', 'no'), put('x/3', 'no')]);

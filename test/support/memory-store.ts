@@ -71,7 +71,7 @@ export class MemoryStore implements Store {
     if (change.witness && !change.puttingBack && mark) throw restoredError(mark.record as RestoredRecord);
     const holds = change.when.every((condition) =>
       'none' in condition
-        ? this.#within(condition.none).length === 0
+        ? this.#within(condition.none).every((key) => this.#isOld(key, condition.newerThan))
         : this.#version(condition.key.key) === condition.version,
     );
     if (!holds) return { done: false, seen: this.#answer(change.otherwise) };
@@ -167,6 +167,11 @@ export class MemoryStore implements Store {
   #version(key: string): Version | null {
     const entry = this.#entries.get(key);
     return entry ? this.#history.version(String(entry.version)) : null;
+  }
+
+  #isOld(key: string, newerThan: Version | undefined): boolean {
+    const known = newerThan === undefined ? undefined : this.#history.revision(newerThan);
+    return known !== undefined && this.#entries.get(key)!.version <= BigInt(known);
   }
 
   #answer<Q extends readonly Query[]>(queries: Q): Answers<Q> {

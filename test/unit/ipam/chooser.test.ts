@@ -2,7 +2,8 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { Chooser } from '../../../src/ipam/chooser.js';
 import { addressOfClaim, claimKey, claimsIn } from '../../../src/ipam/keyspace.js';
-import { formatWide } from '../../../src/net/address.js';
+import { NO_RULES, Rules } from '../../../src/ipam/rules.js';
+import { formatAddress, formatWide } from '../../../src/net/address.js';
 import { parsePrefix, type Range } from '../../../src/net/prefix.js';
 import { refusal, soon, World } from '../../support/allocator-fixture.js';
 import { Link } from '../../support/link.js';
@@ -25,6 +26,7 @@ class Claimer {
   readonly link: Link;
   readonly chooser: Chooser;
   readonly got: bigint[] = [];
+  rules = NO_RULES;
 
   constructor(
     readonly store: MemoryStore,
@@ -38,7 +40,7 @@ class Claimer {
   /** False when the chooser says that there is no room. */
   async claim(): Promise<boolean> {
     for (let attempt = 0; attempt < 200; attempt++) {
-      const value = await this.chooser.next(soon());
+      const value = await this.chooser.next(this.rules, soon());
       if (value === undefined) return false;
       const outcome = await this.link.commit(
         {
@@ -56,6 +58,7 @@ class Claimer {
       this.chooser.lost(
         value,
         outcome.seen[0].keys.map((key) => addressOfClaim(key).value),
+        this.rules,
       );
     }
     throw new Error('200 losses in a row');
@@ -126,6 +129,70 @@ describe('chooser', () => {
       ),
       { numRuns: 150 },
     ));
+
+  it('under rules two hosts take exactly what is free and not barred, from ranges of 1 to 300, and only then say full', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(1, 2, 3, 64, 65, 300),
+        fc.integer({ min: 0, max: 100 }),
+        fc.array(fc.tuple(fc.nat(310), fc.nat(80)), { maxLength: 5 }),
+        fc.uniqueArray(fc.nat(310), { maxLength: 40 }),
+        fc.integer({ min: 1, max: 1 << 30 }),
+        async (size, percent, excluded, reserved, seed) => {
+          const range = rangeOf(size);
+          const text = (at: number) => formatAddress({ family: 4, value: base + BigInt(at) });
+          const rules = new Rules({
+            excluded: excluded.map(([from, length]) => ({ from: text(from), to: text(from + length) })),
+            reserved: reserved.map((at) => ({ address: text(at), name: `n${at}` })),
+          });
+          const barred = (value: bigint) => {
+            const at = Number(value - base);
+            return reserved.includes(at) || excluded.some(([from, length]) => at >= from && at <= from + length);
+          };
+          const world = new World(new MemoryBackend(), seed);
+          const taken = valuesOf(range).filter(() => Number(world.surroundings().below(100n)) < percent);
+          const store = new MemoryStore();
+          fill(store, taken);
+          const hosts = [new Claimer(store, range, world), new Claimer(store, range, world)];
+          for (const host of hosts) host.rules = rules;
+          await Promise.all(
+            hosts.map(async (host) => {
+              while (await host.claim());
+            }),
+          );
+          const got = hosts.flatMap((host) => host.got).sort(ascending);
+          const free = valuesOf(range).filter((value) => !taken.includes(value) && !barred(value));
+          expect(got).to.deep.equal(free);
+          expect(free.every((value) => !rules.isBarred(value))).to.equal(true);
+        },
+      ),
+      { numRuns: 60 },
+    ));
+
+  it('counts a /16 in whose middle 201 addresses are reserved, and finds the one that is free with at most 20 reads', async () => {
+    const range = { family: 4, from: base + 1n, to: base + 65_534n } as const;
+    const store = new MemoryStore();
+    const free = base + 33_001n;
+    fill(
+      store,
+      valuesOf(range).filter((value) => value !== free && (value - base < 33_000n || value - base > 33_400n)),
+    );
+    const claimer = new Claimer(store, range);
+    const reserved = Array.from({ length: 200 }, (_, i) => base + 33_000n + BigInt(2 * i)).map((value) => ({
+      address: formatAddress({ family: 4, value }),
+      name: String(value),
+    }));
+    const odd = Array.from({ length: 199 }, (_, i) => base + 33_003n + BigInt(2 * i));
+    fill(store, odd);
+    claimer.rules = new Rules({
+      excluded: [],
+      reserved: [...reserved, { address: formatAddress({ family: 4, value: base + 33_400n }), name: 'last' }],
+    });
+    expect(await claimer.claim()).to.equal(true);
+    expect(claimer.got).to.deep.equal([free]);
+    expect(claimer.link.reads).to.be.at.most(20);
+    expect(await claimer.claim()).to.equal(false);
+  });
 
   it('goes on from the last one given, and round', async () => {
     const claimer = new Claimer(new MemoryStore(), rangeOf(4));

@@ -14,6 +14,13 @@ const task = (join: string, epoch: number) => ({ kind: 'swarm', join, epoch, ...
 const shared = { kind: 'shared', ...written };
 export const pool = { state: 'open', ...written };
 
+const leading = { ...pool, epoch: 3, leader: L, stage: 'served', incarnation: 'i', gateway: '10.80.0.1' };
+/** Of 10.66.0.0/24. */
+const rules = {
+  excluded: [{ from: '10.66.0.200', to: '10.66.0.254' }],
+  reserved: [{ address: '10.66.0.7', name: 'web' }],
+};
+
 /** What drivers would leave: two hosts on one subnet, and a swarm that has had another leader. */
 const SOUND: Readonly<Record<string, unknown>> = {
   'nodes/host-a': { machine: 'm-a', boot: 'boot-host-a', silence: 0, ...written },
@@ -31,7 +38,7 @@ const SOUND: Readonly<Record<string, unknown>> = {
   [`claims/${BLOCK}/010.066.000.002`]: claim('endpoint', A),
   [`claims/${BLOCK}/010.066.000.003`]: claim('unsure', B, 'host-b'),
   [`claims/${BLOCK}/010.066.000.009`]: { kind: 'cooling', ...written },
-  [`pools/${GLOBAL}`]: { ...pool, epoch: 3, leader: L, stage: 'served', incarnation: 'i', gateway: '10.80.0.1' },
+  [`pools/${GLOBAL}`]: leading,
   [`joins/${GLOBAL}/${L}`]: { ...of('host-a'), epoch: 3 },
   [`claims/${GLOBAL}/010.080.000.001`]: shared,
   [`holders/${GLOBAL}/010.080.000.001/${GONE}`]: { role: 'gateway', epoch: 2, ...written },
@@ -266,6 +273,41 @@ export const ROWS: Readonly<Record<string, Row>> = {
     ),
     found: ['unleased: sessions/host-a/i1', 'unleased: tick', `unleased: claims/${BLOCK}/010.066.000.009`],
     fixed: { 'sessions/host-a/i1': undefined, tick: undefined, [`claims/${BLOCK}/010.066.000.009`]: undefined },
+  },
+  'rules that the pool does not have, or has otherwise': {
+    plant: all(
+      put(`rules/${BLOCK}`, { ...rules, ...written }),
+      put(`pools/${GLOBAL}`, { ...leading, rules: { excluded: [], reserved: [], note: 'tasks' } }),
+    ),
+    found: [
+      `rules-disagree: 10.66.0.0/24 (local): not as in rules/${BLOCK}`,
+      `rules-disagree: 10.80.0.0/24 (global): there is no rules/${GLOBAL}`,
+    ],
+    fixed: { [`pools/${BLOCK}`]: '*', [`pools/${GLOBAL}`]: '*' },
+  },
+  'rules that nobody can follow': {
+    plant: all(
+      put(`rules/${BLOCK}`, { excluded: [{ from: '10.66.0.250', to: '10.66.1.9' }], reserved: [], ...written }),
+      put(`rules/${NEXT}`, { excluded: [{ from: '10.67.0.300', to: '10.67.0.9' }], reserved: [], ...written }),
+      put(`rules/${GLOBAL}`, { excluded: [{ from: '10.80.0.9' }], reserved: [], ...written }),
+    ),
+    found: [
+      'rules-astray: 10.66.0.0/24 (local): 10.66.0.250-10.66.1.9 is excluded, and no address of the pool',
+      'rules-astray: 10.67.0.0/24 (local): the rules of the pool cannot be understood: "10.67.0.300" is not an IP address',
+      /^undecodable: rules\/.*: excluded\.0\.to: /,
+    ],
+  },
+  'a pool without which its networks are left, and rules for it': {
+    plant: all(
+      put(`joins/${NEXT}/${GONE}`, of('host-a')),
+      put(`rules/${NEXT}`, {
+        excluded: [],
+        reserved: [{ address: '10.67.0.7', mac: '02:42:0a:42:00:02' }],
+        ...written,
+      }),
+    ),
+    found: ['pool-missing: 10.67.0.0/24 (local): 1 joins and 0 claims are left of it'],
+    fixed: { [`pools/${NEXT}`]: '*', 'spaces/local': '*' },
   },
   'records that cannot be read': {
     plant: all(

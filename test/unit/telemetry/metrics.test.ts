@@ -82,17 +82,38 @@ describe('metrics', () => {
     ]);
   });
 
+  const pool = { space: 'local', pool: '10.66.0.0/24', size: 254, excluded: 0, reserved: 0 };
+
+  it('tell what an operator has laid down, and no warning where he wants none', async () => {
+    const metrics = new Metrics('1.2.3', vitals());
+    metrics.filled([
+      { ...pool, used: 4, excluded: 9, reserved: 2, free: 239, warnAt: 80, full: false },
+      { ...pool, pool: '10.67.0.0/24', used: 1, free: 253 },
+    ]);
+    expect(
+      (await lines(metrics)).filter((line) => /_pool_|available/.test(line) && !line.startsWith('#')),
+    ).to.deep.equal([
+      'etcd_ipam_available_ips{space="local",cidr="10.66.0.0/24"} 239',
+      'etcd_ipam_available_ips{space="local",cidr="10.67.0.0/24"} 253',
+      'etcd_ipam_pool_excluded_addresses{space="local",cidr="10.66.0.0/24"} 9',
+      'etcd_ipam_pool_excluded_addresses{space="local",cidr="10.67.0.0/24"} 0',
+      'etcd_ipam_pool_reserved_addresses{space="local",cidr="10.66.0.0/24"} 2',
+      'etcd_ipam_pool_reserved_addresses{space="local",cidr="10.67.0.0/24"} 0',
+      'etcd_ipam_pool_warning_ratio{space="local",cidr="10.66.0.0/24"} 0.8',
+    ]);
+  });
+
   it('forget a pool that is no longer there', async () => {
     const metrics = new Metrics('1.2.3', vitals());
     metrics.filled([
-      { space: 'local', pool: '10.66.0.0/24', size: 254, used: 4 },
-      { space: 'local', pool: '10.67.0.0/24', size: 254, used: 1 },
+      { ...pool, used: 4, free: 250 },
+      { ...pool, pool: '10.67.0.0/24', used: 1, free: 253 },
     ]);
     expect(await lines(metrics)).to.include.members([
       'etcd_ipam_allocated_ips{space="local",cidr="10.66.0.0/24"} 4',
       'etcd_ipam_available_ips{space="local",cidr="10.66.0.0/24"} 250',
     ]);
-    metrics.filled([{ space: 'local', pool: '10.66.0.0/24', size: 254, used: 5 }]);
+    metrics.filled([{ ...pool, used: 5, free: 249 }]);
     expect((await lines(metrics)).filter((line) => line.includes('_ips'))).to.deep.equal([
       'etcd_ipam_allocated_ips{space="local",cidr="10.66.0.0/24"} 5',
       'etcd_ipam_available_ips{space="local",cidr="10.66.0.0/24"} 249',
@@ -101,7 +122,7 @@ describe('metrics', () => {
 
   it('show a counter before its first event, so that this one is an increase', async () => {
     const metrics = new Metrics('1.2.3', vitals(), new EtcdRequests());
-    metrics.filled([{ space: 'local', pool: '10.66.0.0/24', size: 254, used: 4 }]);
+    metrics.filled([{ ...pool, used: 4, free: 250 }]);
     expect(await lines(metrics)).to.include.members([
       'etcd_ipam_reconciled_total{outcome="left"} 0',
       'etcd_ipam_abandoned_releases_total 0',
@@ -115,7 +136,7 @@ describe('metrics', () => {
     const metrics = new Metrics('1.2.3', vitals());
     const shared = (line: string) => /^etcd_ipam_(nodes|brake|restored|allocated_ips|available_ips)/.test(line);
     expect((await lines(metrics)).filter(shared), 'not read yet').to.deep.equal([]);
-    metrics.filled([{ space: 'local', pool: '10.66.0.0/24', size: 254, used: 4 }]);
+    metrics.filled([{ ...pool, used: 4, free: 250 }]);
     metrics.cluster.surveyed({ nodes: { alive: 3, silent: 1, gone: 0, evicted: 0 }, braked: true, restored: false });
     expect(await lines(metrics)).to.include.members([
       'etcd_ipam_nodes{state="alive"} 3',
