@@ -72,7 +72,7 @@ export async function run({
       const [node, drivers] = [`n${at + 1}`, [] as ChaosDriver[]];
       const engine = use(new Engine(node, drivers, history, new Draw(`engine ${seed} ${at}`), names));
       const socket = reconciled ? { IPAM_ENGINE_SOCKET: await engine.listen(), IPAM_RECONCILE_GRACE: GRACE } : {};
-      const env = { IPAM_SESSION_TTL: '5s', IPAM_COOLDOWN: '0s', ...socket };
+      const env = { IPAM_SESSION_TTL: '5s', IPAM_COOLDOWN: '0s', IPAM_HISTORY: '0s', ...socket };
       // The first node is being upgraded: two plugins answer for it. What one of them was granted the other does not free
       // if it heard of it only while it had no etcd: reconciliation does.
       for (let i = 0; i < (at === 0 && reconciled ? 2 : 1); i++)

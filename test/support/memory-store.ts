@@ -83,7 +83,7 @@ export class MemoryStore implements Store {
       for (const key of keys) {
         if (touched.has(key)) throw new Error(`duplicate key ${key} in one change`);
         touched.add(key);
-        const rests = 'put' in write ? write.rests : undefined;
+        const rests = 'put' in write ? (write.rests ?? write.kept) : undefined;
         const kept = 'put' in write && (rests === undefined || this.leases);
         this.#set(key, kept ? JSON.stringify(write.record) : undefined, rests && this.#clock + rests);
       }
