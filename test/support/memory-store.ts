@@ -96,6 +96,11 @@ export class MemoryStore implements Store {
     return Object.fromEntries(this.#keys().map((key) => [key, parsed(this.#entries.get(key)!.text)]));
   }
 
+  /** But for what is told of former holders. */
+  present(): Record<string, unknown> {
+    return Object.fromEntries(Object.entries(this.keyspace()).filter(([key]) => !key.startsWith('history/')));
+  }
+
   /** Every key with its text and version, in order. */
   entries(): { readonly key: string; readonly text: string; readonly version: Version }[] {
     return this.#keys().map((key) => {
