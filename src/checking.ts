@@ -32,12 +32,12 @@ export async function checkRecords(
     complain(error);
     return EXIT.usage;
   }
-  const { hold, deadline, node, prefix, engineSocket, reconcileGrace } = settings;
+  const { hold, deadline, history: keepMs, node, prefix, engineSocket, reconcileGrace } = settings;
   const engine = engineSocket && {
     ...{ node, graceMs: reconcileGrace, asked: new DockerEngine(engineSocket, driversServed(settings)) },
   };
   const options: CheckOptions = {
-    ...{ fix, dryRun, goneRounds: roundsIn(hold, ROUND_MS), settleMs: deadline },
+    ...{ fix, dryRun, goneRounds: roundsIn(hold, ROUND_MS), settleMs: deadline, keepMs },
     ...(engine && { engine }),
   };
   try {

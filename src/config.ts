@@ -52,6 +52,8 @@ export interface Settings<Pools> {
   readonly hold: number;
   readonly forget: number;
   readonly cooldown: number;
+  /** 0: it is not kept who had an address. */
+  readonly history: number;
   readonly deadline: number;
   readonly requireMac: boolean;
   /** Undefined: nothing is compared with what the engine shows. */
@@ -93,6 +95,7 @@ const schema = <Pools>(parsePools: (text: string) => Pools) => ({
   IPAM_HOLD: kinds.duration({ from: '30s', to: '3650d', such: '24h', never: true }).prefault('24h'),
   IPAM_FORGET: kinds.duration({ from: '30s', to: '3650d', such: '30d' }).prefault('30d'),
   IPAM_COOLDOWN: kinds.duration({ from: '0s', to: '24h', such: '30s', wholeSeconds: true }).prefault('30s'),
+  IPAM_HISTORY: kinds.duration({ from: '0s', to: '3650d', such: '7d', wholeSeconds: true }).prefault('7d'),
   IPAM_DEADLINE: kinds.duration({ from: '500ms', to: '60s', such: '5s' }).prefault('5s'),
   IPAM_REQUIRE_MAC: kinds.yesOrNo().prefault('false'),
   IPAM_ENGINE_SOCKET: kinds.socketPath().optional(),
@@ -254,6 +257,7 @@ function assemble<Pools>(v: Values<Pools>, found: string[]): Settings<Pools> {
     hold: v.IPAM_HOLD,
     forget: v.IPAM_FORGET,
     cooldown: v.IPAM_COOLDOWN,
+    history: v.IPAM_HISTORY,
     deadline: v.IPAM_DEADLINE,
     requireMac: v.IPAM_REQUIRE_MAC,
     ...(v.IPAM_ENGINE_SOCKET && { engineSocket: v.IPAM_ENGINE_SOCKET }),

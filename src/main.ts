@@ -7,6 +7,7 @@ import { type Predefined, parsePredefined } from './ipam/predefined.js';
 import { CLAIM_KINDS } from './ipam/records.js';
 import { type Address, parseAddress } from './net/address.js';
 import { type Prefix, parsePrefix } from './net/prefix.js';
+import { parseInstant } from './ops/instant.js';
 import { addRuleCommands, argument } from './ruling.js';
 
 interface Options {
@@ -123,21 +124,29 @@ withEnvFileOption(program.command('claims'))
 
 withEnvFileOption(program.command('who'))
   .argument('<address>', 'such as 10.66.0.7', argument(parseAddress))
-  .description('who has that address; exit code 1 if nobody has')
+  .description('who has that address, and who had it; exit code 1 if nobody has')
+  .option(
+    '--at <time>',
+    "who had it then, such as '2026-11-29 14:03'; exit code 1 if nobody had",
+    argument(parseInstant),
+  )
   .option('--json', 'one JSON array, with an object for each pool that the address lies in')
-  .action(async (address: Address, { json, ...options }: Options & { readonly json?: boolean }) => {
-    const [{ formatWho, whoHas }, { withStore }, { roundsIn }, { ROUND_MS }] = await Promise.all([
-      import('./ops/who.js'),
-      import('./operator.js'),
-      import('./ipam/silence.js'),
-      import('./rounds.js'),
-    ]);
-    const settings = settingsOf(options);
-    const gone = roundsIn(settings.hold, ROUND_MS);
-    const answers = await withStore(settings, (store, by) => whoHas(store, address, gone, by));
-    console.log(json ? JSON.stringify(answers) : formatWho(address, answers));
-    process.exitCode = answers.some(({ claim }) => claim !== undefined) ? 0 : 1;
-  });
+  .action(
+    async (address: Address, { json, at, ...options }: Options & { readonly json?: boolean; readonly at?: Date }) => {
+      if (at) return whoHad(address, at, json, settingsOf(options));
+      const [{ formatWho, whoHas }, { withStore }, { roundsIn }, { ROUND_MS }] = await Promise.all([
+        import('./ops/who.js'),
+        import('./operator.js'),
+        import('./ipam/silence.js'),
+        import('./rounds.js'),
+      ]);
+      const settings = settingsOf(options);
+      const gone = roundsIn(settings.hold, ROUND_MS);
+      const answers = await withStore(settings, (store, by) => whoHas(store, address, gone, by));
+      console.log(json ? JSON.stringify(answers) : formatWho(address, answers));
+      process.exitCode = answers.some(({ claim }) => claim !== undefined) ? 0 : 1;
+    },
+  );
 
 withEnvFileOption(program.command('evict'))
   .argument('<node>', 'its name, as `nodes` lists it')
@@ -186,6 +195,16 @@ withEnvFileOption(program.command('check'))
     const { checkRecords } = await import('./checking.js');
     process.exitCode = await checkRecords(() => settingsOf(options), { json, fix, dryRun }, complain);
   });
+
+async function whoHad(address: Address, at: Date, json: boolean | undefined, settings: Settings<unknown>) {
+  const [{ formatThen, whoHadAt }, { withStore }] = await Promise.all([
+    import('./ops/had.js'),
+    import('./operator.js'),
+  ]);
+  const answers = await withStore(settings, (store, by) => whoHadAt(store, address, at, by));
+  console.log(json ? JSON.stringify(answers) : formatThen(address, at, answers));
+  process.exitCode = answers.some(({ had }) => had.length > 0) ? 0 : 1;
+}
 
 async function serve(options: Options): Promise<void> {
   const settings = settingsOf(options);

@@ -14,8 +14,11 @@ import type { Log } from './log.js';
 /** How long a round lasts at least. What is set as a time, such as IPAM_HOLD, is counted in rounds of this length. */
 export const ROUND_MS = 30_000;
 
-export function limitsOf({ hold, forget }: Pick<Settings<unknown>, 'hold' | 'forget'>, roundMs: number): Limits {
-  return { gone: roundsIn(hold, roundMs), forget: roundsIn(forget, roundMs) };
+export function limitsOf(
+  { hold, forget, history }: Pick<Settings<unknown>, 'hold' | 'forget' | 'history'>,
+  roundMs: number,
+): Limits {
+  return { gone: roundsIn(hold, roundMs), forget: roundsIn(forget, roundMs), keepMs: history };
 }
 
 const LISTED_WITHIN_MS = 60_000;
@@ -26,7 +29,7 @@ export interface Ground {
   readonly session: Pick<SessionKeeper, 'alive'>;
   readonly store: Store;
   readonly around: Surroundings;
-  readonly settings: Pick<Settings<unknown>, 'prefix' | 'node' | 'hold' | 'forget'>;
+  readonly settings: Pick<Settings<unknown>, 'prefix' | 'node' | 'hold' | 'forget' | 'history'>;
   readonly log: Log;
 }
 

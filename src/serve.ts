@@ -56,7 +56,7 @@ export async function startDriver(
   inherited?: Inherited,
   roundMs = ROUND_MS,
 ): Promise<Running> {
-  const { node, prefix, swarm, cooldown: restMs } = settings;
+  const { node, prefix, swarm, cooldown: restMs, history: keepMs } = settings;
   const self = { node, boot: bootId(), machine: machineId(settings.machineId) };
   const { gone: goneRounds } = limitsOf(settings, roundMs);
 
@@ -97,7 +97,7 @@ export async function startDriver(
   const around = { ...SURROUNDINGS, rounds: lived.count };
   const rounds = roundsOf({ client, session, store, around, settings, log }, roundMs);
   releasers.push('rounds', () => rounds.stop());
-  const owner = { ...self, swarm, goneRounds, restMs };
+  const owner = { ...self, swarm, goneRounds, restMs, keepMs };
   const allocator = new Allocator(store, owner, around, settings.pools, failedForGood, store.hasty);
   releasers.push('queued releases', async () => {
     if (!(await allocator.close(DRAIN_MS.queued)))

@@ -4,8 +4,9 @@ import { z } from 'zod';
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-/** "500ms", "15s", "5m", "24h", "30d" in milliseconds; undefined for anything else. */
+/** "500ms", "15s", "5m", "24h", "30d", and "0", in milliseconds; undefined for anything else. */
 export function parseDuration(text: string): number | undefined {
+  if (text === '0') return 0;
   const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text);
   return match ? Number(match[1]) * UNITS[match[2] as keyof typeof UNITS] : undefined;
 }

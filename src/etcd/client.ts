@@ -12,6 +12,8 @@ import type {
   IResponseOp,
   ITxnRequest,
   ITxnResponse,
+  IWatchCreateRequest,
+  IWatchResponse,
 } from 'etcd3';
 import type { Deadline } from '../ipam/store.js';
 import { Channel } from './channel.js';
@@ -27,6 +29,8 @@ export type RequestOp = IRequestOp;
 export type ResponseOp = IResponseOp;
 export type TxnRequest = ITxnRequest;
 export type TxnResponse = ITxnResponse;
+export type WatchRequest = IWatchCreateRequest;
+export type WatchResponse = IWatchResponse;
 /** A transaction that changes nothing, and may therefore be repeated. */
 export interface ReadRequest {
   readonly compare?: ICompare[];
@@ -72,6 +76,11 @@ export interface EtcdClient {
   revoke(leaseId: string, by: Deadline): Promise<void>;
   /** The server version of the endpoint that answers, "3.4.23". */
   version(by: Deadline): Promise<string>;
+  /**
+   * One stream at one endpoint, read as fast as `on` is done with each response. Never resumed: rejects with what ended it, and
+   * resolves when the signal, or etcd, did.
+   */
+  watch(request: WatchRequest, on: (reply: WatchResponse) => void | Promise<void>, signal: AbortSignal): Promise<void>;
   /**
    * Why etcd is known to be away: no endpoint has answered anything for `outageMs`, or for one attempt's time where none ever
    * has. It is asked on, in the background, and this is undefined again with the first answer. Before that, calls need not wait for what is not coming.
@@ -162,6 +171,21 @@ class FailOver implements EtcdClient {
 
   async version(by: Deadline): Promise<string> {
     return (await this.#insist('status', by, (etcd, options) => etcd.maintenance.status(options))).version;
+  }
+
+  async watch(
+    request: WatchRequest,
+    on: (reply: WatchResponse) => void | Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const at = this.#current;
+    try {
+      await (this.#endpoints[at] as Endpoint).watch(request, on, signal, performance.now() + this.#attemptMs);
+    } catch (error) {
+      if (error instanceof EtcdFault && error.traits.elsewhere && this.#current === at)
+        this.#current = (at + 1) % this.#endpoints.length;
+      throw error;
+    }
   }
 
   outage(): EtcdFault | undefined {
@@ -332,6 +356,32 @@ class Endpoint {
     }
   }
 
+  /** A member that has lost its cluster would say nothing for ever; so asked, it ends the stream. */
+  async watch(
+    request: WatchRequest,
+    on: (reply: WatchResponse) => void | Promise<void>,
+    signal: AbortSignal,
+    loggedInBy: Deadline,
+  ): Promise<void> {
+    const token = this.#logIn ? await within(this.#logIn.token(), loggedInBy, () => this.#noTime(true)) : '';
+    const probe = new Probe(token, { hasleader: 'true' });
+    let refused = false;
+    const hear = async (reply: WatchResponse) => {
+      refused = true;
+      await on(reply);
+      refused = false;
+    };
+    try {
+      await this.#channel.use((etcd) => readWatch(etcd, request, hear, signal, { interceptors: [probe.interceptor] }));
+    } catch (error) {
+      if (signal.aborted) return;
+      if (refused || !probe.status) throw error;
+      const fault = faultOf(probe.status, this.label, 0, error);
+      if (fault.traits.token) this.#logIn?.refuse(token);
+      throw fault;
+    }
+  }
+
   #noTime(loggingIn = false): EtcdFault {
     const reason = loggingIn ? 'the log-in was not answered in time' : 'no time left';
     return new EtcdFault('not_sent', reason, this.label, { final: true, elsewhere: loggingIn });
@@ -374,7 +424,10 @@ class Probe {
   started = false;
   status: Status | undefined;
 
-  constructor(readonly token: string) {}
+  constructor(
+    readonly token: string,
+    readonly also: Readonly<Record<string, string>> = {},
+  ) {}
 
   readonly interceptor: Interceptor = (options, nextCall) => {
     if (this.started) throw new Error('a request is sent only once');
@@ -383,6 +436,7 @@ class Probe {
     const start = call.start.bind(call);
     call.start = (metadata, listener) => {
       if (this.token !== '') metadata.set('token', this.token);
+      for (const [name, value] of Object.entries(this.also)) metadata.set(name, value);
       start(metadata, {
         onReceiveMetadata: (received) => listener?.onReceiveMetadata?.(received),
         onReceiveMessage: (message) => listener?.onReceiveMessage?.(message),
@@ -408,4 +462,25 @@ async function keepAliveOnce(etcd: Etcd3, leaseId: string, options: CallOptions)
     });
     stream.write({ ID: leaseId });
   });
+}
+
+async function readWatch(
+  etcd: Etcd3,
+  request: WatchRequest,
+  on: (reply: WatchResponse) => Promise<void>,
+  signal: AbortSignal,
+  options: CallOptions,
+): Promise<void> {
+  const stream = await etcd.watchClient.watch(options);
+  const cancel = () => stream.cancel();
+  stream.on('error', () => undefined); // what comes after its end
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    if (signal.aborted) return;
+    stream.write({ create_request: request });
+    for await (const reply of stream as unknown as AsyncIterable<WatchResponse>) await on(reply);
+  } finally {
+    signal.removeEventListener('abort', cancel);
+    cancel();
+  }
 }

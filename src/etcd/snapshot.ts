@@ -3,6 +3,7 @@
 import { IpamError } from '../ipam/errors.js';
 import type { Entry, Snapshot } from '../ipam/recorded.js';
 import type { Deadline } from '../ipam/store.js';
+import { isTenure } from '../ipam/tenures.js';
 import type { EtcdClient, KeyValue } from './client.js';
 import { EtcdFault, ipamErrorOf } from './fault.js';
 
@@ -38,7 +39,9 @@ async function readOnce(client: EtcdClient, prefix: string, by: Deadline, limit:
     const reply = await client.read({ success: [{ request_range: range }] }, Math.min(by, performance.now() + PAGE_MS));
     revision ??= reply.header.revision;
     const { kvs, more } = reply.responses[0]!.response_range;
-    for (const kv of kvs) entries.push(entryOf(kv, prefix));
+    // Of what is told of former holders there may be more than of all else, and nothing rests on it.
+    for (const entry of kvs.map((kv) => entryOf(kv, prefix)))
+      if (!entry.leased || !isTenure(entry.key)) entries.push(entry);
     if (!more) return { revision, entries };
     key = Buffer.concat([kvs.at(-1)!.key, Buffer.from([0])]);
   }

@@ -9,9 +9,9 @@ import type { Compare, EtcdClient, TxnResponse } from './client.js';
 import { Company } from './company.js';
 import { EtcdFault, ipamErrorOf } from './fault.js';
 import { RestoredMark } from './mark.js';
-import { Rests } from './rests.js';
+import { KEEPING, Rests } from './rests.js';
 import type { Proof, SessionKeeper } from './session.js';
-import { parsed, Words } from './words.js';
+import { type Leases, parsed, Words } from './words.js';
 
 /** Between attempts that provably did nothing, in ms. */
 const RETRY = 50;
@@ -30,6 +30,7 @@ export class EtcdStore implements Store {
   readonly #words: Words;
   readonly #patientUntil: Deadline;
   readonly #rests: Rests;
+  readonly #keeps: Rests;
   readonly #mark: RestoredMark;
   #closed = false;
 
@@ -44,6 +45,7 @@ export class EtcdStore implements Store {
     this.#words = new Words(prefix, client.history);
     this.#patientUntil = patientUntil;
     this.#rests = new Rests(client);
+    this.#keeps = new Rests(client, KEEPING);
     this.#mark = new RestoredMark(client, prefix, session.node);
   }
 
@@ -95,7 +97,8 @@ export class EtcdStore implements Store {
     hasty: boolean,
   ): Promise<Outcome<Q>> {
     this.#inTime(by, hasty);
-    let lease = await this.#leaseFor(change, by);
+    let leases = await this.#leasesFor(change, by);
+    let anew = false;
     for (let pause = RETRY; ; ) {
       this.#inTime(by, hasty);
       const proof = change.witness || change.signed ? await this.#session.current(by) : undefined;
@@ -103,12 +106,16 @@ export class EtcdStore implements Store {
       const history = this.#client.history.number;
       let reply: TxnResponse;
       try {
-        reply = await this.#company.txn(this.#txn(change, proof, lease), by);
+        reply = await this.#company.txn(this.#txn(change, proof, leases), by);
       } catch (error) {
         if (!(error instanceof EtcdFault)) throw error;
-        if (lease !== undefined && (error.traits.leaseGone || (error.kind === 'unknown' && error.traits.final))) {
-          this.#rests.refused(lease);
-          lease = undefined;
+        const without = error.traits.leaseGone || (error.kind === 'unknown' && error.traits.final);
+        if (without && (leases.rests ?? leases.keeps) !== undefined) {
+          this.#rests.refused(leases.rests);
+          this.#keeps.refused(leases.keeps);
+          // All may have gone at once, and others are to be had: who had the address is worth another attempt.
+          leases = error.traits.leaseGone && !anew ? { keeps: await this.#keepsFor(change, by) } : {};
+          anew = true;
           continue;
         }
         if (error.kind === 'unknown')
@@ -195,13 +202,18 @@ export class EtcdStore implements Store {
     return false;
   }
 
-  /** For what is to rest. Without one it is removed. */
-  async #leaseFor({ write }: Change<readonly Query[]>, by: Deadline): Promise<string | undefined> {
-    const rests = write.flatMap((one) => ('put' in one && one.rests !== undefined ? [one.rests] : []));
-    return rests.length > 0 ? this.#rests.lease(Math.max(...rests), rests.length, by) : undefined;
+  async #leasesFor(change: Change<readonly Query[]>, by: Deadline): Promise<Leases> {
+    const times = change.write.flatMap((one) => ('put' in one ? (one.rests ?? []) : []));
+    const [rests, keeps] = [leaseOf(this.#rests, times, by), this.#keepsFor(change, by)];
+    return { rests: await rests, keeps: await keeps };
   }
 
-  #txn<Q extends readonly Query[]>(change: Change<Q>, proof: Proof | undefined, lease: string | undefined) {
+  #keepsFor({ write }: Change<readonly Query[]>, by: Deadline): Promise<string | undefined> | undefined {
+    const times = write.flatMap((one) => ('put' in one ? (one.kept ?? []) : []));
+    return leaseOf(this.#keeps, times, by);
+  }
+
+  #txn<Q extends readonly Query[]>(change: Change<Q>, proof: Proof | undefined, leases: Leases) {
     const key = proof && Buffer.from(proof.key);
     const session: Compare[] = proof
       ? [{ key: key!, target: 'Mod', result: 'Equal', mod_revision: proof.version }]
@@ -214,7 +226,7 @@ export class EtcdStore implements Store {
     }
     return {
       compare: [...session, ...unmarked, ...change.when.map((condition) => this.#words.compare(condition))],
-      success: change.write.map((write) => this.#words.writeOp(write, lease)),
+      success: change.write.map((write) => this.#words.writeOp(write, leases)),
       failure: [...reread, ...change.otherwise.map((query) => this.#words.readOp(query))],
     };
   }
@@ -236,6 +248,11 @@ export class EtcdStore implements Store {
     if (error instanceof EtcdFault) return this.#refused() ?? ipamErrorOf(error, this.#client.describe());
     return error as Error;
   }
+}
+
+/** For records that are to last so long; without one they are removed, or not written. */
+function leaseOf(leases: Rests, times: readonly number[], by: Deadline): Promise<string | undefined> | undefined {
+  return times.length > 0 ? leases.lease(Math.max(...times), times.length, by) : undefined;
 }
 
 /** Grants are, while the mark of a restored backup stands. */

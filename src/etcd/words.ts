@@ -9,6 +9,12 @@ const NEVER = String(2n ** 63n - 1n);
 
 type ReadOp = { request_range: NonNullable<RequestOp['request_range']> };
 
+/** What there is of leases to put on what goes by itself. */
+export interface Leases {
+  readonly rests?: string | undefined;
+  readonly keeps?: string | undefined;
+}
+
 export class Words {
   readonly #prefix: string;
   readonly #history: History;
@@ -40,13 +46,15 @@ export class Words {
     return { key, target: 'Mod', result: 'Equal', mod_revision: revision };
   }
 
-  /** `lease`: of what is to rest, which without one is removed. */
-  writeOp(write: Write, lease: string | undefined): RequestOp {
+  /** What is to rest, or to be kept for a while, is removed where there is no lease for it. */
+  writeOp(write: Write, { rests, keeps }: Leases): RequestOp {
     if ('put' in write) {
       const key = this.#keyOf(write.put);
-      if (write.rests !== undefined && lease === undefined) return { request_delete_range: { key } };
+      const passing = write.rests !== undefined || write.kept !== undefined;
+      const lease = write.rests !== undefined ? rests : keeps;
+      if (passing && lease === undefined) return { request_delete_range: { key } };
       const value = Buffer.from(JSON.stringify(write.record));
-      return { request_put: { key, value, ...(write.rests !== undefined && lease !== undefined && { lease }) } };
+      return { request_put: { key, value, ...(passing && lease !== undefined && { lease }) } };
     }
     if ('remove' in write) return { request_delete_range: { key: this.#key(write.remove.key) } };
     return { request_delete_range: { key: this.#key(write.removeAll.from), range_end: this.#key(write.removeAll.to) } };

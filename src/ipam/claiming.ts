@@ -11,6 +11,7 @@ import type { Releases } from './releases.js';
 import { NO_RULES } from './rules.js';
 import type { Change, Condition, Deadline, Found, Query, Store, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
+import { past } from './tenures.js';
 import type { Granted, Sharing, Undos } from './undos.js';
 import { standing, type View, type Views } from './views.js';
 
@@ -99,6 +100,7 @@ export class Claiming {
     const write: Write[] = [{ put: key, record: plan.claim }];
     if (plan.holder) write.push({ put: holderKey(pool, plan.address, pool.join), record: plan.holder.record });
     for (const { key } of plan.holder?.former ?? []) write.push({ remove: holderKey(pool, plan.address, joinOf(key)) });
+    write.push(...this.#replacing(plan));
     const changed = poolAfter(ask, view, plan);
     if (changed) write.push({ put: poolKey(pool), record: changed });
     const change: Change<Q> = {
@@ -118,6 +120,16 @@ export class Claiming {
       if (error instanceof InDoubtError) this.#undos.undoAfter(error.settled, this.#grantedBy(ask, view, plan));
       throw error;
     }
+  }
+
+  /** Those who had it before have had it. */
+  #replacing({ prior, holder, claim }: Plan): Write[] {
+    const own = prior?.record.join === claim.join && prior?.record.node === claim.node;
+    return [
+      ...past(prior, own ? 'renewed' : 'taken', this.#self, this.#around),
+      ...past(holder?.prior, 'renewed', this.#self, this.#around),
+      ...(holder?.former ?? []).flatMap((former) => past(former, 'taken', this.#self, this.#around)),
+    ];
   }
 
   granted(ask: AddressAsk, view: View, plan: Plan, attempts: number): Grant<Address> {

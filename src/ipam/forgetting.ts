@@ -20,27 +20,37 @@ import type { ClaimRecord } from './records.js';
 import { Releases } from './releases.js';
 import { type NodeSeen, stillSilent } from './silence.js';
 import { isGlobal } from './spaces.js';
-import type { Deadline, Found, Store } from './store.js';
-import type { Surroundings } from './surroundings.js';
+import type { Deadline, Found, Store, Write } from './store.js';
+import type { Self, Surroundings } from './surroundings.js';
+import { past } from './tenures.js';
 import { Terms } from './terms.js';
 import { Views } from './views.js';
 
-/** Removals in one transaction: each needs a compare as well, and etcd takes 128 of either. */
-const CHUNK = 100;
+/** Removals in one transaction: of each it is kept who had it, and etcd takes 128 operations. */
+const CHUNK = 60;
 
 /** Throws `contended` when the node came back, or was found by another runner. What the swarm owns is left alone. */
-export async function forget(node: NodeSeen, store: Store, around: Surroundings, by: Deadline): Promise<void> {
+export async function forget(
+  node: NodeSeen,
+  store: Store,
+  around: Surroundings,
+  { keepMs = 0 }: Pick<Self, 'keepMs'>,
+  by: Deadline,
+): Promise<void> {
   const { name, found } = node;
   const changed = () => new IpamError('contended', `node ${name} changed while it was to be forgotten`);
   const behalf = new Proviso(store, stillSilent(node), changed);
-  const self = { node: name, boot: found.record.boot };
+  const self = { node: name, boot: found.record.boot, keepMs };
   const releases = new Releases(behalf, self, around);
   const removal = new PoolRemoval(behalf, self, around, new Views(behalf, self), releases, new Terms());
 
   let chunk: Found<ClaimRecord>[] = [];
   const remove = async () => {
     const when = chunk.map(({ key, version }) => ({ key: { key }, version }));
-    const write = chunk.map(({ key }) => ({ remove: { key, decode: EVERY_CLAIM.decode } }));
+    const write = [
+      ...chunk.map(({ key }): Write => ({ remove: { key, decode: EVERY_CLAIM.decode } })),
+      ...chunk.flatMap((claim) => past(claim, 'forgotten', self, around)),
+    ];
     if (chunk.length > 0) await behalf.commit({ when, write, otherwise: [], signed: true }, by);
     chunk = [];
   };
@@ -53,7 +63,7 @@ export async function forget(node: NodeSeen, store: Store, around: Surroundings,
   for await (const { key, record } of all(store, EVERY_HOLDER, by)) {
     if (record.node !== name) continue;
     const ref = refOf(subnetOfPool(parentOf(parentOf(key))), key);
-    await releases.release(ref, addressOfHolder(key), () => undefined, by);
+    await releases.release(ref, addressOfHolder(key), () => undefined, by, 'forgotten');
   }
   for await (const { key, record } of all(store, EVERY_JOIN, by)) {
     const subnet = subnetOfPool(parentOf(key));

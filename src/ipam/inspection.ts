@@ -108,7 +108,7 @@ function unknownNodes({ nodes, sessions, subnets }: Everything): Finding[] {
 }
 
 /** Only sessions, the pace of rounds and what rests may go because time has passed; and they must. */
-function leases({ nodes, sessions, guards, subnets, tick }: Everything): Finding[] {
+function leases({ nodes, sessions, guards, subnets, tick, endless }: Everything): Finding[] {
   const found: Finding[] = [];
   const staying = (entry: Recorded<unknown>) => {
     if (!entry.leased || entry.record === undefined) return;
@@ -131,7 +131,7 @@ function leases({ nodes, sessions, guards, subnets, tick }: Everything): Finding
     );
   };
   for (const entry of [...nodes.values(), ...guards.values()]) staying(entry);
-  for (const entry of [...[...sessions.values()].flat(), ...(tick ? [tick] : [])]) passing(entry);
+  for (const entry of [...[...sessions.values()].flat(), ...(tick ? [tick] : []), ...endless]) passing(entry);
   for (const { pool, rules, joins, claims, holders } of subnets) {
     if (pool) staying(pool);
     if (rules) staying(rules);

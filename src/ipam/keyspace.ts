@@ -15,6 +15,7 @@ import {
   decodeReconciled,
   decodeRestored,
   decodeRules,
+  decodeTenure,
   type GuardRecord,
   type HolderRecord,
   type JoinRecord,
@@ -23,6 +24,7 @@ import {
   type ReconciledRecord,
   type RestoredRecord,
   type RulesRecord,
+  type TenureRecord,
 } from './records.js';
 import { familyOf, globalSpace, localSpace } from './spaces.js';
 import type { Key, Span } from './store.js';
@@ -76,6 +78,32 @@ export function claimKey(subnet: Subnet, address: Address): Key<ClaimRecord> {
 
 export function holderKey(subnet: Subnet, address: Address, join: string): Key<HolderRecord> {
   return { key: `holders/${path(subnet)}/${formatWide(address)}/${join}`, decode: decodeHolder };
+}
+
+/**
+ * By address before all else, whatever pools it has been in; `name` begins with the time from which somebody had it, so that
+ * they are in order.
+ */
+export function tenureKey(space: string, address: Address, name: string): Key<TenureRecord> {
+  return { key: `${tenureRoot(space, address)}/${name}`, decode: decodeTenure as Key<TenureRecord>['decode'] };
+}
+
+export function tenuresOf(space: string, address: Address): Span<TenureRecord | undefined> {
+  const root = tenureRoot(space, address);
+  return { from: `${root}/`, to: after(root), decode: decodeTenure };
+}
+
+/** Of all spaces behind that one. */
+export function tenuresBehind(space: string | undefined): Span<unknown> {
+  return {
+    from: space === undefined ? 'history/' : after(`history/${space}`),
+    to: after('history'),
+    decode: decodeTenure,
+  };
+}
+
+function tenureRoot(space: string, address: Address): string {
+  return `history/${space}/v${address.family}/${formatWide(address)}`;
 }
 
 export function nodeKey(node: string): Key<NodeRecord> {

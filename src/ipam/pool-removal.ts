@@ -18,12 +18,13 @@ import {
   type Subnet,
 } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
-import type { GuardRecord, JoinRecord, PoolRecord } from './records.js';
+import type { ClaimRecord, GuardRecord, HolderRecord, JoinRecord, PoolRecord } from './records.js';
 import type { Releases } from './releases.js';
 import { isResting } from './resting.js';
 import { isGlobal } from './spaces.js';
-import type { Condition, Deadline, Found, Store, Write } from './store.js';
+import type { Condition, Deadline, Found, Span, Store, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
+import { past } from './tenures.js';
 import type { Terms } from './terms.js';
 import type { Views } from './views.js';
 
@@ -188,13 +189,14 @@ export class PoolRemoval {
   /** Finishes a removal that anybody began: leftovers in chunks, then the record. All of it compares `closing`. */
   async #close(ref: Subnet, pool: Found<PoolRecord>, by: Deadline): Promise<void> {
     const closing: Condition = { key: poolKey(ref), version: pool.version };
-    for (const span of [holdersOf(ref), claimsOf(ref)]) {
+    for (const span of [holdersOf(ref), claimsOf(ref)] as readonly Span<ClaimRecord | HolderRecord>[]) {
       for (;;) {
-        const [now, { keys }] = await this.#store.read([{ one: poolKey(ref) }, { keys: span, limit: CHUNK }], by);
+        const [now, { found }] = await this.#store.read([{ one: poolKey(ref) }, { span, limit: CHUNK }], by);
         if (now?.version !== pool.version) return;
-        if (keys.length === 0) break;
-        const chunk = { ...span, to: `${keys.at(-1)!}\0` };
-        await this.#store.commit({ when: [closing], write: [{ removeAll: chunk }], otherwise: [] }, by);
+        if (found.length === 0) break;
+        const { last, writes } = this.#ending(found);
+        const chunk = { ...span, to: `${last}\0` };
+        await this.#store.commit({ when: [closing], write: [{ removeAll: chunk }, ...writes], otherwise: [] }, by);
       }
     }
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
@@ -217,6 +219,18 @@ export class PoolRemoval {
       'contended',
       `pool ${formatPrefix(ref.prefix)} could not be closed in ${MOST_ATTEMPTS} attempts`,
     );
+  }
+
+  /** As many of them as one transaction can also keep who had them. */
+  #ending(found: readonly Found<ClaimRecord | HolderRecord>[]): { last: string; writes: Write[] } {
+    const writes: Write[] = [];
+    let last = '';
+    for (const one of found) {
+      if (writes.length >= FEW) break;
+      writes.push(...past(one, 'left', this.#self, this.#around));
+      last = one.key;
+    }
+    return { last, writes };
   }
 
   /** The guard goes with the last pool of its family: no guard and no pool are one state. */

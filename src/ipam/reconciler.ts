@@ -23,6 +23,7 @@ import type { Releases } from './releases.js';
 import { localSpace } from './spaces.js';
 import type { Deadline, Found, Span, Store } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
+import { past } from './tenures.js';
 
 const PAGE = 1_000;
 /** For one read or commit. */
@@ -128,7 +129,7 @@ export class Reconciler {
     if (finding.kind === 'stale') {
       const { join = '' } = finding.claim.record;
       const known = () => finding.claim.version;
-      if (!(await this.#releases.release({ ...subnet, join }, address, known, this.#by()))) return;
+      if (!(await this.#releases.release({ ...subnet, join }, address, known, this.#by(), 'reconciled'))) return;
       this.#ends.freed({ ...subnet, join }, address);
       return this.#options.tell({ ...place, outcome: 'ended' });
     }
@@ -159,6 +160,7 @@ export class Reconciler {
         write: [
           { put: key, record: this.#record(finding, id, token) },
           ...(shared ? [{ put: holder.key, record: holder.record }] : []),
+          ...(shared ? past(before, 'reconciled', this.#self, this.#around) : []),
         ],
         otherwise: [],
         witness: { key: shared ? holder.key : key, token },

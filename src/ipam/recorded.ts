@@ -23,6 +23,7 @@ import {
 } from './records.js';
 import { isGlobal, isSpace } from './spaces.js';
 import type { Version } from './store.js';
+import { isTenure } from './tenures.js';
 
 /** A key, relative to IPAM_PREFIX, with its value as it is. */
 export interface Entry {
@@ -33,7 +34,7 @@ export interface Entry {
   readonly leased: boolean;
 }
 
-/** All entries as they were at the revision, in the order of their keys. */
+/** All entries as they were at the revision, in the order of their keys; but for tenures that are as they should be. */
 export interface Snapshot {
   readonly revision: Version;
   readonly entries: readonly Entry[];
@@ -80,6 +81,8 @@ export interface Everything {
   readonly brake?: Entry;
   /** The mark of an etcd that was set back to a backup. */
   readonly restored?: Entry;
+  /** What is told of former holders and will not go when its time is over. */
+  readonly endless: readonly Entry[];
   readonly strays: readonly Stray[];
 }
 
@@ -89,16 +92,16 @@ const NAME = /^[A-Za-z0-9._-]{1,253}$/;
 /** How many parts the key of such a record has. */
 const PARTS: Readonly<Record<string, number>> = {
   ...{ tick: 1, brake: 1, restored: 1, spaces: 2, nodes: 2, sessions: 3, reconciled: 3 },
-  ...{ pools: 4, rules: 4, joins: 5, claims: 5, holders: 6 },
+  ...{ pools: 4, rules: 4, joins: 5, claims: 5, holders: 6, history: 5 },
 };
 
 export function placed({ revision, entries }: Snapshot): Everything {
   const placing = new Placing();
   for (const entry of entries) placing.add(entry);
-  const { subnets, nodes, sessions, guards, strays, tick, brake, restored } = placing;
+  const { subnets, nodes, sessions, guards, strays, endless, tick, brake, restored } = placing;
   const seen = [...subnets.values()].filter((one): one is SubnetSeen => typeof one === 'object');
   const rest = { ...(tick && { tick }), ...(brake && { brake }), ...(restored && { restored }) };
-  return { revision, count: entries.length, subnets: seen, nodes, sessions, guards, strays, ...rest };
+  return { revision, count: entries.length, subnets: seen, nodes, sessions, guards, strays, endless, ...rest };
 }
 
 class Placing {
@@ -108,6 +111,7 @@ class Placing {
   readonly sessions = new Map<string, Entry[]>();
   readonly guards = new Map<string, Recorded<GuardRecord>>();
   readonly strays: Stray[] = [];
+  readonly endless: Entry[] = [];
   tick?: Entry;
   brake?: Entry;
   restored?: Entry;
@@ -131,6 +135,10 @@ class Placing {
       case 'reconciled':
         // Of such a mark: who has compared his engine since.
         return NAME.test(one) && two !== '' ? undefined : foreign(entry);
+      case 'history':
+        if (!isTenure(entry.key)) return foreign(entry);
+        if (!entry.leased) this.endless.push(entry);
+        return undefined;
       case 'spaces':
         if (!isSpace(one) || isGlobal(one)) return foreign(entry);
         this.guards.set(one, this.#read(entry, decodeGuard));

@@ -95,6 +95,25 @@ const holder = z.looseObject({
   token: text,
 });
 
+/** How a tenure ended: given back; its network removed; taken by another; asked for anew by its own holder; and so on. */
+export const ENDINGS = ['released', 'left', 'taken', 'renewed', 'forgotten', 'reconciled', 'by hand'] as const;
+export type Ending = (typeof ENDINGS)[number];
+
+/** Somebody had the address, by the clocks of the nodes that wrote either end. `role`: their part in a shared one. */
+const tenure = z.looseObject({
+  pool: text,
+  kind: z.enum(CLAIM_KINDS),
+  role: z.enum(['gateway', 'aux']).optional(),
+  node: text.optional(),
+  join: text.optional(),
+  epoch: count.optional(),
+  name: text.optional(),
+  mac: text.optional(),
+  since: text,
+  until: text,
+  how: z.enum(ENDINGS).or(text),
+});
+
 /**
  * A host, bound to its machine. `boot` changes only while no session of another boot lives. `silence` counts the rounds
  * that it has had no session; `evicted` says since when an operator has given it up. A new session ends both.
@@ -123,6 +142,7 @@ export type PoolRecord = z.infer<typeof pool>;
 export type JoinRecord = z.infer<typeof join>;
 export type ClaimRecord = z.infer<typeof claim>;
 export type HolderRecord = z.infer<typeof holder>;
+export type TenureRecord = z.infer<typeof tenure>;
 export type NodeRecord = z.infer<typeof node>;
 export type BrakeRecord = z.infer<typeof brake>;
 export type RestoredRecord = z.infer<typeof restored>;
@@ -145,6 +165,11 @@ export const decodeRules = decoder<RulesRecord>(rules);
 export const decodePool = decoder<PoolRecord>(pool);
 export const decodeJoin = decoder<JoinRecord>(join);
 export const decodeHolder = decoder<HolderRecord>(holder);
+
+/** Total: what nobody can read tells nothing. */
+export function decodeTenure(json: unknown): TenureRecord | undefined {
+  return tenure.safeParse(json).data;
+}
 
 /** Total: the brake holds whatever its record says. */
 export function decodeBrake(json: unknown): BrakeRecord {

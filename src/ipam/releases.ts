@@ -19,14 +19,15 @@ import {
 import { all } from './pages.js';
 import type { PoolRef } from './pool-id.js';
 import { KeyedQueue } from './queue.js';
-import type { ClaimRecord } from './records.js';
+import type { ClaimRecord, Ending } from './records.js';
 import { freeing } from './resting.js';
 import { isGlobal } from './spaces.js';
 import type { Deadline, Found, Store, Version, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
+import { past } from './tenures.js';
 
-/** Removals in one transaction: each needs a compare as well, and etcd takes 128 of either. */
-const CHUNK = 100;
+/** Removals in one transaction: of each it is kept who had it, and etcd takes 128 operations. */
+const CHUNK = 60;
 
 export class Releases {
   readonly #store: Store;
@@ -62,9 +63,15 @@ export class Releases {
    * Frees what the join holds of the address, if anything, and only if written no later than `known`, or else than what the
    * first look met: what came after the release was asked for is somebody else's. True if something was freed.
    */
-  async release(pool: PoolRef, address: Address, known: () => Version | undefined, by: Deadline): Promise<boolean> {
+  async release(
+    pool: PoolRef,
+    address: Address,
+    known: () => Version | undefined,
+    by: Deadline,
+    how: Ending = 'released',
+  ): Promise<boolean> {
     const owner = contains(pool.prefix, address) ? pool : await this.#sibling(pool, address, by);
-    return owner ? this.queued(owner, address, () => this.#release(owner, address, known, by)) : false;
+    return owner ? this.queued(owner, address, () => this.#release(owner, address, known, by, how)) : false;
   }
 
   /** A leader gives an address back by the pool through which it had asked for it. */
@@ -78,7 +85,7 @@ export class Releases {
   /** Frees all that an ended join still holds. The engine does not release gateway and aux after a failed create. */
   async purge(pool: PoolRef, by: Deadline): Promise<void> {
     for await (const { key } of all(this.#store, holdersOf(pool), by)) {
-      if (joinOf(key) === pool.join) await this.release(pool, addressOfHolder(key), () => undefined, by);
+      if (joinOf(key) === pool.join) await this.release(pool, addressOfHolder(key), () => undefined, by, 'left');
     }
     let chunk: Found<ClaimRecord>[] = [];
     for await (const claim of all(this.#store, claimsOf(pool), by)) {
@@ -117,6 +124,7 @@ export class Releases {
     address: Address,
     known: () => Version | undefined,
     by: Deadline,
+    how: Ending,
     rest: Pick<Self, 'restMs'> = this.#self,
   ): Promise<boolean> {
     let met: Version | undefined;
@@ -130,9 +138,12 @@ export class Releases {
         // Removed with its answer lost, the address may have been given again, through the same join, before the next look.
         if (!own || isNewer(own.version, known() ?? met)) return undefined;
         // What networks share goes with the last of them, and does not rest.
-        const write = mine
-          ? this.#holding.withoutHolder(pool, address, held)
-          : [freeing(claimKey(pool, address), rest, this.#around)];
+        const write = [
+          ...(mine
+            ? this.#holding.withoutHolder(pool, address, held)
+            : [freeing(claimKey(pool, address), rest, this.#around)]),
+          ...past(own, how, this.#self, this.#around),
+        ];
         if (isGlobal(pool.space)) return this.#byLeader(pool, mine !== undefined, write, by);
         return own.record.node === this.#self.node ? { when: [], write, signed: true } : undefined;
       },
@@ -158,13 +169,21 @@ export class Releases {
   async #removeClaims(pool: PoolRef, claims: readonly Found<ClaimRecord>[], by: Deadline): Promise<void> {
     const keys = claims.map(({ key, version }) => ({ key: claimKey(pool, addressOfClaim(key)), version }));
     const outcome = await this.#store.commit(
-      { when: keys, write: keys.map(({ key }) => ({ remove: key })), otherwise: [], signed: true },
+      {
+        when: keys,
+        write: [
+          ...keys.map(({ key }): Write => ({ remove: key })),
+          ...claims.flatMap((claim) => past(claim, 'left', this.#self, this.#around)),
+        ],
+        otherwise: [],
+        signed: true,
+      },
       by,
     );
     if (outcome.done) return;
     for (const { key } of claims) {
       const address = addressOfClaim(key);
-      await this.queued(pool, address, () => this.#release(pool, address, () => undefined, by, {}));
+      await this.queued(pool, address, () => this.#release(pool, address, () => undefined, by, 'left', {}));
     }
   }
 }

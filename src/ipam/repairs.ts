@@ -7,28 +7,43 @@ import { PoolRemoval } from './pool-removal.js';
 import { Proviso } from './proviso.js';
 import { Releases } from './releases.js';
 import type { Answers, Change, Deadline, Outcome, Query, Store } from './store.js';
-import type { Surroundings } from './surroundings.js';
+import type { Self, Surroundings } from './surroundings.js';
 import { Terms } from './terms.js';
 import { Views } from './views.js';
 
 /** False where what it rests on has changed meanwhile: the rest is left as it is. */
-export async function repair(remedy: Remedy, store: Store, around: Surroundings, by: Deadline): Promise<boolean> {
+export async function repair(
+  remedy: Remedy,
+  store: Store,
+  around: Surroundings,
+  past: Pick<Self, 'keepMs'>,
+  by: Deadline,
+): Promise<boolean> {
   try {
-    return await carryOut(remedy, new Unsigned(store), around, by);
+    return await carryOut(remedy, new Unsigned(store), around, past, by);
   } catch (error) {
     if (error instanceof IpamError && error.code === 'contended') return false;
     throw error;
   }
 }
 
-async function carryOut(remedy: Remedy, store: Store, around: Surroundings, by: Deadline): Promise<boolean> {
+async function carryOut(
+  remedy: Remedy,
+  store: Store,
+  around: Surroundings,
+  past: Pick<Self, 'keepMs'>,
+  by: Deadline,
+): Promise<boolean> {
   switch (remedy.act) {
     case 'close':
-      return removalFor('', store, around).closeIfLeft(remedy.subnet, by);
+      return removalFor({ ...past, node: '' }, store, around).closeIfLeft(remedy.subnet, by);
     case 'end': {
       const ended = { key: joinKey(remedy.pool, remedy.pool.join), version: null };
       const back = () => new IpamError('contended', `join ${remedy.pool.join} is there again`);
-      await removalFor(remedy.node, new Proviso(store, [ended], back), around).release(remedy.pool, by);
+      await removalFor({ ...past, node: remedy.node }, new Proviso(store, [ended], back), around).release(
+        remedy.pool,
+        by,
+      );
       return true;
     }
     case 'commit': {
@@ -40,14 +55,14 @@ async function carryOut(remedy: Remedy, store: Store, around: Surroundings, by: 
   }
 }
 
-function removalFor(node: string, store: Store, around: Surroundings): PoolRemoval {
-  const self = { node, boot: '' };
+function removalFor(who: Pick<Self, 'node' | 'keepMs'>, store: Store, around: Surroundings): PoolRemoval {
+  const self = { ...who, boot: '' };
   const releases = new Releases(store, self, around);
   return new PoolRemoval(store, self, around, new Views(store, self), releases, new Terms());
 }
 
 /** Signed changes compare a session, lest a clone frees by what its original holds; an operator is nobody's clone. */
-class Unsigned implements Store {
+export class Unsigned implements Store {
   readonly #store: Store;
 
   constructor(store: Store) {

@@ -14,6 +14,8 @@ import type { Surroundings } from './surroundings.js';
 export interface Limits {
   readonly gone: number;
   readonly forget: number;
+  /** In ms: for how long it is kept who had what a forgotten node frees. */
+  readonly keepMs?: number;
 }
 
 export type RoundEvent =
@@ -91,7 +93,7 @@ export class Rounds {
     if (!node || node.living) return;
     const { silence = 0 } = node.found.record;
     try {
-      await forget(node, this.#store, this.#around, by);
+      await forget(node, this.#store, this.#around, this.#limits, by);
       this.#report({ kind: 'forgotten', node: name, silence });
     } catch (error) {
       if (!(error instanceof IpamError) || error.code !== 'contended') throw error;

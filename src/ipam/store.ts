@@ -59,10 +59,11 @@ export type Condition =
 
 /**
  * `rests`: after so many ms, or somewhat more, the record goes by itself, unless it has been written again. Where the store
- * cannot see to that the record is removed at once: what is given back waits for nothing.
+ * cannot see to that the record is removed at once: what is given back waits for nothing. `kept`: the same, for what is only
+ * told of the change that it is written with, which is made without it where the store cannot see to its end.
  */
 export type Write =
-  | { readonly put: Key<unknown>; readonly record: object; readonly rests?: number }
+  | { readonly put: Key<unknown>; readonly record: object; readonly rests?: number; readonly kept?: number }
   | { readonly remove: Key<unknown> }
   | { readonly removeAll: Span<unknown> };
 

@@ -10,6 +10,8 @@ export interface Self {
   readonly goneRounds?: number;
   /** How long an address rests that was released (IPAM_COOLDOWN); absent or 0: not at all. */
   readonly restMs?: number;
+  /** How long is kept who had an address (IPAM_HISTORY); absent or 0: not at all. */
+  readonly keepMs?: number;
 }
 
 export interface Surroundings {

@@ -11,6 +11,7 @@ import type { Releases } from './releases.js';
 import { restoring } from './resting.js';
 import type { Condition, Deadline, Found, Store, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
+import { notPast, keyOf as tenureKeyOf } from './tenures.js';
 
 const MOST_UNDONE = 10_000;
 
@@ -19,6 +20,7 @@ export interface Granted {
   readonly pool: PoolRef;
   readonly address: Address;
   readonly token: string;
+  readonly claim: ClaimRecord;
   readonly prior?: Found<ClaimRecord>;
   readonly holder?: Sharing;
   /** Of a global pool. */
@@ -36,7 +38,7 @@ type Replaced = Found<ClaimRecord | HolderRecord> | undefined;
 
 /** What is put back, and what that rests on. */
 interface Heir {
-  readonly restored?: object;
+  readonly restored?: Replaced;
   readonly former: readonly Found<HolderRecord>[];
   readonly when: readonly Condition[];
 }
@@ -90,7 +92,23 @@ export class Undos {
       },
       by,
     );
-    if (!undone) this.#remember(token, holder ? holder.prior : prior);
+    if (undone) return;
+    this.#remember(token, holder ? holder.prior : prior);
+    await this.#unheard(granted, by);
+  }
+
+  /** Whoever replaced the grant has written that somebody had the address until then. */
+  async #unheard({ pool, address, claim, holder }: Granted, by: Deadline): Promise<void> {
+    const held = holder
+      ? { key: holderKey(pool, address, pool.join).key, record: holder.record }
+      : { key: claimKey(pool, address).key, record: claim };
+    const key = this.#self.keepMs ? tenureKeyOf(held) : undefined;
+    const [found] = key ? await this.#store.read([{ one: key }], by) : [];
+    if (key && found)
+      await this.#store.commit(
+        { when: [{ key, version: found.version }], write: [{ remove: key }], otherwise: [] },
+        by,
+      );
   }
 
   /**
@@ -100,7 +118,7 @@ export class Undos {
   async #heir({ pool, prior, holder, incarnation }: Granted, by: Deadline): Promise<Heir> {
     let replaced: Replaced = holder ? holder.prior : prior;
     while (replaced && this.#undone.has(replaced.record.token)) replaced = this.#undone.get(replaced.record.token);
-    const restored = replaced ? { restored: replaced.record } : {};
+    const restored = replaced ? { restored: replaced } : {};
     if (incarnation !== undefined) {
       const [record] = await this.#store.read([{ one: poolKey(pool) }], by);
       if (record?.record.incarnation !== incarnation) return NOBODY;
@@ -113,15 +131,16 @@ export class Undos {
   }
 
   #undoing({ pool, address, holder }: Granted, held: Held, { restored, former }: Heir): Write[] {
+    const lasting = [restored, ...former].flatMap((one) => notPast(one, this.#self));
     if (!holder) {
       const key = claimKey(pool, address);
-      return [restored ? restoring(key, restored as ClaimRecord, this.#self) : { remove: key }];
+      return [restored ? restoring(key, restored.record as ClaimRecord, this.#self) : { remove: key }, ...lasting];
     }
     const back = former.map(({ key, record }): Write => ({ put: holderKey(pool, address, joinOf(key)), record }));
-    if (restored) back.push({ put: holderKey(pool, address, pool.join), record: restored });
+    if (restored) back.push({ put: holderKey(pool, address, pool.join), record: restored.record });
     if (back.length === 0) return this.#holding.withoutHolder(pool, address, held);
     const gone: Write[] = restored ? [] : [{ remove: holderKey(pool, address, pool.join) }];
-    return [...gone, ...back, this.#holding.touched(pool, address, held)];
+    return [...gone, ...back, ...lasting, this.#holding.touched(pool, address, held)];
   }
 
   #remember(token: string, replaced: Replaced): void {

@@ -25,6 +25,8 @@ export interface CheckOptions {
   readonly goneRounds: number;
   /** For how long what is wrong must stay unchanged to be more than in passing: a call takes no longer. */
   readonly settleMs: number;
+  /** For how long it is kept who had what is freed. */
+  readonly keepMs?: number;
   /** Of this host, where it has an engine that can be asked. */
   readonly engine?: { readonly node: string; readonly asked: Engine; readonly graceMs: number };
 }
@@ -66,7 +68,7 @@ export async function check(
   for (let round = 0; round < MOST_ROUNDS && options.fix && !options.dryRun; round++) {
     const safe = seen.findings.filter(({ remedy }) => remedy);
     if (safe.length === 0) break;
-    const tried = await eachRepaired(safe, store, around);
+    const tried = await eachRepaired(safe, store, around, options);
     repairs.push(...tried);
     seen = await settled(snapshot, around, options);
     if (tried.some(({ outcome }) => outcome === 'failed')) break;
@@ -78,11 +80,16 @@ export async function check(
   return { revision: all.revision, records: all.count, findings, repairs, ...rest };
 }
 
-async function eachRepaired(findings: readonly Finding[], store: Store, around: Surroundings): Promise<Repair[]> {
+async function eachRepaired(
+  findings: readonly Finding[],
+  store: Store,
+  around: Surroundings,
+  { keepMs = 0 }: CheckOptions,
+): Promise<Repair[]> {
   const repairs: Repair[] = [];
   for (const finding of findings) {
     try {
-      const done = await repair(finding.remedy!, store, around, around.millis() + TRY_MS);
+      const done = await repair(finding.remedy!, store, around, { keepMs }, around.millis() + TRY_MS);
       repairs.push({ finding, outcome: done ? 'done' : 'changed' });
     } catch (error) {
       repairs.push({ finding, outcome: 'failed', why: (error as Error).message });

@@ -10,6 +10,7 @@ import type { Deadline, Found, Store } from '../ipam/store.js';
 import { type Address, formatAddress } from '../net/address.js';
 import { contains, formatPrefix, reservedAs } from '../net/prefix.js';
 import { type ClaimRow, claimRow } from './claims.js';
+import { formatTenure, lately, type Past, type Tenure } from './had.js';
 
 export interface Answer {
   readonly space: string;
@@ -28,16 +29,36 @@ export interface Answer {
   readonly reserved?: string;
   /** What an operator has laid down about it. */
   readonly rule?: { readonly kind: 'excluded' | 'reserved'; readonly for?: string; readonly comment?: string };
+  /** There is no such pool any more, and only the past is known. */
+  readonly removed?: true;
+  /** Who had it before, the latest first. */
+  readonly past: readonly Tenure[];
 }
 
-/** `goneRounds`: Infinity where IPAM_HOLD is `never`. One for each pool that the address lies in. */
+/** Of those that had it before, in each space. */
+const MOST_PAST = 10;
+
+/** `goneRounds`: Infinity where IPAM_HOLD is `never`. One for each pool that the address lies in, or lay in. */
 export async function whoHas(store: Store, address: Address, goneRounds: number, by: Deadline): Promise<Answer[]> {
   const subnets: Subnet[] = [];
   for await (const { key } of all(store, EVERY_POOL, by)) {
     const subnet = subnetOfPool(key);
     if (contains(subnet.prefix, address)) subnets.push(subnet);
   }
-  return Promise.all(subnets.map((subnet) => answerOf(store, subnet, address, goneRounds, by)));
+  const answers = await Promise.all(subnets.map((subnet) => answerOf(store, subnet, address, goneRounds, by)));
+  return withPast(answers, await lately(store, address, MOST_PAST, by));
+}
+
+function withPast(answers: readonly Answer[], past: readonly Past[]): Answer[] {
+  const all = [...answers];
+  for (const { space, pool } of past) {
+    const known = all.some((one) => one.space === space && one.pool === pool);
+    if (!known) all.push({ space, pool, holders: [], removed: true, past: [] });
+  }
+  return all.map((one) => ({
+    ...one,
+    past: past.filter(({ space, pool }) => space === one.space && pool === one.pool).map(({ tenure }) => tenure),
+  }));
 }
 
 async function answerOf(
@@ -62,6 +83,7 @@ async function answerOf(
     ...(node && { state: standingOf(node, goneRounds) }),
     ...(reserved !== undefined && { reserved }),
     ...(rule && { rule }),
+    past: [],
   };
 }
 
@@ -92,9 +114,16 @@ export function formatWho(address: Address, answers: readonly Answer[]): string 
   return answers.map((answer) => formatAnswer(formatAddress(address), answer)).join('\n');
 }
 
-function formatAnswer(address: string, { space, pool, claim, holders, state, reserved, rule }: Answer): string {
+function formatAnswer(address: string, answer: Answer): string {
+  const past = answer.past.map((one, i) => `  ${i === 0 ? 'past    ' : '        '}${formatTenure(one)}`);
+  return [formatHolder(address, answer), ...past].join('\n');
+}
+
+function formatHolder(address: string, answer: Answer): string {
+  const { space, pool, claim, holders, state, reserved, removed, rule } = answer;
   const where = `${address} of ${pool} in ${space}`;
   const ruled = rule && `${rule.kind}${rule.for ? ` for ${rule.for}` : ''}${rule.comment ? `: ${rule.comment}` : ''}`;
+  if (removed) return `${where}: there is no such pool any more`;
   if (!claim) return `${where}: ${reserved === undefined ? (ruled ?? 'free') : `never given, it is the ${reserved}`}`;
   const fields: [string, string | undefined][] = [
     ['node', claim.node && `${claim.node}${state === undefined ? '' : `, which is ${state}`}`],

@@ -90,7 +90,7 @@ export async function run({
       // if it heard of it only while it had no etcd: reconciliation does.
       for (let i = 0; i < (at === 0 && reconciled ? 2 : 1); i++) {
         const socket = reconciled ? { IPAM_ENGINE_SOCKET: await engine.listen(), IPAM_RECONCILE_GRACE: GRACE } : {};
-        const env = { IPAM_SESSION_TTL: '5s', IPAM_COOLDOWN: '0s', ...socket };
+        const env = { IPAM_SESSION_TTL: '5s', IPAM_COOLDOWN: '0s', IPAM_HISTORY: '0s', ...socket };
         drivers.push(use(await ChaosDriver.start({ ...common, env })));
       }
       engines[at] = engine;

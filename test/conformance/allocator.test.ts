@@ -7,6 +7,7 @@ import { evictions } from './allocator/evictions.js';
 import { gone } from './allocator/gone.js';
 import { joins } from './allocator/joins.js';
 import { outages } from './allocator/outages.js';
+import { past } from './allocator/past.js';
 import { pools } from './allocator/pools.js';
 import { reconciling } from './allocator/reconciling.js';
 import { resting } from './allocator/resting.js';
@@ -32,6 +33,7 @@ function allocatorConformance(start: () => Promise<Backend>): void {
     sharing,
     containers,
     resting,
+    past,
     boots,
     gone,
     rounds,

@@ -228,7 +228,7 @@ describe('the shipped compose file', function () {
       cwd: root,
       env: {
         ...{ ETCD_ENDPOINTS: undefined, IPAM_ENGINE_SOCKET: engine.socket },
-        ...{ IPAM_RECONCILE_GRACE: '2s', IPAM_SESSION_TTL: '4s', IPAM_COOLDOWN: '0s' },
+        ...{ IPAM_RECONCILE_GRACE: '2s', IPAM_SESSION_TTL: '4s', IPAM_COOLDOWN: '0s', IPAM_HISTORY: '0s' },
         ...env,
         DOCKER_HOST: engine.host,
       },

@@ -23,7 +23,7 @@ const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as 
 const DRIVER = 'etcd-ipam:latest';
 const SUBNET = 'local/v4/010.066.000.000-24';
 /** The session of a killed plugin outlives it by the first, and released addresses are to be gone at once. */
-const FOR_TESTS = ['IPAM_SESSION_TTL=4s', 'IPAM_COOLDOWN=0s', 'IPAM_OPS_LISTEN='];
+const FOR_TESTS = ['IPAM_SESSION_TTL=4s', 'IPAM_COOLDOWN=0s', 'IPAM_HISTORY=0s', 'IPAM_OPS_LISTEN='];
 
 interface PluginConfig {
   readonly interface: { readonly types: readonly string[]; readonly socket: string };

@@ -128,7 +128,7 @@ describe('under systemd', function () {
       etcd = await startEtcd();
       view = new KeyspaceView(etcd);
       machine = await Machine.start('web');
-      const settings = `ETCD_ENDPOINTS=${etcd.url}\nIPAM_COOLDOWN=0s\nIPAM_OPS_LISTEN=\nIPAM_SESSION_TTL=4s\n`;
+      const settings = `ETCD_ENDPOINTS=${etcd.url}\nIPAM_COOLDOWN=0s\nIPAM_HISTORY=0s\nIPAM_OPS_LISTEN=\nIPAM_SESSION_TTL=4s\n`;
       await writeFile(at('etc/etcd-ipam/etcd-ipam.env'), settings);
       await listen();
       engine = await startEngine({ place: machine });

@@ -31,7 +31,7 @@ describe('malformed requests', function () {
     look = new Look(etcd.url);
     // A session that the busiest machine does not lose.
     driver = await DriverProcess.start(etcd.url, 'web', 32, {
-      ...{ IPAM_SESSION_TTL: '5m', IPAM_COOLDOWN: '0s' },
+      ...{ IPAM_SESSION_TTL: '5m', IPAM_COOLDOWN: '0s', IPAM_HISTORY: '0s' },
       NODE_OPTIONS: '--import ./test/support/collect.mjs',
     });
   });

@@ -17,7 +17,7 @@ import { run } from '../support/process.js';
 import { AS, WholeDriver } from '../support/whole-driver.js';
 
 const PREFIX = '/etcd-ipam/';
-const SLOW = { IPAM_DEADLINE: '30s', IPAM_COOLDOWN: '0s' };
+const SLOW = { IPAM_DEADLINE: '30s', IPAM_COOLDOWN: '0s', IPAM_HISTORY: '0s' };
 const BLOCK = 'local/v4/010.066.000.000-24';
 /** The checks go on until so many calls were made beside them, or for a minute. */
 const CALLS = 1_000;

@@ -16,7 +16,7 @@ const CHOSEN = '10.80.0.77';
 const OVERTAKEN = 'another leader of the swarm has taken over pool 10.80.0.0/24 (epoch ';
 const SERIAL = { 'com.docker.network.ipam.serial': 'true' };
 /** The session of a killed plugin outlives it by the first, and released addresses are to be gone at once. */
-const SETTINGS = ['IPAM_SESSION_TTL=4s', 'IPAM_COOLDOWN=0s', 'IPAM_OPS_LISTEN='];
+const SETTINGS = ['IPAM_SESSION_TTL=4s', 'IPAM_COOLDOWN=0s', 'IPAM_HISTORY=0s', 'IPAM_OPS_LISTEN='];
 
 /** The present epoch of the network's pool. */
 interface Epoch {

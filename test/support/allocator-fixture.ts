@@ -21,6 +21,9 @@ import { type Backend, MemoryBackend } from './stores.js';
 /** In rounds of silence. */
 export const LIMITS = { gone: 4, forget: 6 } as const;
 
+/** Its key ends with a time and a token. */
+const TENURE = /^(history\/.*)\/[^/]+$/;
+
 export const soon = (ms = 5_000): number => performance.now() + ms;
 
 export interface Granted extends Grant<Address> {
@@ -141,6 +144,8 @@ export class World {
   skippedWallMs = 0;
   /** How long what its hosts release is to rest, unless they say otherwise. */
   restMs = 0;
+  /** For how long its hosts keep who had an address. */
+  keepMs = 0;
   /** Rounds of 30 s that every process has lived through. */
   rounds = 0;
   /** Whoever pauses, as queued work does between its attempts, stays asleep until this is resolved. */
@@ -162,7 +167,7 @@ export class World {
     options: { boot?: string; predefined?: string; requireMac?: boolean; swarm?: string; restMs?: number } = {},
   ): Promise<Host> {
     const { boot = 'boot-1', predefined = '', requireMac = false, swarm = '', restMs = this.restMs } = options;
-    const self = { node, boot, swarm, goneRounds: LIMITS.gone, restMs };
+    const self = { node, boot, swarm, goneRounds: LIMITS.gone, restMs, keepMs: this.keepMs };
     const seat = await this.#backend.open(node, boot);
     const settings = { predefined: parsePredefined(predefined), requireMac };
     return new Host(this, self, new Link(seat.store), () => seat.loseSession(), settings);
@@ -182,7 +187,7 @@ export class World {
 
   round(host: Host, tick: Version): Promise<void> {
     const tell = ({ kind, ...rest }: RoundEvent) => this.roundsTold.push([kind, ...Object.values(rest)].join(' '));
-    return new Rounds(host.link, LIMITS, this.surroundings(), tell).run(tick, soon(20_000));
+    return new Rounds(host.link, { ...LIMITS, keepMs: this.keepMs }, this.surroundings(), tell).run(tick, soon(20_000));
   }
 
   /** "a 0", "b 4 evicted": each node with the rounds of its silence. */
@@ -214,7 +219,7 @@ export class World {
   /** The whole keyspace but nodes and sessions, a line a record, tokens and times left out. */
   async records(): Promise<string[]> {
     return Object.entries(await this.#backend.records())
-      .map(([key, record]) => [this.#named(key), ...words(this.#named, record)].join(' '))
+      .map(([key, record]) => [this.#named(key.replace(TENURE, '$1')), ...words(this.#named, record)].join(' '))
       .sort();
   }
 
@@ -277,7 +282,7 @@ export class World {
 function words(named: (text: string) => string, record: unknown): string[] {
   if (typeof record !== 'object' || record === null) return [JSON.stringify(record)];
   return Object.entries(record)
-    .filter(([field]) => !['token', 'since', 'incarnation'].includes(field))
+    .filter(([field]) => !['token', 'since', 'until', 'incarnation'].includes(field))
     .map(([field, value]) => {
       const replaced = field === 'replaces' ? (value as { join: string }).join : String(value);
       const text = named(Array.isArray(value) ? value.join(',') : replaced);

@@ -44,6 +44,7 @@ export class DriverProcess implements AsyncDisposable {
       ...{ ETCD_ENDPOINTS: etcd, IPAM_NODE: node, IPAM_MACHINE_ID: `machine-${node}`, IPAM_OPS_LISTEN: '' },
       // Released addresses are to be gone at once.
       IPAM_COOLDOWN: '0s',
+      IPAM_HISTORY: '0s',
       ...{ IPAM_SOCKET: join(directory, 'ipam.sock'), LOG_LEVEL: 'info', ...env },
     };
     const child = spawn(process.execPath, [...PROGRAM, 'serve'], {

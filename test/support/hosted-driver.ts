@@ -35,7 +35,7 @@ export class HostedDriver implements AsyncDisposable {
     const settings = loadSettings(
       {
         ...{ IPAM_NODE: node, IPAM_MACHINE_ID: `machine-${node}`, IPAM_SOCKET: join(directory, 'ipam.sock') },
-        ...{ IPAM_OPS_LISTEN: '', IPAM_COOLDOWN: '0s', LOG_LEVEL: 'trace', ...env },
+        ...{ IPAM_OPS_LISTEN: '', IPAM_COOLDOWN: '0s', IPAM_HISTORY: '0s', LOG_LEVEL: 'trace', ...env },
       },
       parsePredefined,
     );

@@ -11,7 +11,7 @@ export function snapshotOf(store: MemoryStore): Snapshot {
 }
 
 function isPassing({ key, text }: { readonly key: string; readonly text: string }): boolean {
-  return /^(sessions\/|tick$)/.test(key) || (key.startsWith('claims/') && text.includes('"kind":"cooling"'));
+  return /^(sessions\/|history\/|tick$)/.test(key) || (key.startsWith('claims/') && text.includes('"kind":"cooling"'));
 }
 
 /** A join ends, then what it held; a pool loses its last two joins at once; a pool is emptied, then removed. */

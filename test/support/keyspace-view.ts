@@ -31,7 +31,7 @@ export class KeyspaceView {
   ) {}
 
   /**
-   * All but the pace of rounds, which comes and goes. Fails when anything else hangs on a lease but sessions and what rests,
+   * All but the pace of rounds, which comes and goes. Fails when anything else hangs on a lease but sessions, history and what rests,
    * for then time alone would free an address; and when these do not.
    */
   async now(): Promise<Keyspace> {
@@ -39,7 +39,7 @@ export class KeyspaceView {
     const all = (await entries(this.etcd)).filter(({ key }) => key !== pace).sort((a, b) => a.created - b.created);
     const named = all.map(({ key, value, leased }) => {
       const name = key.startsWith(this.prefix) ? key.slice(this.prefix.length) : `outside the prefix: ${key}`;
-      const ends = name.startsWith('sessions/') || (value as { kind?: unknown } | null)?.kind === 'cooling';
+      const ends = /^(sessions|history)\//.test(name) || (value as { kind?: unknown } | null)?.kind === 'cooling';
       expect(leased, `${name} hangs on a lease`).to.equal(ends);
       return [this.#inKey(name), this.#inValue(value)];
     });

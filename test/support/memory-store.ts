@@ -83,7 +83,7 @@ export class MemoryStore implements Store {
       for (const key of keys) {
         if (touched.has(key)) throw new Error(`duplicate key ${key} in one change`);
         touched.add(key);
-        const rests = 'put' in write ? write.rests : undefined;
+        const rests = 'put' in write ? (write.rests ?? write.kept) : undefined;
         const kept = 'put' in write && (rests === undefined || this.leases);
         this.#set(key, kept ? JSON.stringify(write.record) : undefined, rests && this.#clock + rests);
       }
@@ -94,6 +94,11 @@ export class MemoryStore implements Store {
   /** Every key with its decoded value, or the text if it is no JSON, in order. */
   keyspace(): Record<string, unknown> {
     return Object.fromEntries(this.#keys().map((key) => [key, parsed(this.#entries.get(key)!.text)]));
+  }
+
+  /** But for what is told of former holders. */
+  present(): Record<string, unknown> {
+    return Object.fromEntries(Object.entries(this.keyspace()).filter(([key]) => !key.startsWith('history/')));
   }
 
   /** Every key with its text and version, in order. */

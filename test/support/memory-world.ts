@@ -16,6 +16,9 @@ export interface Code {
   readonly parse: typeof parse;
 }
 
+/** Longer than any life. */
+const KEEP_MS = 100_000_000;
+
 const OURS: Code = { Driver, Allocator, IpamError, parse };
 
 /** `flawed`: what the drivers take for their store. */
@@ -31,7 +34,7 @@ export function memoryWorld(
   const restMs = pace % 2 === 0 ? 0 : 30_000;
   const passing = chance(`time ${pace}`);
   const start = (at: number) => {
-    const self = { node: nodeOf(at), boot: `boot-${at}`, restMs };
+    const self = { node: nodeOf(at), boot: `boot-${at}`, restMs, keepMs: restMs && KEEP_MS };
     const seed = `${pace} ${at} ${started++}`;
     const report = (what: string, error: unknown) => {
       throw new Error(`${what} failed for good`, { cause: error });
@@ -60,7 +63,7 @@ export function memoryWorld(
     async restart(at) {
       drivers[at] = start(at);
     },
-    keyspace: async () => store.keyspace(),
+    keyspace: async () => store.present(),
   };
 }
 

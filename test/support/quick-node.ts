@@ -38,7 +38,7 @@ export class QuickNode implements AsyncDisposable {
     const directory = await mkdtemp(join(tmpdir(), `quick-${name}-`));
     const socketPath = join(directory, 'ipam.sock');
     const own = { IPAM_NODE: name, IPAM_MACHINE_ID: `machine-${name}`, IPAM_SOCKET: socketPath };
-    const plain = { IPAM_COOLDOWN: '0s', IPAM_OPS_LISTEN: '' };
+    const plain = { IPAM_COOLDOWN: '0s', IPAM_HISTORY: '0s', IPAM_OPS_LISTEN: '' };
     const settings = loadSettings({ ETCD_ENDPOINTS: etcd, ...own, ...plain, ...env }, parsePredefined);
     const lines: string[] = [];
     const log = openLog({ level: 'info', node: name, to: { write: (line: string) => void lines.push(line) } });

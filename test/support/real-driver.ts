@@ -54,7 +54,7 @@ export class RealDriver implements AsyncDisposable {
     const { etcd, machine, network, env } = this.options;
     const serve = [...PROGRAM, 'serve'];
     // Released addresses are to be gone at once, and drivers of several machines share one loopback here.
-    const settings = { ETCD_ENDPOINTS: etcd.url, IPAM_COOLDOWN: '0s', IPAM_OPS_LISTEN: '', ...env };
+    const settings = { ETCD_ENDPOINTS: etcd.url, IPAM_COOLDOWN: '0s', IPAM_HISTORY: '0s', IPAM_OPS_LISTEN: '', ...env };
     const program = [process.execPath, serve] as const;
     const enter =
       network === 'machine' ? machine?.enter.bind(machine) : machine && enterAllButNet.bind(undefined, machine);

@@ -30,7 +30,13 @@ export class Serving implements AsyncDisposable {
     const settings = loadSettings(
       {
         ...{ ETCD_ENDPOINTS: etcd, IPAM_NODE: node, IPAM_MACHINE_ID: `machine-${node}` },
-        ...{ IPAM_SOCKET: join(serving.#directory, 'ipam.sock'), IPAM_COOLDOWN: '0s', IPAM_OPS_LISTEN: '', ...env },
+        ...{
+          IPAM_SOCKET: join(serving.#directory, 'ipam.sock'),
+          IPAM_COOLDOWN: '0s',
+          IPAM_HISTORY: '0s',
+          IPAM_OPS_LISTEN: '',
+          ...env,
+        },
       },
       parsePredefined,
     );

@@ -8,6 +8,7 @@ import { wide } from '../support/keyspace-view.js';
 import { type Life, live, lives, type Tally, type World } from '../support/lives.js';
 import { MemoryStore } from '../support/memory-store.js';
 import { memoryWorld } from '../support/memory-world.js';
+import { Pasts } from '../support/pasts.js';
 import { type Keyspace, Violation } from '../support/referee.js';
 
 const LIVES = 1_200;
@@ -123,17 +124,22 @@ describe('replays with mutated calls, on the double', function () {
     for (const what of REACHED) expect(tally.get(what) ?? 0, what).to.be.greaterThan(3);
   });
 
-  it(`hold at every revision of ${INSPECTED} lives only what an inspection knows to be in passing, and nothing at rest`, async () => {
+  it(`hold at every revision of ${INSPECTED} lives only what an inspection knows to be in passing, nothing at rest, and tells of all who had an address`, async () => {
+    const ended = new Map<string, number>();
     const property = fc.asyncProperty(lives(LEAST, MOST), async (life) => {
       const store = new MemoryStore();
       const inspected = new Inspected(store);
+      const pasts = life.pace % 2 === 0 ? undefined : new Pasts(store);
       await live(
         memoryWorld(life, (same) => same, undefined, store),
         life,
       );
       inspected.atRest();
+      pasts?.look();
+      for (const [how, count] of pasts?.ended ?? []) ended.set(how, (ended.get(how) ?? 0) + count);
     });
     await fc.assert(property, { numRuns: INSPECTED, seed: SEED });
+    expect([...ended.keys()]).to.include.members(['released', 'taken']);
   });
 
   for (const [flaw, world] of Object.entries(FLAWS))

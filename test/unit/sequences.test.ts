@@ -6,6 +6,7 @@ import { Allocator } from '../../src/ipam/allocator.js';
 import { parsePredefined } from '../../src/ipam/predefined.js';
 import { Inspected } from '../support/inspected.js';
 import { MemoryStore, uneven } from '../support/memory-store.js';
+import { Pasts } from '../support/pasts.js';
 import {
   bootOf,
   chance,
@@ -34,6 +35,8 @@ const REACHED = [
 ];
 
 const REST_MS = 30_000;
+/** Longer than any sequence takes. */
+const KEEP_MS = 10_000_000;
 
 function memoryWorld(rests = false, store = new MemoryStore()): World {
   const boots = new Map<string, string>();
@@ -45,7 +48,7 @@ function memoryWorld(rests = false, store = new MemoryStore()): World {
     const report = (what: string, error: unknown) => {
       throw new Error(`${what} failed for good`, { cause: error });
     };
-    const self = { node, boot: boots.get(node)!, ...(rests && { restMs: REST_MS }) };
+    const self = { node, boot: boots.get(node)!, ...(rests && { restMs: REST_MS, keepMs: KEEP_MS }) };
     const allocator = new Allocator(
       uneven(store, chance(`way ${at} ${started}`)),
       self,
@@ -72,7 +75,7 @@ function memoryWorld(rests = false, store = new MemoryStore()): World {
       reboot(node, boot);
       for (const [at, name] of PROCESSES.entries()) if (name === node) drivers[at] = start(at);
     },
-    keyspace: async () => store.keyspace(),
+    keyspace: async () => store.present(),
   };
 }
 
@@ -102,6 +105,21 @@ describe('sequences that once went wrong', () => {
     atEveryPace({ ...join(0), aux: ['10.0.0.1'] }, [gateway(0, 0), { ...gateway(1, 0), index: 1, as: {} }]));
 });
 
+describe('what is told of former holders', () => {
+  it('is missed by the test where it is not written', async () => {
+    const store = new MemoryStore();
+    const pasts = new Pasts(store);
+    store.leases = false;
+    await play(memoryWorld(true, store), [
+      join(0),
+      gateway(0, 0),
+      { do: 'address', at: 0, join: 0, index: 3, as: { name: 'web' } },
+      { do: 'release', at: 0, join: 0, index: 3 },
+    ]).catch(() => undefined);
+    expect(() => pasts.look()).to.throw(/has ended, and nothing tells of it/);
+  });
+});
+
 describe('random sequences on the double', function () {
   this.timeout(120_000);
 
@@ -116,16 +134,21 @@ describe('random sequences on the double', function () {
     for (const what of REACHED) expect(tally.get(what) ?? 0, what).to.be.greaterThan(3);
   });
 
-  it(`holds at every revision of ${INSPECTED} sequences only what an inspection knows to be in passing, and nothing at rest`, async () => {
+  it(`holds at every revision of ${INSPECTED} sequences only what an inspection knows to be in passing, nothing at rest, and tells of all who had an address`, async () => {
     const met = new Map<string, number>();
+    const ended = new Map<string, number>();
     const property = fc.asyncProperty(steps(LEAST, 36), fc.boolean(), async (sequence, rests) => {
       const store = new MemoryStore();
       const inspected = new Inspected(store);
+      const pasts = rests ? new Pasts(store) : undefined;
       await play(memoryWorld(rests, store), sequence);
       inspected.atRest();
+      pasts?.look();
+      for (const [how, count] of pasts?.ended ?? []) ended.set(how, (ended.get(how) ?? 0) + count);
       for (const [kind, count] of inspected.met) met.set(kind, (met.get(kind) ?? 0) + count);
     });
     await fc.assert(property, { numRuns: INSPECTED });
     expect([...met.keys()]).to.include.members(['claim-of-ended-join', 'pool-closing']);
+    expect([...ended.keys()]).to.include.members(['released', 'left', 'renewed', 'taken']);
   });
 });

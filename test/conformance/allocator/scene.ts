@@ -18,6 +18,9 @@ export const claim = (last: number, rest: string) =>
 export const holder = (last: number, join: string, rest: string) =>
   `holders/local/v4/010.066.000.000-24/010.066.000.${String(last).padStart(3, '0')}/${join} ${rest}`;
 
+export const had = (last: number, rest: string) =>
+  `history/local/v4/010.066.000.${String(last).padStart(3, '0')} pool=10.66.0.0/24 ${rest}`;
+
 /** The number of the last octet. */
 export const last = (ip: string) => Number(ip.split('.').at(-1));
 

@@ -81,6 +81,10 @@ class SimulatedEtcd implements EtcdClient {
     for (const [key, { lease }] of this.keys) if (lease === id) this.remove(key);
   }
 
+  watch(): Promise<void> {
+    throw new Error('a session watches nothing');
+  }
+
   async version(): Promise<string> {
     return '3.4.0';
   }

@@ -25,7 +25,7 @@ async function mend(records: Records): Promise<string[]> {
   for (let round = 0; round < 5; round++) {
     const safe = records.inspect().filter(({ remedy }) => remedy);
     if (safe.length === 0) break;
-    for (const { remedy } of safe) await repair(remedy!, records.store, around, soon());
+    for (const { remedy } of safe) await repair(remedy!, records.store, around, {}, soon());
   }
   return records.inspect().map(({ kind }) => kind);
 }
@@ -89,7 +89,7 @@ describe('an inspection', () => {
         for (const { key } of evidence) records.plant(key, records.store.keyspace()[key]);
       const before = records.versions();
       for (const { remedy } of findings)
-        expect(await repair(remedy!, records.store, around, soon()), what).to.equal(false);
+        expect(await repair(remedy!, records.store, around, {}, soon()), what).to.equal(false);
       expect(records.versions(), what).to.deep.equal(before);
       untouched.push(what);
     }
@@ -102,7 +102,7 @@ describe('an inspection', () => {
     const [finding] = records.inspect();
     records.plant(`joins/${BLOCK}/${GONE}`, of('host-a'));
     const before = records.versions();
-    expect(await repair(finding!.remedy!, records.store, around, soon())).to.equal(false);
+    expect(await repair(finding!.remedy!, records.store, around, {}, soon())).to.equal(false);
     expect(records.versions()).to.deep.equal(before);
   });
 });
