@@ -10,10 +10,13 @@ import { fillOf } from './ipam/fill.js';
 import { EVERY_JOIN, parentOf, type Subnet, subnetOfPool } from './ipam/keyspace.js';
 import { all } from './ipam/pages.js';
 import type { Store } from './ipam/store.js';
+import type { Watching } from './ipam/watching.js';
 import type { Log } from './log.js';
 import { formatPrefix, parsePrefix } from './net/prefix.js';
 import { Metrics } from './telemetry/metrics.js';
 import { type OpsServer, serveOps } from './telemetry/server.js';
+import { type Web, webOf } from './web/index.js';
+import { Samples } from './web/trend.js';
 
 /** Pools are counted at a reading, but not more often than this, and for at most a hundredth of the time. */
 const COUNTED_ANEW_MS = 10_000;
@@ -24,7 +27,9 @@ export interface Observed {
   readonly settings: Pick<Settings<unknown>, 'node' | 'opsListen'>;
   readonly client: Pick<EtcdClient, 'outage'>;
   readonly session: Pick<SessionKeeper, 'alive' | 'refusal'>;
-  readonly store: Store;
+  readonly store: Store & { readonly hasty: Store };
+  readonly watching: Watching;
+  readonly goneRounds: number;
   readonly allocator: Pick<Allocator, 'pending'>;
   readonly log: Log;
 }
@@ -35,15 +40,22 @@ export class Observation {
   readonly #pools = new Map<string, Subnet>();
   #listed = false;
   #countedUntil = 0;
+  readonly #samples = new Samples();
+  readonly #web: Web;
   #server: OpsServer | undefined;
 
   constructor(of: Observed) {
     this.#of = of;
-    const { session, client, allocator } = of;
+    const { session, client, allocator, watching, goneRounds } = of;
+    const etcdAway = () => client.outage()?.message;
     this.#metrics = new Metrics(version(), {
       sessionAlive: () => session.alive,
-      etcdAway: () => client.outage() !== undefined,
+      etcdAway: () => etcdAway() !== undefined,
       pending: () => allocator.pending,
+    });
+    this.#web = webOf({
+      ...{ node: of.settings.node, version: version(), store: of.store.hasty, samples: this.#samples },
+      ...{ goneRounds, watching, etcdAway, problem: () => this.#problem() },
     });
   }
 
@@ -64,7 +76,7 @@ export class Observation {
     if (!settings.opsListen) return;
     try {
       const shown = { problem: () => this.#problem(), metrics: () => this.#text() };
-      this.#server = await serveOps(shown, settings.opsListen);
+      this.#server = await serveOps(shown, settings.opsListen, this.#web.middleware(settings.opsListen.host));
       log.info({ ops: this.#server.address }, 'metrics and health are served');
     } catch (error) {
       log.warn({ error }, 'metrics and health are not served: set IPAM_OPS_LISTEN to another host:port, or to nothing');
@@ -72,6 +84,7 @@ export class Observation {
   }
 
   async stop(): Promise<void> {
+    this.#web.close();
     await this.#server?.close();
   }
 
@@ -98,6 +111,7 @@ export class Observation {
       if (!this.#listed) await this.#list(began + WITHIN_MS);
       const fills = await fillOf(store, [...this.#pools.values()], began + WITHIN_MS);
       this.#metrics.filled(fills);
+      this.#samples.add(fills, new Date());
       const there = new Set(fills.map(({ space, pool }) => `${space} ${pool}`));
       for (const name of this.#pools.keys()) if (!there.has(name)) this.#pools.delete(name);
     } catch (error) {

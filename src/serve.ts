@@ -11,6 +11,7 @@ import { openClient } from './etcd/client.js';
 import { bootId, instanceId, machineId } from './etcd/identity.js';
 import { SessionKeeper } from './etcd/session.js';
 import { EtcdStore } from './etcd/store.js';
+import { watchingOf } from './etcd/watching.js';
 import { Allocator } from './ipam/allocator.js';
 import type { Predefined } from './ipam/predefined.js';
 import { Resumption } from './ipam/restoration.js';
@@ -95,7 +96,8 @@ export async function startDriver(
       );
   });
 
-  const observation = new Observation({ settings, client, session, store, allocator, log });
+  const watching = watchingOf(client, prefix);
+  const observation = new Observation({ settings, client, session, store, watching, goneRounds, allocator, log });
   releasers.push('metrics and health', () => observation.stop());
   const tell = (told: Told) => {
     logDecision(log, told);
