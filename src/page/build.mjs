@@ -13,7 +13,7 @@ await build({
   format: 'esm',
   jsx: 'automatic',
   jsxImportSource: 'preact',
-  target: ['es2022', 'chrome109', 'firefox115', 'safari16'],
+  target: ['es2022', 'chrome123', 'firefox120', 'safari17.5'],
   loader: { '.html': 'copy', '.svg': 'copy' },
   logLevel: 'warning',
 });
