@@ -136,3 +136,14 @@ export class BlockCells {
 }
 
 export type Cells = AddressCells | BlockCells;
+
+/** Of a pool that is nearly empty, the part that has something: 4,096 addresses at least. Undefined: the pool is best. */
+export function bestPart(cells: BlockCells): string | undefined {
+  if (cells.occupied === null) return undefined;
+  const { bits, first, length } = parseBlock(cells.occupied);
+  const least = Math.min(length, bits - 12);
+  if (least <= cells.length) return undefined;
+  const host = BigInt(bits - least);
+  const part: Block = { bits, first: (first >> host) << host, length: least };
+  return formatBlock(part);
+}

@@ -2,8 +2,9 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { Claim, Pool, Who } from '../web/shapes.js';
 import { type Block, isUnusable, parseAddress, parseBlock } from './addresses.js';
+import { get } from './ask.js';
 import { AddressCells, type Cells } from './cells.js';
-import { get, type Live } from './live.js';
+import type { Live } from './live.js';
 import { counted, dated, KINDS, roughly } from './words.js';
 
 interface TipProps {

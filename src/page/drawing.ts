@@ -25,7 +25,7 @@ export function layoutOf(cells: Cells, width: number): Layout {
   const narrow = width < 480;
   const gutter = cells.block.bits === 128 ? (narrow ? 62 : 92) : narrow ? 50 : 88;
   const room = Math.max(64, width - gutter - 2);
-  const least = cells.size <= 256 ? 15 : cells.size <= 4_096 ? 8 : 3;
+  const least = cells.size <= 256 ? (narrow ? 11 : 15) : cells.size <= 4_096 ? 8 : 3;
   const wanted = Math.min(MOST_COLUMNS, cells.size, 2 ** Math.floor(Math.log2(room / least)));
   const columns = Math.max(Math.min(8, cells.size), wanted);
   const cell = Math.max(2, Math.min(LARGEST, Math.floor(room / columns)));

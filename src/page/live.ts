@@ -1,6 +1,7 @@
 // What the page knows of the cluster, and how it hears of changes: reads once, then listens, and reads anew what a change
 // makes old. Knows no element of the page.
 import type { Change, Changes, Nodes, Overview, Pool, PoolAlone, Pools } from '../web/shapes.js';
+import { Failed, get, pathOf } from './ask.js';
 import { type happening, happening as wordsOf } from './words.js';
 
 export interface Happening extends NonNullable<ReturnType<typeof happening>> {
@@ -180,31 +181,4 @@ async function poolAlone(name: string): Promise<Pool | undefined> {
     if (error instanceof Failed && error.status === 404) return undefined;
     throw error;
   }
-}
-
-/** An answer that says what is wrong. */
-export class Failed extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
-export function pathOf({ space, pool }: { readonly space: string; readonly pool: string }): string {
-  return `/pools/${encodeURIComponent(space)}/${pool}`;
-}
-
-export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  const response = await fetch(`/api/v1${path}`, signal ? { signal } : {});
-  if (response.ok) return (await response.json()) as T;
-  const text = await response.text();
-  let problem = text;
-  try {
-    problem = (JSON.parse(text) as { problem: string }).problem;
-  } catch {
-    // Not from the API.
-  }
-  throw new Failed(response.status, problem);
 }

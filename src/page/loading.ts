@@ -1,8 +1,8 @@
 // Fetches what a map shows, piece by piece, so that it is drawn while it comes. Knows no canvas.
 import type { Addresses, Blocks, Change, Pool } from '../web/shapes.js';
-import { type Block, formatBlock, parseBlock, sizeOf } from './addresses.js';
+import { parseBlock, sizeOf } from './addresses.js';
+import { get, pathOf } from './ask.js';
 import { AddressCells, BlockCells, type Cells, MOST_ADDRESSES } from './cells.js';
-import { get, pathOf } from './live.js';
 
 export interface Loading {
   readonly cells: Cells;
@@ -40,15 +40,4 @@ export class Loader {
     this.#meanwhile = undefined;
     yield { cells };
   }
-}
-
-/** Of a pool that is nearly empty, the part that has something: 4,096 addresses at least. Undefined: the pool is best. */
-export function bestPart(cells: BlockCells): string | undefined {
-  if (cells.occupied === null) return undefined;
-  const { bits, first, length } = parseBlock(cells.occupied);
-  const least = Math.min(length, bits - 12);
-  if (least <= cells.length) return undefined;
-  const host = BigInt(bits - least);
-  const part: Block = { bits, first: (first >> host) << host, length: least };
-  return formatBlock(part);
 }

@@ -3,11 +3,11 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { Pool } from '../web/shapes.js';
 import { formatBlock } from './addresses.js';
 import { Canvas } from './canvas.js';
-import { AddressCells, BlockCells, CELL_KINDS, type Cells } from './cells.js';
+import { AddressCells, BlockCells, bestPart, CELL_KINDS, type Cells } from './cells.js';
 import { Detail } from './detail.js';
 import type { Colouring } from './drawing.js';
 import type { Live } from './live.js';
-import { bestPart, Loader, type Loading } from './loading.js';
+import { Loader, type Loading } from './loading.js';
 import { amount, KINDS } from './words.js';
 
 interface Props {

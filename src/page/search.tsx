@@ -1,7 +1,7 @@
 // The search: whatever a person remembers of an address, and where that leads.
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Claim, Search as Found } from '../web/shapes.js';
-import { get } from './live.js';
+import { get } from './ask.js';
 import { KINDS } from './words.js';
 
 interface Props {

@@ -10,10 +10,9 @@ const NEARLY = 90;
 const MOST_NAMED = 3;
 
 export function levelOf(pool: Pool, now: Date): Level {
-  const part = percent(pool);
-  if (part === 100) return 'bad';
+  if (pool.used >= pool.size) return 'bad';
   const soon = pool.trend.fullAt !== null && (Date.parse(pool.trend.fullAt) - now.getTime()) / 1_000 < SOON_S;
-  return soon || part >= (pool.rules?.warnAt ?? NEARLY) ? 'warn' : 'ok';
+  return soon || (100 * pool.used) / pool.size >= (pool.rules?.warnAt ?? NEARLY) ? 'warn' : 'ok';
 }
 
 export interface Verdict {

@@ -74,8 +74,8 @@ export class Samples {
 
 /** The latest stays in its place until it is old enough for the next: a quick series is one point that moves. */
 function keep(points: Point[], { gapS, most }: typeof FINE, point: Point): void {
-  const before = points.at(-2);
-  if (before && point[0] - before[0] < gapS) points.pop();
+  const [before, last] = points.slice(-2);
+  if (before && last && last[0] - before[0] < gapS) points.pop();
   points.push(point);
   if (points.length > most) points.shift();
 }
