@@ -116,7 +116,7 @@ function installedByHand(lockFile) {
 
 /** Contents, not times: a checkout or a copy changes times in both directions. */
 function sourceHash() {
-  const files = filesBelow(at('src')).filter((file) => file.endsWith('.ts'));
+  const files = filesBelow(at('src')).filter((file) => !file.endsWith('.md'));
   const inputs = [at('tsconfig.json'), at('package-lock.json'), ...files];
   return sha256(...inputs.flatMap((file) => [relative(ROOT, file), '\0', readFileSync(file), '\0']));
 }
@@ -147,6 +147,8 @@ function build() {
       '--outDir',
       fresh,
     ]);
+    const bundle = at('src', 'page', 'build.mjs');
+    if (existsSync(bundle)) run('the build of the page', process.execPath, [bundle, join(fresh, 'page')]);
     const built = filesBelow(fresh).map((file) => relative(fresh, file));
     for (const file of built) {
       mkdirSync(dirname(at('dist', file)), { recursive: true });

@@ -13,11 +13,14 @@ import { all } from './ipam/pages.js';
 import type { Looked, Reconciled } from './ipam/reconciler.js';
 import { standingOf } from './ipam/silence.js';
 import type { Store } from './ipam/store.js';
+import type { Watching } from './ipam/watching.js';
 import type { Log } from './log.js';
 import { formatPrefix, parsePrefix } from './net/prefix.js';
 import type { EtcdRequests } from './telemetry/etcd-requests.js';
 import { Metrics } from './telemetry/metrics.js';
 import { type OpsServer, serveOps } from './telemetry/server.js';
+import { type Web, webOf } from './web/index.js';
+import { Samples } from './web/trend.js';
 
 /** Pools are counted at a reading, but not more often than this, and for at most a hundredth of the time. */
 const COUNTED_ANEW_MS = 10_000;
@@ -32,7 +35,8 @@ export interface Observed {
   readonly settings: Pick<Settings<unknown>, 'node' | 'opsListen'>;
   readonly client: Pick<EtcdClient, 'outage'>;
   readonly session: Pick<SessionKeeper, 'alive' | 'refusal'>;
-  readonly store: Store;
+  readonly store: Store & { readonly hasty: Store };
+  readonly watching: Watching;
   readonly allocator: Pick<Allocator, 'pending'>;
   readonly requests: EtcdRequests;
   /** Rounds of silence that make a node gone. */
@@ -48,18 +52,25 @@ export class Observation {
   #countedUntil = 0;
   #surveyedUntil = 0;
   #keptUntil = 0;
+  readonly #samples = new Samples();
+  readonly #web: Web;
   #server: OpsServer | undefined;
 
   constructor(of: Observed) {
     this.#of = of;
-    const { session, client, allocator } = of;
+    const { session, client, allocator, watching, goneRounds } = of;
+    const etcdAway = () => client.outage()?.message;
     const vitals = {
       sessionAlive: () => session.alive,
       sessionRefused: () => session.refusal !== undefined,
-      etcdAway: () => client.outage() !== undefined,
+      etcdAway: () => etcdAway() !== undefined,
       pending: () => allocator.pending,
     };
     this.#metrics = new Metrics(version(), vitals, of.requests);
+    this.#web = webOf({
+      ...{ node: of.settings.node, version: version(), store: of.store.hasty, samples: this.#samples },
+      ...{ goneRounds, watching, etcdAway, problem: () => this.#problem() },
+    });
   }
 
   told(told: Told): void {
@@ -89,7 +100,7 @@ export class Observation {
     if (!settings.opsListen) return;
     try {
       const shown = { problem: () => this.#problem(), metrics: () => this.#text() };
-      this.#server = await serveOps(shown, settings.opsListen);
+      this.#server = await serveOps(shown, settings.opsListen, this.#web.middleware(settings.opsListen.host));
       log.info({ ops: this.#server.address }, 'metrics and health are served');
     } catch (error) {
       log.warn({ error }, 'metrics and health are not served: set IPAM_OPS_LISTEN to another host:port, or to nothing');
@@ -97,6 +108,7 @@ export class Observation {
   }
 
   async stop(): Promise<void> {
+    this.#web.close();
     await this.#server?.close();
   }
 
@@ -123,6 +135,7 @@ export class Observation {
       if (!this.#listed) await this.#list(began + WITHIN_MS);
       const fills = await fillOf(store, [...this.#pools.values()], began + WITHIN_MS);
       this.#metrics.filled(fills);
+      this.#samples.add(fills, new Date());
       const there = new Set(fills.map(({ space, pool }) => `${space} ${pool}`));
       for (const name of this.#pools.keys()) if (!there.has(name)) this.#pools.delete(name);
       await this.#survey(began + WITHIN_MS);

@@ -12,6 +12,7 @@ import { openClient } from './etcd/client.js';
 import { bootId, instanceId, machineId } from './etcd/identity.js';
 import { SessionKeeper } from './etcd/session.js';
 import { EtcdStore } from './etcd/store.js';
+import { watchingOf } from './etcd/watching.js';
 import { Allocator } from './ipam/allocator.js';
 import type { Predefined } from './ipam/predefined.js';
 import { Resumption } from './ipam/restoration.js';
@@ -107,7 +108,9 @@ export async function startDriver(
       );
   });
 
-  const observation = new Observation({ settings, client, session, store, allocator, requests, goneRounds, log });
+  const watching = watchingOf(client, prefix);
+  const observed = { settings, client, session, store, watching, goneRounds, allocator, requests, log };
+  const observation = new Observation(observed);
   releasers.push('metrics and health', () => observation.stop());
   const driver = new Driver(allocator, settings.requireMac, (told) => decisions.add(told), swarm);
   const socket = inherited?.path ?? settings.socket;

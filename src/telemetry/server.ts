@@ -3,7 +3,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import Router from '@koa/router';
-import Koa from 'koa';
+import Koa, { type Middleware } from 'koa';
 
 export interface Shown {
   /** What keeps the process from granting addresses, if anything does. */
@@ -17,8 +17,12 @@ export interface OpsServer {
   close(): Promise<void>;
 }
 
-/** Rejects when the port cannot be had. */
-export async function serveOps(shown: Shown, at: { readonly host: string; readonly port: number }): Promise<OpsServer> {
+/** Rejects when the port cannot be had. `before`: what a request meets first, and what else is served there. */
+export async function serveOps(
+  shown: Shown,
+  at: { readonly host: string; readonly port: number },
+  before: readonly Middleware[] = [],
+): Promise<OpsServer> {
   const router = new Router();
   router.get('/healthz', (context) => {
     context.body = { status: 'ok' };
@@ -35,6 +39,7 @@ export async function serveOps(shown: Shown, at: { readonly host: string; readon
   });
   const app = new Koa();
   app.silent = true;
+  for (const one of before) app.use(one);
   app.use(router.routes()).use(router.allowedMethods());
   const server = createServer(app.callback());
   await new Promise<void>((resolve, reject) => {

@@ -12,6 +12,6 @@ function isBuilt(): boolean {
   const stamp = 'dist/.etcd-ipam-build';
   if (!existsSync(stamp)) return false;
   const built = statSync(stamp).mtimeMs;
-  const sources = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+  const sources = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((file) => /\.tsx?$/.test(file));
   return sources.every((file) => statSync(join('src', file)).mtimeMs < built);
 }

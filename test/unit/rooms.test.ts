@@ -16,6 +16,8 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
   engine: ['ipam', 'net'],
   ops: ['ipam', 'net'],
   telemetry: ['ipam'],
+  web: ['ipam', 'net', 'ops'],
+  page: [],
 };
 
 /** Files that may import more than their room. */
@@ -27,14 +29,16 @@ const ALSO: Readonly<Record<string, readonly string[]>> = {
 /** Single files of other rooms that a room may import. */
 const FILES: Readonly<Record<string, readonly string[]>> = {
   docker: ['process/socket.ts'],
+  page: ['web/shapes.ts'],
 };
 
 /** Packages that only these files may import. */
 const PACKAGES: readonly (readonly [RegExp, RegExp])[] = [
   [/^(etcd3|@grpc\/.*)$/, /^etcd\/(client|channel)\.ts$/],
-  [/^(koa|@koa\/.*)$/, /^(docker|telemetry)\//],
+  [/^(koa|@koa\/.*)$/, /^(docker|telemetry|web)\//],
   [/^raw-body$/, /^docker\//],
   [/^prom-client$/, /^telemetry\//],
+  [/^preact(\/.*)?$/, /^page\//],
 ];
 
 const ENVIRONMENT = /^(config(\.ts|\/)|main\.ts|quickstart(\.ts|\/))/;
@@ -46,7 +50,7 @@ interface Source {
 }
 
 const sources: readonly Source[] = readdirSync(src, { recursive: true, encoding: 'utf8' })
-  .filter((file) => file.endsWith('.ts'))
+  .filter((file) => /\.tsx?$/.test(file) && !file.endsWith('.d.ts'))
   .sort()
   .map((file) => {
     const text = readFileSync(join(src, file), 'utf8');

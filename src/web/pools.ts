@@ -1,0 +1,74 @@
+// The pools as the page lists them: how full, who has a part, what the operator has set, and where it is heading. Reads only.
+import { fillOf } from '../ipam/fill.js';
+import { EVERY_JOIN, EVERY_POOL, joinsOf, parentOf, poolKey, type Subnet, subnetOfPool } from '../ipam/keyspace.js';
+import { all } from '../ipam/pages.js';
+import type { PoolRecord } from '../ipam/records.js';
+import type { Deadline, Found, Store } from '../ipam/store.js';
+import { formatPrefix } from '../net/prefix.js';
+import { type Pool, type PoolAlone, Rules } from './shapes.js';
+import { type Samples, trendOf } from './trend.js';
+
+/** In the order of spaces and addresses. Each that is counted becomes a sample. */
+export async function readPools(store: Store, samples: Samples, now: Date, by: Deadline): Promise<Pool[]> {
+  const nodes = new Map<string, Set<string>>();
+  for await (const { key, record } of all(store, EVERY_JOIN, by)) {
+    const pool = parentOf(key).replace('joins/', 'pools/');
+    nodes.set(pool, (nodes.get(pool) ?? new Set()).add(record.node));
+  }
+  const found: Found<PoolRecord>[] = [];
+  for await (const one of all(store, EVERY_POOL, by)) found.push(one);
+  return counted(store, found, (key) => nodes.get(key)?.size ?? 0, samples, now, by);
+}
+
+/** Undefined: there is none. */
+export async function readPool(
+  store: Store,
+  subnet: Subnet,
+  samples: Samples,
+  now: Date,
+  by: Deadline,
+): Promise<PoolAlone | undefined> {
+  const [found] = await store.read([{ one: poolKey(subnet) }], by);
+  if (!found) return undefined;
+  const members = new Set<string>();
+  for await (const { record } of all(store, joinsOf(subnet), by)) members.add(record.node);
+  const [pool] = await counted(store, [found], () => members.size, samples, now, by);
+  return pool && { ...pool, members: [...members].sort() };
+}
+
+async function counted(
+  store: Store,
+  found: readonly Found<PoolRecord>[],
+  nodesOf: (key: string) => number,
+  samples: Samples,
+  now: Date,
+  by: Deadline,
+): Promise<Pool[]> {
+  const named = new Map(found.map((one) => [nameOf(subnetOfPool(one.key)), one]));
+  const fills = await fillOf(
+    store,
+    found.map(({ key }) => subnetOfPool(key)),
+    by,
+  );
+  samples.add(fills, now);
+  return fills.map(({ space, pool, size, used }) => {
+    const { key, record } = named.get(`${space} ${pool}`)!;
+    const rules = rulesOf(record);
+    return {
+      ...{ space, pool, size, used, free: size - used, nodes: nodesOf(key) },
+      ...(record.gateway !== undefined && { gateway: record.gateway }),
+      ...(rules && { rules }),
+      trend: trendOf(samples.of(space, pool), size),
+    };
+  });
+}
+
+function nameOf({ space, prefix }: Subnet): string {
+  return `${space} ${formatPrefix(prefix)}`;
+}
+
+/** Rules that cannot be understood are shown by `check`, not here. */
+function rulesOf(record: PoolRecord): Rules | undefined {
+  const parsed = Rules.safeParse((record as { rules?: unknown }).rules);
+  return parsed.success ? parsed.data : undefined;
+}
