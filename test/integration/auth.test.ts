@@ -160,7 +160,18 @@ describe('the driver with a user of etcd', function () {
     }
 
     it('with a narrower prefix: everything but addresses, so that the container that wants one reads it', async () => {
-      const parts = ['nodes', 'sessions', 'spaces', 'pools', 'joins', 'tick', 'brake', 'restored', 'reconciled'];
+      const parts = [
+        'nodes',
+        'sessions',
+        'spaces',
+        'pools',
+        'rules',
+        'joins',
+        'tick',
+        'brake',
+        'restored',
+        'reconciled',
+      ];
       const grants = parts.map((part): [string, string] => ['readwrite', `/etcd-ipam/${part}`]);
       const driver = await alive(await asUser('narrow', ...grants));
       const PoolID = await driver.pool('10.20.0.0/24');
