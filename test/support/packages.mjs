@@ -14,17 +14,20 @@ const programs = [
   { program: 'etcdctl', packages: ['etcd-client', 'etcd'] },
   { program: 'openssl', packages: ['openssl'] },
 ];
+/** Large, and for one level alone. */
+const browsers = [{ program: 'chromium', packages: ['chromium'] }];
 const units = ['docker.service', 'docker.socket', 'containerd.service', 'etcd.service'];
 
 const apt = ['-qq', '-o', 'DPkg::Lock::Timeout=120', '--yes', '--no-install-recommends', '--no-remove'];
 const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
 
 /** Installs what is missing; prints one line before and the reason when it fails, after which suites skip or fail. */
-export function installPrograms() {
+export function installPrograms(browser) {
   if (!existsSync('/usr/bin/apt-get')) return;
-  if (programs.every(isPresent)) return;
+  const wanted = browser ? [...programs, ...browsers] : programs;
+  if (wanted.every(isPresent)) return;
   run('apt-get', ['-qq', 'update']);
-  const missing = [...new Set(programs.filter((entry) => !isPresent(entry)).map(known))];
+  const missing = [...new Set(wanted.filter((entry) => !isPresent(entry)).map(known))];
   console.log(`test/run: apt-get installs ${missing.join(' ')} (no service is started, nothing is removed)`);
   const fresh = units.filter((unit) => !existsSync(`/lib/systemd/system/${unit}`));
   // What is downloaded first needs no network afterwards, so that the maintainer scripts can run where no init is in
