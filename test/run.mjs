@@ -1,16 +1,16 @@
 #!/usr/bin/env node
 // The test runner: gives mocha a private host when it may, and refuses to know what any suite tests.
 //
-//   npm test                              every suite but faults: unit, conformance, integration, e2e, machines
+//   npm test                              every suite but faults: unit, conformance, integration, e2e, machines, browser
 //   npm test -- test/faults               those, which measure and so run by themselves
 //   npm test -- test/unit/foo.test.ts     one file
 //   npm test -- --grep "gateway"          any option of mocha
 //
-// The whole of it is four runs side by side, for engines are waited for more than worked on: the drivers' own suites, those
-// with an etcd, those with an engine, those of several machines. What they print comes one after the other. Four
-// runs can be too much for a small machine. So a file in which something was waited for in vain, rather than seen to be
-// wrong, or a file with engines in it, runs once more by itself when it failed: `again:` says which, and what had failed;
-// its second run counts.
+// The whole of it is five runs side by side, for engines are waited for more than worked on: the drivers' own suites, those
+// with an etcd, those with an engine, those of several machines, the page in a browser. What they print comes one after the
+// other. Five runs can be too much for a small machine. So a file in which something was waited for in vain, rather than
+// seen to be wrong, or a file with engines or a browser in it, runs once more by itself when it failed: `again:` says
+// which, and what had failed; its second run counts.
 //
 // As root on Linux a run lives in namespaces of its own (test/support/private-host.mjs): engines, networks and plugin
 // sockets of the tests never meet those of the machine, and nothing outlives the run. Elsewhere the e2e suites skip,
@@ -30,13 +30,14 @@ process.env.PATH = [process.env.PATH, '/usr/local/sbin', '/usr/sbin', '/sbin'].f
 
 const all = (...levels) => levels.map((level) => `test/${level}/**/*.test.ts`);
 const but = (file) => ['--ignore', file];
-// Two files elsewhere, so that the four take about as long as one another.
+// Two files elsewhere, so that the first four take about as long as one another.
 const [compose, identity] = ['test/e2e/compose.test.ts', 'test/machines/identity.test.ts'];
 const lanes = [
   [...all('unit', 'conformance'), identity],
   [...all('integration')],
   [...all('e2e'), ...but(compose)],
   [...all('machines'), ...but(identity), compose],
+  [...all('browser')],
 ];
 const given = process.argv.slice(2).map((argument) => (isFolder(argument) ? join(argument, '**/*.test.ts') : argument));
 const files = given.filter(
@@ -79,7 +80,7 @@ process.exitCode = code;
 if (interrupted) process.exitCode = 128 + constants.signals[interrupted];
 
 function plan() {
-  const every = all('unit', 'conformance', 'integration', 'e2e', 'machines');
+  const every = all('unit', 'conformance', 'integration', 'e2e', 'machines', 'browser');
   const asked = [...given, ...(files.length === 0 ? every : [])];
   if (unitOnly) return [start(asked)];
   const problem = withoutHost(asked);

@@ -6,6 +6,7 @@ import { AddressCells, type Cells } from './cells.js';
 import { Tip } from './detail.js';
 import { type Colouring, Drawing, layoutOf } from './drawing.js';
 import type { Live } from './live.js';
+import type { Loading } from './loading.js';
 
 interface Props {
   readonly cells: Cells;
@@ -15,7 +16,7 @@ interface Props {
   readonly colouring: Colouring;
   readonly cursor: number | undefined;
   /** Another whenever more was read into the cells. */
-  readonly version: unknown;
+  readonly version: Loading;
   readonly onCursor: (at: number) => void;
   readonly onEnter: (at: number) => void;
   readonly onBack: () => void;
@@ -32,6 +33,8 @@ export function Canvas({ cells, pool, live, node, colouring, cursor, version, on
   const drawn = useRef<{ drawing: Drawing; paint: () => void }>();
   const seen = useRef(cursor);
   seen.current = cursor;
+  /** All of it has been read, and not been drawn yet. */
+  const whole = useRef(false);
 
   useEffect(() => {
     const observer = new ResizeObserver(([entry]) => setWidth(Math.floor(entry!.contentRect.width)));
@@ -58,6 +61,8 @@ export function Canvas({ cells, pool, live, node, colouring, cursor, version, on
       const height = Math.min(box.clientHeight, drawing.layout.height);
       drawing.paint({ scroll: box.scrollTop, width, height, cursor: seen.current, flashes: strengths });
       performance.measure('map:paint', { start: now, end: performance.now() });
+      if (whole.current) performance.measure('map:drawn', 'map:asked');
+      whole.current = false;
       if (flashes.size > 0) paint();
     };
     const paint = () => {
@@ -100,6 +105,7 @@ export function Canvas({ cells, pool, live, node, colouring, cursor, version, on
     drawing.colouring = colouring;
     drawing.node = node;
     drawing.colourAll();
+    whole.current = version.read === undefined;
     paint();
   }, [cells, width, pool.rules, version, colouring, node]);
 

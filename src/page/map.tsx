@@ -143,7 +143,7 @@ function PoolMap({ pool, live, target, node, onNode }: Props & { readonly pool: 
       {loading?.read !== undefined && (
         <progress max={pool.used} value={loading.read} aria-label="reading the claims of this pool" />
       )}
-      {cells ? (
+      {cells && loading ? (
         <Canvas
           {...{ cells, pool, live, node, colouring, cursor }}
           version={loading}

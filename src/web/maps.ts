@@ -28,20 +28,20 @@ export async function readAddresses(
   const columns: Pick<Addresses, 'offset' | 'node'> = { offset: [], node: [] };
   let kinds = '';
   let from = after ? after.value + 1n : range.from;
-  let last = range.from;
+  let last = 0;
   let more = from <= range.to;
   for (let reads = 0; more && reads < READS; reads++) {
     const span = { ...claimsIn(subnet, { ...range, from }), decode: briefly };
     const [page] = await store.read([{ span, limit: READ }], by);
     for (const { key, record } of page.found) {
-      const { value } = addressOfClaim(key);
-      columns.offset.push(Number(value - last));
-      last = value;
-      from = value + 1n;
+      const offset = offsetOf(key, of);
+      columns.offset.push(offset - last);
+      last = offset;
       kinds += CLAIM_KINDS.indexOf(record.kind);
       if (record.node !== undefined && !nodes.has(record.node)) nodes.set(record.node, nodes.size);
       columns.node.push(record.node === undefined ? -1 : nodes.get(record.node)!);
     }
+    from = of.first + BigInt(last) + 1n;
     more = page.more;
   }
   return {
@@ -53,6 +53,23 @@ export async function readAddresses(
     kinds: [...CLAIM_KINDS],
     next: more ? formatAddress({ family: of.family, value: from - 1n }) : null,
   };
+}
+
+const [ZERO, DOT] = [48, 46];
+
+/** From the first address of the block, which is of 65,536 at most. Of IPv4 without a BigInt, as there are 60,000. */
+function offsetOf(key: string, of: Prefix): number {
+  if (of.family === 6) return Number(addressOfClaim(key).value - of.first);
+  let value = 0;
+  let octet = 0;
+  for (let i = key.lastIndexOf('/') + 1; i < key.length; i++) {
+    const code = key.charCodeAt(i);
+    if (code === DOT) {
+      value = value * 256 + octet;
+      octet = 0;
+    } else octet = octet * 10 + code - ZERO;
+  }
+  return value * 256 + octet - Number(of.first);
 }
 
 const KNOWN: ReadonlySet<unknown> = new Set(CLAIM_KINDS);

@@ -15,6 +15,8 @@ const programs = [
   { program: 'openssl', packages: ['openssl'] },
   // 100 MB that one suite needs.
   { program: 'promtool', packages: ['prometheus'], only: 'test/integration/monitoring' },
+  // 300 MB, for one level alone.
+  { program: 'chromium', packages: ['chromium'], only: 'test/browser' },
 ];
 const units = ['docker.service', 'docker.socket', 'containerd.service', 'etcd.service', 'prometheus.service'];
 

@@ -7,6 +7,7 @@ import { type EtcdFixture, freePorts, startEtcdProcess } from './etcd.js';
 export const FULL = '10.66.0.0/16';
 export const PLANTED = 60_000;
 const CHUNK = 100;
+const PATIENCE_MS = 30_000;
 const SINCE = '2026-11-20T08:00:00.000Z';
 const TOKEN = '0'.repeat(16);
 
@@ -21,16 +22,17 @@ export class Stage implements AsyncDisposable {
   /** `planted`: claims of the /16. */
   static async open(planted = PLANTED): Promise<Stage> {
     const etcd = await startEtcdProcess();
-    const client = openClient({ endpoints: [etcd.url] });
     try {
-      await plant(client, entriesOf(planted));
-    } finally {
-      client.close();
+      const client = openClient({ endpoints: [etcd.url], attemptMs: PATIENCE_MS });
+      await plant(client, entriesOf(planted)).finally(() => client.close());
+      const [port] = (await freePorts(1)) as [number];
+      const settings = { IPAM_OPS_LISTEN: `127.0.0.1:${port}`, IPAM_SESSION_TTL: '4s' };
+      const driver = await DriverProcess.start(etcd.url, 'host-001', 4, settings);
+      return new Stage(etcd, driver, `http://127.0.0.1:${port}`);
+    } catch (error) {
+      await etcd.stop();
+      throw error;
     }
-    const [port] = (await freePorts(1)) as [number];
-    const settings = { IPAM_OPS_LISTEN: `127.0.0.1:${port}`, IPAM_SESSION_TTL: '4s' };
-    const driver = await DriverProcess.start(etcd.url, 'host-001', 4, settings);
-    return new Stage(etcd, driver, `http://127.0.0.1:${port}`);
   }
 
   /** The address that a container of that name is given. */
@@ -62,7 +64,7 @@ async function plant(client: EtcdClient, entries: readonly Entry[]): Promise<voi
     request_put: { key: Buffer.from(`/etcd-ipam/${key}`), value: Buffer.from(JSON.stringify(record)) },
   }));
   for (let i = 0; i < puts.length; i += CHUNK)
-    await client.txn({ success: puts.slice(i, i + CHUNK) }, performance.now() + 10_000);
+    await client.txn({ success: puts.slice(i, i + CHUNK) }, performance.now() + PATIENCE_MS);
 }
 
 const nodeName = (i: number) => `host-${String(i).padStart(3, '0')}`;
@@ -104,7 +106,7 @@ function entriesOf(planted: number): Entry[] {
     if (!silent && !gone) entries.push([`sessions/${nodeName(i)}/0001`, { since: SINCE }]);
   }
 
-  const large = '/v4/010.066.000.000-16'.slice(1);
+  const large = 'v4/010.066.000.000-16';
   pool(1, large, 500, { gateway: '10.66.0.1' });
   claim(1, large, wide(10, 66, 0, 1), 1, { kind: 'shared' });
   for (let i = 2; i < planted + 2; i++) {
@@ -127,18 +129,12 @@ function entriesOf(planted: number): Entry[] {
   for (let i = 2; i < 70; i++)
     claim(2, small, wide(10, 77, 3, i), 1 + (i % 12), { name: `cam-${i}`, mac: `02:00:00:00:03:${hex(i, 2)}` });
 
-  pool(3, 'v4/010.208.000.000-12', 40, { gateway: '10.208.0.1' });
-  for (let i = 1; i < 3_000; i++)
-    claim(3, 'v4/010.208.000.000-12', wide(10, 208 + (i % 7), (i * 37) & 255, i & 255 || 1), 1 + (i % 40));
+  const vast = 'v4/010.208.000.000-12';
+  pool(3, vast, 40, { gateway: '10.208.0.1' });
+  for (let i = 1; i < 3_000; i++) claim(3, vast, wide(10, 208 + (i % 7), (i * 37) & 255, i & 255 || 1), 1 + (i % 40));
 
-  pool(4, 'v6/fd00:0066:0000:0000:0000:0000:0000:0000-64', 8, { gateway: 'fd00:66::1' });
-  for (let i = 1; i < 200; i++)
-    claim(
-      4,
-      'v6/fd00:0066:0000:0000:0000:0000:0000:0000-64',
-      `fd00:0066:0000:0000:0000:0000:0000:${hex(i, 4)}`,
-      1 + (i % 8),
-      { name: `six-${i}` },
-    );
+  const six = 'fd00:0066:0000:0000:0000:0000:0000:';
+  pool(4, `v6/${six}0000-64`, 8, { gateway: 'fd00:66::1' });
+  for (let i = 1; i < 200; i++) claim(4, `v6/${six}0000-64`, `${six}${hex(i, 4)}`, 1 + (i % 8), { name: `six-${i}` });
   return entries;
 }
