@@ -104,7 +104,7 @@ export async function run({
     const under = new Faults({ program, history, etcd, log, drivers, engines, swarm }, () => history.underWay);
     const { begun, missed } = under;
     ran = { ...ran, begun, missed };
-    await Promise.all([under.run(faults), lasting(seconds * 1_000, history)]);
+    await Promise.all([under.run(faults), lasting(seconds * 1_000, history, impatient)]);
     await life.settle();
     quiet();
     ran = { ...ran, elections: swarm.elections };
@@ -121,9 +121,11 @@ export async function run({
       if (caller.emptyGranted > 0) findings.push({ rule: 'phantom', text: `${node} answered a call without body` });
     return { ...ran, findings, orphans };
   } catch (error) {
-    // What the log has not told yet cannot be judged; what is wrong without the rest of it is wrong.
-    const findings = [...history.wrong, ...overlaps(history.uses), ...unlawful(history.writes, history.backups)];
-    return { ...ran, findings, broken: String(error instanceof Error ? (error.stack ?? error) : error) };
+    return {
+      ...ran,
+      findings: wrongSoFar(history),
+      broken: String(error instanceof Error ? (error.stack ?? error) : error),
+    };
   } finally {
     history.over = true;
     if (logs)
@@ -137,8 +139,17 @@ export async function run({
   }
 }
 
-async function lasting(ms: number, history: History): Promise<void> {
-  for (const end = performance.now() + ms; performance.now() < end && !history.over; ) await sleep(100);
+/** Ends early when nothing more is to be waited for. */
+async function lasting(ms: number, history: History, impatient: boolean): Promise<void> {
+  for (const end = performance.now() + ms; performance.now() < end && !history.over; ) {
+    await sleep(impatient ? 2_000 : 100);
+    if (impatient && wrongSoFar(history).length > 0) history.over = true;
+  }
+}
+
+/** What is wrong whatever the log has still to tell. */
+function wrongSoFar({ wrong, uses, writes, backups }: History): Finding[] {
+  return [...wrong, ...overlaps(uses), ...unlawful(writes, backups)];
 }
 
 /** A restore lasts as long as a dozen other faults, so one seed of five goes without. */
