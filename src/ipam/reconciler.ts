@@ -107,7 +107,9 @@ export class Reconciler {
         if (!(error instanceof IpamError) || error.code !== 'contended') throw error;
       }
     }
-    const unclaimed = findings.some(({ kind, ...rest }) => kind === 'missing' || ('lives' in rest && rest.lives));
+    const unclaimed = findings.some(
+      ({ kind, ...rest }) => kind === 'missing' || kind === 'container' || ('lives' in rest && rest.lives),
+    );
     const settled = !unclaimed && !view.networks.some(({ managed }) => managed);
     return { view, claims: memberships.reduce((sum, { claims }) => sum + claims.length, 0), settled };
   }
