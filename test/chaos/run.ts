@@ -22,7 +22,7 @@ const NODES = 4;
 const GRACE = '15s';
 const SETTLE_MS = 120_000;
 /** Where nothing is healed that a driver has not in hand. */
-const SOON_MS = 30_000;
+const SOON_MS = 60_000;
 
 export interface RunOptions {
   readonly seed: number;
