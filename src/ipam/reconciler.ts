@@ -110,7 +110,9 @@ export class Reconciler {
         if (!(error instanceof IpamError) || error.code !== 'contended') throw error;
       }
     }
-    const unclaimed = findings.some(({ kind, ...rest }) => kind === 'missing' || ('lives' in rest && rest.lives));
+    const unclaimed = findings.some(
+      ({ kind, ...rest }) => kind === 'missing' || kind === 'container' || ('lives' in rest && rest.lives),
+    );
     const settled = !unclaimed && !view.networks.some(({ managed }) => managed);
     const claims = memberships.reduce((sum, { claims }) => sum + claims.length, 0);
     return { view, claims, findings: counted(this.#patience.lasting), settled };

@@ -7,10 +7,10 @@ import type { History } from './history.js';
 import type { Swarm } from './swarm.js';
 
 export const OVERLAY = '10.80.0.0/26';
-export const LAN = '10.66.0.0/25';
+export const LAN = '10.66.0.0/24';
 /** So small that it is full. */
-const CROWDED = '10.66.0.0/26';
-const AT_ONCE = 12;
+const CROWDED = '10.66.0.0/25';
+const AT_ONCE = 24;
 
 export class Life {
   #over = false;
@@ -88,7 +88,8 @@ export class Life {
     const again = draw.percent(15) ? draw.of(this.#released.slice(-20)) : undefined;
     const number = again && network.place.includes('10.66.') && again.poolId.includes('10.66.') ? again.address : '';
     const container = await engine.run(network, this.#name(), number);
-    if (!container) return void (await sleep(draw.between(50, 250)));
+    // Nothing is given while etcd is being set back.
+    if (!container) return void (await sleep(draw.between(100, 600) * (engine.held ? 4 : 1)));
     await this.#lives(draw);
     // Sometimes another container is to have its address at once, while it is still being given back.
     const next = draw.percent(10) ? engine.run(network, this.#name(), container.address) : undefined;
@@ -130,7 +131,7 @@ export class Life {
     const lan: Wish = { subnet: this.#lan, auxiliary: '10.66.0.5' };
     if (lans.length === 0) await engine.create(lan);
     else if (lans.length === 1 && draw.percent(25))
-      await engine.create({ ...lan, range: draw.percent(50) ? '10.66.0.32/27' : '' });
+      await engine.create({ ...lan, range: draw.percent(50) ? '10.66.0.64/26' : '' });
     else if (engine.networks.size < 4 && draw.percent(40))
       await engine.create({ subnet: draw.percent(50) ? '' : OVERLAY });
     else {

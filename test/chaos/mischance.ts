@@ -44,7 +44,11 @@ export class Faults {
       await ways[fault.kind].act(this.world, fault);
       this.begun.set(fault.kind, [...(this.begun.get(fault.kind) ?? []), met]);
     } catch (cause) {
-      if (!(cause instanceof Late)) throw new Error(`the fault "${told(fault)}" failed`, { cause });
+      // What has begun and is not healed is none that did not come about.
+      if (!(cause instanceof Late) || ways[fault.kind].most > 0)
+        throw new Error(`the fault "${told(fault)}" failed: ${cause instanceof Error ? cause.message : cause}`, {
+          cause,
+        });
       this.missed.push(`${told(fault)}: ${cause.message}`);
     }
   }
