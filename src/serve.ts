@@ -101,7 +101,17 @@ export async function startDriver(
       );
   });
 
-  const observation = new Observation({ settings, client, session, store, allocator, requests, goneRounds, log });
+  const observation = new Observation({
+    settings,
+    client,
+    session,
+    store,
+    allocator,
+    requests,
+    goneRounds,
+    around,
+    log,
+  });
   releasers.push('metrics and health', () => observation.stop());
   const tell = (told: Told) => {
     logDecision(log, told);
