@@ -62,7 +62,7 @@ describe('monitoring kit', () => {
     load = await Load.start({
       ...{ drivers: 2, callers: CALLERS, etcd: () => etcd.url },
       env: (nth) => ({
-        ...{ IPAM_OPS_LISTEN: `127.0.0.1:${ports[nth]}`, IPAM_SESSION_TTL: '5s' },
+        IPAM_OPS_LISTEN: `127.0.0.1:${ports[nth]}`,
         ...(nth === 0 && { IPAM_ENGINE_SOCKET: engine.socket }),
       }),
     });
@@ -156,6 +156,7 @@ describe('monitoring kit', () => {
 
   it('knows no metric and no label, in rules or dashboard, that is not served', async () => {
     const rules = await prometheus.rules();
+    await eventually('the engine was looked at', async () => (await page(0)).includes('etcd_ipam_reconcile_findings{'));
     const served = seriesOf(...(await pages()));
     const recorded = new Set(rules.filter(({ type }) => type === 'recording').map(({ name }) => name));
     const unknown: string[] = [];
