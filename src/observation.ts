@@ -13,6 +13,7 @@ import { all } from './ipam/pages.js';
 import type { Looked, Reconciled } from './ipam/reconciler.js';
 import { standingOf } from './ipam/silence.js';
 import type { Store } from './ipam/store.js';
+import type { Surroundings } from './ipam/surroundings.js';
 import type { Watching } from './ipam/watching.js';
 import type { Log } from './log.js';
 import { formatPrefix, parsePrefix } from './net/prefix.js';
@@ -22,7 +23,7 @@ import { type OpsServer, serveOps } from './telemetry/server.js';
 import { type Web, webOf } from './web/index.js';
 import { Samples } from './web/trend.js';
 
-/** Pools are counted at a reading, but not more often than this, and for at most a hundredth of the time. */
+/** Pools are counted at a reading, but not more often than this, and, where that works, for at most a hundredth of the time. */
 const COUNTED_ANEW_MS = 10_000;
 const SHARE = 100;
 const WITHIN_MS = 2_000;
@@ -41,6 +42,7 @@ export interface Observed {
   readonly requests: EtcdRequests;
   /** Rounds of silence that make a node gone. */
   readonly goneRounds: number;
+  readonly around: Pick<Surroundings, 'millis'>;
   readonly log: Log;
 }
 
@@ -99,7 +101,7 @@ export class Observation {
     const { settings, log } = this.#of;
     if (!settings.opsListen) return;
     try {
-      const shown = { problem: () => this.#problem(), metrics: () => this.#text() };
+      const shown = { problem: () => this.#problem(), metrics: () => this.metrics() };
       this.#server = await serveOps(shown, settings.opsListen, this.#web.middleware(settings.opsListen.host));
       log.info({ ops: this.#server.address }, 'metrics and health are served');
     } catch (error) {
@@ -121,15 +123,16 @@ export class Observation {
     );
   }
 
-  async #text(): Promise<{ type: string; text: string }> {
-    if (performance.now() >= this.#countedUntil) await this.#count();
+  /** What is answered to whoever reads the metrics. */
+  async metrics(): Promise<{ type: string; text: string }> {
+    if (this.#now() >= this.#countedUntil) await this.#count();
     return { type: this.#metrics.contentType, text: await this.#metrics.text() };
   }
 
   /** Without etcd all is for a while as it was. */
   async #count(): Promise<void> {
     const { store, log } = this.#of;
-    const began = performance.now();
+    const began = this.#now();
     this.#countedUntil = began + WITHIN_MS;
     try {
       if (!this.#listed) await this.#list(began + WITHIN_MS);
@@ -139,23 +142,29 @@ export class Observation {
       const there = new Set(fills.map(({ space, pool }) => `${space} ${pool}`));
       for (const name of this.#pools.keys()) if (!there.has(name)) this.#pools.delete(name);
       await this.#survey(began + WITHIN_MS);
-      this.#keptUntil = performance.now() + KEPT_MS;
+      const now = this.#now();
+      this.#keptUntil = now + KEPT_MS;
+      this.#countedUntil = now + Math.max(COUNTED_ANEW_MS, SHARE * (now - began));
     } catch (error) {
       log.debug({ error }, 'pools and nodes could not be counted');
-      if (performance.now() >= this.#keptUntil) this.#metrics.forget();
+      // Its time was spent waiting for an etcd that is away.
+      this.#countedUntil = this.#now() + COUNTED_ANEW_MS;
+      if (this.#now() >= this.#keptUntil) this.#metrics.forget();
     }
-    const took = performance.now() - began;
-    this.#countedUntil = performance.now() + Math.max(COUNTED_ANEW_MS, SHARE * took);
   }
 
   async #survey(by: number): Promise<void> {
     const { store, goneRounds } = this.#of;
-    if (performance.now() < this.#surveyedUntil) return;
+    if (this.#now() < this.#surveyedUntil) return;
     const [brake, restored] = await store.read([{ one: BRAKE }, { one: RESTORED }], by);
     const nodes = { alive: 0, silent: 0, gone: 0, evicted: 0 };
     for (const node of await readNodes(store, by)) nodes[standingOf(node, goneRounds)]++;
     this.#metrics.cluster.surveyed({ nodes, braked: brake !== undefined, restored: restored !== undefined });
-    this.#surveyedUntil = performance.now() + SURVEYED_ANEW_MS;
+    this.#surveyedUntil = this.#now() + SURVEYED_ANEW_MS;
+  }
+
+  #now(): number {
+    return this.#of.around.millis();
   }
 
   /** What this host has joined before this process was there. */

@@ -109,7 +109,7 @@ export async function startDriver(
   });
 
   const watching = watchingOf(client, prefix);
-  const observed = { settings, client, session, store, watching, goneRounds, allocator, requests, log };
+  const observed = { settings, client, session, store, watching, goneRounds, allocator, requests, around, log };
   const observation = new Observation(observed);
   releasers.push('metrics and health', () => observation.stop());
   const driver = new Driver(allocator, settings.requireMac, (told) => decisions.add(told), swarm);

@@ -20,7 +20,8 @@ export interface LoadOptions {
   readonly callers: number;
   /** What the nth driver takes for its etcd. */
   readonly etcd: (nth: number) => string | Promise<string>;
-  readonly env?: Record<string, string>;
+  /** Further settings of the nth driver, or of each. */
+  readonly env?: Record<string, string> | ((nth: number) => Record<string, string>);
 }
 
 export class Load implements AsyncDisposable {
@@ -54,8 +55,9 @@ export class Load implements AsyncDisposable {
   /** Resolves once each driver has granted an address. */
   static async start({ drivers, callers, etcd, env = {} }: LoadOptions): Promise<Load> {
     const started: DriverProcess[] = [];
+    const envOf = typeof env === 'function' ? env : () => env;
     const begin = async (nth: number) =>
-      void started.push(await DriverProcess.start(await etcd(nth), `node-${nth}`, callers, env));
+      void started.push(await DriverProcess.start(await etcd(nth), `node-${nth}`, callers, envOf(nth)));
     try {
       await Promise.all(Array.from({ length: drivers }, (_, nth) => begin(nth)));
       const ask = { AddressSpace: 'local', Pool: SUBNET, SubPool: '', Options: {}, V6: false };

@@ -1,4 +1,5 @@
 // What a decision counts as, in the words that Prometheus reads.
+import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { EtcdRequests } from '../../../src/telemetry/etcd-requests.js';
 import { type Decided, Metrics } from '../../../src/telemetry/metrics.js';
@@ -175,5 +176,14 @@ describe('metrics', () => {
     ]);
     const [at] = /(?<=^etcd_ipam_reconcile_last_success_timestamp_seconds )\d+/m.exec(await metrics.text())!;
     expect(Number(at)).to.be.closeTo(Date.now() / 1_000, 60);
+  });
+
+  it('stand in README, and nothing else does', async () => {
+    const metrics = new Metrics('1.2.3', vitals(), new EtcdRequests());
+    const families = [...(await metrics.text()).matchAll(/^# TYPE etcd_ipam_(\w+) /gm)].map(([, name]) => name!);
+    const [, table] = /^\| metric, `etcd_ipam_…`.*\n([\s\S]*?)\n\n/m.exec(readFileSync('README.md', 'utf8'))!;
+    const rows = table!.split('\n').slice(1);
+    const named = rows.flatMap((row) => [...row.split(' | ')[0]!.matchAll(/`(\w+)`/g)].map(([, name]) => name!));
+    expect(named).to.have.members(families);
   });
 });
