@@ -173,7 +173,6 @@ export function pluginApp(ipam: Ipam, options: AppOptions = {}): PluginApp {
 
     const ms = typeof deadlineMs === 'number' ? deadlineMs : deadlineMs();
     const deadline = performance.now() + ms;
-    const tooLate = new Error(`${call} did not finish within ${ms / 1000} s`);
     const undos = new Undos(fault);
     const lent = new Lent(deadline, undos);
     const onClose = () => lent.abort(new Error(`the caller of ${call} has gone`));
@@ -190,6 +189,7 @@ export function pluginApp(ipam: Ipam, options: AppOptions = {}): PluginApp {
     res.off('close', onClose);
     const gone = hasGone(req, res);
     if (first === LATE || performance.now() > deadline) {
+      const tooLate = new Error(`${call} did not finish within ${ms / 1000} s`);
       lent.abort(tooLate);
       const taken = gone || write(res, 500, refusal(tooLate));
       settle('late', request, undefined, tooLate);
