@@ -60,13 +60,13 @@ export async function openSite(): Promise<Site> {
     ],
     { stdio: 'ignore' },
   );
-  const etcd = openClient({ endpoints: [url] });
+  const etcd = openClient({ endpoints: [url], attemptMs: 10_000 });
   const look = new Look(url);
   const soon = () => performance.now() + 2_000;
   const etcdVersion = await eventually('etcd answers', () => etcd.version(soon()).catch(() => undefined), 20_000);
   const drivers = new Set<Driver>();
   const another: Site['another'] = async (node, ready = 'session alive') => {
-    const started = await DriverProcess.start(url, node, 1, {}, ready);
+    const started = await DriverProcess.start(url, node, 1, { IPAM_DEADLINE: '30s' }, ready);
     const callers = new Callers(started.socket);
     const driver: Driver = {
       process: started,
