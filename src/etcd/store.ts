@@ -129,6 +129,7 @@ export class EtcdStore implements Store {
         if (change.witness) this.#sameHistory(history, true);
         return { done: true, version: this.#client.history.version(reply.header.revision) };
       }
+      if (change.brief) return { done: false, seen: this.#words.answers(change.otherwise, reply, 0) };
       const marked = isHeldBack(change) ? reply.responses[1]?.response_range?.kvs[0] : undefined;
       if (marked) throw restoredError(decodeRestored(parsed(marked.value)));
       if (proof && reply.responses[0]?.response_range?.kvs[0]?.mod_revision !== proof.version) {
@@ -227,7 +228,7 @@ export class EtcdStore implements Store {
     return {
       compare: [...session, ...unmarked, ...change.when.map((condition) => this.#words.compare(condition))],
       success: change.write.map((write) => this.#words.writeOp(write, leases)),
-      failure: [...reread, ...change.otherwise.map((query) => this.#words.readOp(query))],
+      failure: [...(change.brief ? [] : reread), ...change.otherwise.map((query) => this.#words.readOp(query))],
     };
   }
 

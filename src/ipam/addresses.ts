@@ -202,6 +202,8 @@ export class Addresses {
     const chooser = this.#chooser(ask.pool);
     const { family } = ask.pool.prefix;
     let view = first;
+    // Until one is lost for another reason than that the address is taken.
+    let brief = true;
     for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
       const rules = rulesOf(view.pool.record);
       const value = await chooser.next(rules, by);
@@ -218,16 +220,22 @@ export class Addresses {
       const verdict: Verdict = last ? { kind: 'take', ...last } : { kind: 'free' };
       const plan = this.#claiming.plan(ask, ask.purpose, address, verdict, undefined);
       const window = { keys: claimsIn(ask.pool, chooser.windowAt(address.value)), limit: 0 };
-      const outcome = await this.#claiming.commit(ask, view, plan, [...viewOf(ask.pool), window], by);
+      const outcome = brief
+        ? await this.#claiming.commit(ask, view, plan, [window], by, brief)
+        : await this.#claiming.commit(ask, view, plan, [window, ...viewOf(ask.pool)], by);
       if (outcome.done) {
         chooser.won();
         return this.#claiming.granted(ask, view, plan, attempt);
       }
-      const [pool, join, { keys }] = outcome.seen;
-      view = this.#views.set(ask.pool, pool, join);
-      if (reservedFor(ask, view)) throw overtaken(ask.pool);
-      const taken = keys.map((key) => addressOfClaim(key).value);
+      const { seen } = outcome;
+      if (seen.length > 1) {
+        view = this.#views.set(ask.pool, seen[1], seen[2]);
+        if (reservedFor(ask, view)) throw overtaken(ask.pool);
+      }
+      const taken = seen[0].keys.map((key) => addressOfClaim(key).value);
       if (last) await this.#lostTakeable(last, chooser, by);
+      brief = true;
+      if (last || !taken.includes(address.value)) brief = false;
       if (!taken.includes(address.value)) chooser.back(address.value);
       else if (!last) chooser.lost(address.value, taken, rules);
     }

@@ -94,7 +94,14 @@ export class Claiming {
     return { address, claim, token, ...replaced, ...evidence };
   }
 
-  async commit<const Q extends readonly Query[]>(ask: AddressAsk, view: View, plan: Plan, otherwise: Q, by: Deadline) {
+  async commit<const Q extends readonly Query[]>(
+    ask: AddressAsk,
+    view: View,
+    plan: Plan,
+    otherwise: Q,
+    by: Deadline,
+    brief = false,
+  ) {
     const { pool } = ask;
     const key = claimKey(pool, plan.address);
     const write: Write[] = [{ put: key, record: plan.claim }];
@@ -107,6 +114,7 @@ export class Claiming {
       when: [...standing(view, pool), { key, version: plan.prior?.version ?? null }, ...(plan.evidence ?? [])],
       write,
       otherwise,
+      ...(brief && { brief }),
       // Others rewrite a shared claim at any time, but nobody the record of our own part in it.
       witness: { key: plan.holder ? holderKey(pool, plan.address, pool.join) : key, token: plan.token },
     };

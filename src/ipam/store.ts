@@ -83,6 +83,11 @@ export interface Change<Q extends readonly Query[]> {
    * hold that machine's PoolIDs, as a clone does, and must not free by them.
    */
   readonly signed?: boolean;
+  /**
+   * Most losses are told by `otherwise` alone: nothing is read of why else it was lost, which is much of what a claim says. Whoever
+   * cannot tell by it tries again without this.
+   */
+  readonly brief?: boolean;
   /** A grant of what is in use already, so that it is made also while the mark of a restored backup stands. */
   readonly puttingBack?: boolean;
 }

@@ -1,5 +1,5 @@
-// What every measurement stands on: a fresh etcd that writes to a disk, a driver as operators run it, and the arithmetic of
-// samples. Refuses to know what is measured.
+// What every measurement stands on: a fresh etcd that writes to a disk, and drivers as operators run them. Refuses to know
+// what is measured.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -10,34 +10,38 @@ import { DriverProcess } from '../support/driver-process.js';
 import { freePorts } from '../support/etcd.js';
 import { eventually } from '../support/process.js';
 import { Look } from '../support/whole-driver.js';
+import { Callers } from './caller.js';
+import type { Counted } from './costs.js';
+import type { Line } from './turns.js';
 
-export interface Site extends AsyncDisposable {
+export interface Site extends Counted, AsyncDisposable {
   /** The client that the driver itself uses, in the measuring process. */
   readonly etcd: EtcdClient;
   readonly look: Look;
-  readonly driver: DriverProcess;
+  readonly driver: Driver;
   readonly etcdVersion: string;
-  /** The reply's body; a refusal rejects with its text. */
-  // biome-ignore lint/suspicious/noExplicitAny: who calls says what he expects of it
-  must(call: string, body: object): Promise<any>;
+  /** The first driver's reply; a refusal rejects with its text. */
+  readonly must: Callers['must'];
+  /** One more driver, which ends with the site or before. */
+  another(node: string, ready?: 'session alive' | 'listening'): Promise<Driver>;
 }
 
-/** One line of the printed table. */
-export interface Line {
-  readonly what: string;
-  readonly inFlight: number;
-  /** Milliseconds of single calls. */
-  readonly samples: readonly number[];
-  /** Milliseconds that all of them took together. */
-  readonly wall: number;
-  /** Printed behind the numbers. */
-  readonly remark?: string;
+export interface Driver {
+  readonly process: DriverProcess;
+  readonly must: Callers['must'];
+  stop(): Promise<void>;
+}
+
+export interface Scale {
+  /** As few calls as show that it works. */
+  readonly once: boolean;
+  /** The most claims that are put into a pool by hand. */
+  readonly size: number;
 }
 
 export interface Scenario {
   readonly title: string;
-  /** `once`: as few calls as show that it works. */
-  run(site: Site, once: boolean): Promise<Line[]>;
+  run(site: Site, scale: Scale): Promise<Line[]>;
 }
 
 export async function openSite(): Promise<Site> {
@@ -49,25 +53,41 @@ export async function openSite(): Promise<Site> {
     'etcd',
     [
       ...['--name', 'one', '--data-dir', join(directory, 'data'), '--log-level', 'error'],
+      // Some layouts of others need it.
+      ...['--max-request-bytes', String(16 << 20)],
       ...['--listen-client-urls', url, '--advertise-client-urls', url],
       ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer, '--initial-cluster', `one=${peer}`],
     ],
     { stdio: 'ignore' },
   );
-  const etcd = openClient({ endpoints: [url] });
+  const etcd = openClient({ endpoints: [url], attemptMs: 10_000 });
   const look = new Look(url);
   const soon = () => performance.now() + 2_000;
   const etcdVersion = await eventually('etcd answers', () => etcd.version(soon()).catch(() => undefined), 20_000);
-  const driver = await DriverProcess.start(url, 'bench', Number.POSITIVE_INFINITY);
+  const drivers = new Set<Driver>();
+  const another: Site['another'] = async (node, ready = 'session alive') => {
+    const started = await DriverProcess.start(url, node, 1, { IPAM_DEADLINE: '30s' }, ready);
+    const callers = new Callers(started.socket);
+    const driver: Driver = {
+      process: started,
+      must: (call, body) => callers.must(call, body),
+      async stop() {
+        drivers.delete(driver);
+        callers.close();
+        await started.stop();
+      },
+    };
+    drivers.add(driver);
+    return driver;
+  };
+  const driver = await another('bench');
   return {
-    ...{ etcd, look, driver, etcdVersion },
-    async must(call, body) {
-      const { status, json, text } = await driver.client.call(`/IpamDriver.${call}`, body);
-      if (status !== 200) throw new Error(`${call}: ${text}`);
-      return json;
+    ...{ etcd, look, driver, etcdVersion, url, another, etcdPid: member.pid!, must: driver.must },
+    get driverPids() {
+      return [...drivers].map(({ process }) => process.pid);
     },
     async [Symbol.asyncDispose]() {
-      await driver.stop();
+      for (const one of drivers) await one.stop();
       look.close();
       etcd.close();
       const ended = once(member, 'exit');
@@ -76,30 +96,4 @@ export async function openSite(): Promise<Site> {
       await rm(directory, { recursive: true, force: true });
     },
   };
-}
-
-/** `count` calls, `inFlight` at a time; what each took is added to the samples. Resolves with what all took together. */
-export async function series(
-  count: number,
-  inFlight: number,
-  samples: number[],
-  call: () => Promise<unknown>,
-): Promise<number> {
-  let left = count;
-  const started = performance.now();
-  const worker = async () => {
-    while (left-- > 0) {
-      const begun = performance.now();
-      await call();
-      samples.push(performance.now() - begun);
-    }
-  };
-  await Promise.all(Array.from({ length: inFlight }, worker));
-  return performance.now() - started;
-}
-
-/** The value below which that part of the samples lies. */
-export function quantile(samples: readonly number[], part: number): number {
-  const sorted = [...samples].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN;
 }

@@ -372,6 +372,35 @@ export function storeConformance(start: () => Promise<Backend>): void {
       expect(await texts()).to.deep.equal({ 'x/1': 'x/1' });
     });
 
+    it('that are brief read on a loss what was asked for and no more, and are refused without a session at the next attempt', async () => {
+      const [v1] = await filled('x/1');
+      const brief = { ...grant('x/1', 'mine'), otherwise: [{ one: at('x/1') }] as const, brief: true };
+      const lost = await store.commit(brief, soon());
+      expect(lost.done ? [] : lost.seen.map((one) => one?.version)).to.deep.equal([v1]);
+      await seat.loseSession();
+      const untold = await store.commit({ ...grant('x/2', 'mine'), brief: true }, soon()).catch(String);
+      if (typeof untold !== 'string') expect(untold).to.deep.equal({ done: false, seen: [] });
+      expect(await refusal(store.commit(grant('x/2', 'mine'), soon()))).to.match(/^unavailable: /);
+      expect(await texts()).to.deep.equal({ 'x/1': 'x/1' });
+    });
+
+    it('of 40 at once each have their own end: 30 are made, and 10 read what was there', async () => {
+      const taken = Array.from({ length: 10 }, (_, i) => `x/${4 * i}`);
+      const versions = await filled(...taken);
+      const outcomes = await Promise.all(
+        Array.from({ length: 40 }, (_, i) => {
+          const otherwise = [{ one: at(`x/${i}`) }, { count: span('y/', 'y0') }] as const;
+          return store.commit({ ...grant(`x/${i}`, `new ${i}`), otherwise, brief: i % 8 === 0 }, soon());
+        }),
+      );
+      for (const [i, outcome] of outcomes.entries()) {
+        expect(outcome.done, `x/${i}`).to.equal(i % 4 !== 0);
+        if (!outcome.done) expect([outcome.seen[0]?.version, outcome.seen[1]]).to.deep.equal([versions[i / 4], 0]);
+      }
+      const after = await texts();
+      for (let i = 0; i < 40; i++) expect(after[`x/${i}`]).to.equal(i % 4 === 0 ? `x/${i}` : `new ${i}`);
+    });
+
     it('are refused without a session, while releases and reads go on', async () => {
       const [v1] = await filled('x/1');
       await seat.loseSession();

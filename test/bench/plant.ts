@@ -1,0 +1,80 @@
+// Pools that are full to a given part, by hand: claims of nobody, at random places, as other hosts would have left them.
+import { claimKey } from '../../src/ipam/keyspace.js';
+import { type Prefix, parsePrefix, usable } from '../../src/net/prefix.js';
+import type { Site } from './site.js';
+import type { Subject } from './turns.js';
+
+/** Keys that one transaction puts. */
+const CHUNK = 100;
+const AT_ONCE = 8;
+const VALUE = Buffer.from(
+  JSON.stringify({ kind: 'endpoint', node: 'elsewhere', boot: 'b', join: '0', since: '', token: '0'.repeat(16) }),
+);
+
+export function placesIn(prefix: Prefix): bigint {
+  const { from, to } = usable(prefix);
+  return to - from + 1n;
+}
+
+/** So many claims at random places. */
+export async function plant(site: Site, prefix: Prefix, count: number): Promise<void> {
+  const { from } = usable(prefix);
+  const values = randomPlaces(placesIn(prefix), count);
+  const chunks: bigint[][] = [];
+  for (let i = 0; i < count; i += CHUNK) chunks.push(values.slice(i, i + CHUNK));
+  const worker = async () => {
+    for (let chunk = chunks.pop(); chunk; chunk = chunks.pop()) {
+      const success = chunk.map((value) => {
+        const { key } = claimKey({ space: 'local', prefix }, { family: prefix.family, value: from + value });
+        return { request_put: { key: Buffer.from(`/etcd-ipam/${key}`), value: VALUE } };
+      });
+      await site.etcd.txn({ success }, performance.now() + 10_000);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+}
+
+function randomPlaces(places: bigint, count: number): bigint[] {
+  if (places > 2n ** 22n) {
+    const drawn = new Set<bigint>();
+    const digits = places.toString(16).length;
+    while (drawn.size < count)
+      drawn.add(
+        BigInt(`0x${Array.from({ length: digits }, () => Math.floor(Math.random() * 16).toString(16)).join('')}`) %
+          places,
+      );
+    return [...drawn];
+  }
+  const all = Array.from({ length: Number(places) }, (_, i) => i);
+  for (let i = 0; i < count; i++) {
+    const j = i + Math.floor(Math.random() * (all.length - i));
+    [all[i], all[j]] = [all[j]!, all[i]!];
+  }
+  return all.slice(0, count).map(BigInt);
+}
+
+export interface Filled extends Subject {
+  /** The network goes, with all that was planted. */
+  end(): Promise<void>;
+}
+
+/** Claims of nobody in a network that is full to that part; resolves with a subject that asks it for addresses. */
+export async function filled(site: Site, pool: string, taken: number, calls: number, what: string): Promise<Filled> {
+  const { PoolID } = await site.must('RequestPool', { AddressSpace: 'local', Pool: pool, SubPool: '', Options: {} });
+  await plant(site, parsePrefix(pool), taken);
+  const given: string[] = [];
+  return {
+    what,
+    inFlight: 1,
+    calls,
+    call: async () =>
+      given.push((await site.must('RequestAddress', { PoolID, Address: '', Options: {} })).Address as string),
+    // What a turn was given goes back, so that each meets the pool as full as the one before.
+    after: async () => {
+      if (new Set(given).size < given.length) throw new Error(`an address of ${pool} was given twice`);
+      for (const address of given.splice(0))
+        await site.must('ReleaseAddress', { PoolID, Address: address.split('/')[0] });
+    },
+    end: () => site.must('ReleasePool', { PoolID }),
+  };
+}
