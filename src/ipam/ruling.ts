@@ -69,7 +69,8 @@ export async function changeRules(
     // The answer of the attempt before was lost.
     const did = attempt > 0 && seen.record?.record.token === token;
     const next = applied(rules, change, subnet.prefix, isGlobal(subnet.space));
-    const barred = newlyBarred(change, subnet);
+    // What is left in a pool that is being removed is nobody's any more.
+    const barred = inUse ? newlyBarred(change, subnet) : undefined;
     // Whatever is in the span by now is read below; what comes after that, the commit refuses.
     const since = store.seen();
     const against = async () =>

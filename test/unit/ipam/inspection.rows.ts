@@ -16,7 +16,10 @@ export const pool = { state: 'open', ...written };
 
 const leading = { ...pool, epoch: 3, leader: L, stage: 'served', incarnation: 'i', gateway: '10.80.0.1' };
 /** Of 10.66.0.0/24. */
-const rules = { excluded: [{ from: '10.66.0.200', to: '10.66.0.254' }], reserved: [{ address: '10.66.0.7', name: 'web' }] };
+const rules = {
+  excluded: [{ from: '10.66.0.200', to: '10.66.0.254' }],
+  reserved: [{ address: '10.66.0.7', name: 'web' }],
+};
 
 /** What drivers would leave: two hosts on one subnet, and a swarm that has had another leader. */
 const SOUND: Readonly<Record<string, unknown>> = {
@@ -297,7 +300,11 @@ export const ROWS: Readonly<Record<string, Row>> = {
   'a pool without which its networks are left, and rules for it': {
     plant: all(
       put(`joins/${NEXT}/${GONE}`, of('host-a')),
-      put(`rules/${NEXT}`, { excluded: [], reserved: [{ address: '10.67.0.7', mac: '02:42:0a:42:00:02' }], ...written }),
+      put(`rules/${NEXT}`, {
+        excluded: [],
+        reserved: [{ address: '10.67.0.7', mac: '02:42:0a:42:00:02' }],
+        ...written,
+      }),
     ),
     found: ['pool-missing: 10.67.0.0/24 (local): 1 joins and 0 claims are left of it'],
     fixed: { [`pools/${NEXT}`]: '*', 'spaces/local': '*' },
