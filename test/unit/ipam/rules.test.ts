@@ -19,11 +19,11 @@ const reserve = (ip: string, who: { name?: string; mac?: string; comment?: strin
   ...{ kind: 'reserve', address: parseAddress(ip) },
   ...who,
 });
-const after = (...changes: RuleChange[]): RuleSet =>
+const laid = (...changes: RuleChange[]): RuleSet =>
   changes.reduce((rules, change) => applied(rules, change, POOL, false), NOTHING);
 const refused = (...changes: RuleChange[]): string => {
   try {
-    after(...changes);
+    laid(...changes);
   } catch (error) {
     if (error instanceof IpamError) return `${error.code}: ${error.message}`;
     throw error;
@@ -33,7 +33,7 @@ const refused = (...changes: RuleChange[]): string => {
 
 describe('changes of rules', () => {
   it('stand in the order of addresses, whatever the order in which they were made', () => {
-    const rules = after(
+    const rules = laid(
       ...[exclude('10.66.0.100-10.66.0.120', 'lab'), exclude('10.66.0.9'), reserve('10.66.0.30', { name: 'web' })],
       ...[reserve('10.66.0.7', { mac: '02:42:0a:42:00:02', comment: 'door' })],
       ...([
@@ -54,12 +54,12 @@ describe('changes of rules', () => {
       warnAt: 80,
     });
     expect(
-      after({ kind: 'note', text: 'a' }, { kind: 'warn', at: 1 }, { kind: 'note' }, { kind: 'warn' }),
+      laid({ kind: 'note', text: 'a' }, { kind: 'warn', at: 1 }, { kind: 'note' }, { kind: 'warn' }),
     ).to.deep.equal(NOTHING);
   });
 
   it('that say nothing new leave the very same rules, and another comment replaces the one there is', () => {
-    const rules = after(exclude('10.66.0.9', 'a'), reserve('10.66.0.7', { name: 'web' }), { kind: 'warn', at: 80 });
+    const rules = laid(exclude('10.66.0.9', 'a'), reserve('10.66.0.7', { name: 'web' }), { kind: 'warn', at: 80 });
     for (const change of [
       exclude('10.66.0.9', 'a'),
       reserve('10.66.0.7', { name: 'web' }),
@@ -72,8 +72,8 @@ describe('changes of rules', () => {
   });
 
   it('leave out of a range what nobody is given anyway', () => {
-    expect(after(exclude('10.66.0.0/28')).excluded).to.deep.equal([{ from: '10.66.0.1', to: '10.66.0.15' }]);
-    expect(after(exclude('10.66.0.0/28'), include('10.66.0.0/28'))).to.deep.equal(NOTHING);
+    expect(laid(exclude('10.66.0.0/28')).excluded).to.deep.equal([{ from: '10.66.0.1', to: '10.66.0.15' }]);
+    expect(laid(exclude('10.66.0.0/28'), include('10.66.0.0/28'))).to.deep.equal(NOTHING);
     expect(refused(exclude('10.66.0.255'))).to.equal(
       'bad_rule: 10.66.0.255 is never given: it is the broadcast address',
     );
@@ -185,7 +185,7 @@ describe('rules', () => {
     ));
 
   it('name the first exclusion that holds an address, and the reservation', () => {
-    const rules = new Rules(after(exclude('10.66.0.1-10.66.0.9', 'routers'), reserve('10.66.0.7', { name: 'web' })));
+    const rules = new Rules(laid(exclude('10.66.0.1-10.66.0.9', 'routers'), reserve('10.66.0.7', { name: 'web' })));
     expect(formatRange(rules.exclusionOf(parseAddress('10.66.0.3'))!)).to.equal('10.66.0.1-10.66.0.9');
     expect(rules.reservationOf(parseAddress('10.66.0.7'))?.name).to.equal('web');
     expect(rules.reservationOf(parseAddress('10.66.0.8'))).to.equal(undefined);
@@ -193,7 +193,7 @@ describe('rules', () => {
   });
 
   it('are worked out once for a record, however often it is copied', () => {
-    const rules = after(exclude('10.66.0.9'));
+    const rules = laid(exclude('10.66.0.9'));
     const pool = { rules };
     expect(rulesOf(pool)).to.equal(rulesOf({ ...pool }));
     expect(rulesOf({})).to.equal(NO_RULES);
