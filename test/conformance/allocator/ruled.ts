@@ -96,6 +96,21 @@ export function ruled(scene: Scene): void {
       ]);
     });
 
+    it('what comes free by a command is given at once, though the range was known to be full', async () => {
+      const [na, nb, operator] = await three('10.66.0.8/31');
+      await operator.exclude('10.66.0.8');
+      await na.endpoint({ name: 'c1' });
+      for (const net of [na, nb]) expect(await refusal(net.endpoint({ name: 'c2' }))).to.match(/^pool_exhausted: /);
+      await operator.include('10.66.0.8');
+      expect((await nb.endpoint({ name: 'c2' })).ip).to.equal('10.66.0.8');
+      await nb.release('10.66.0.8');
+      await operator.reserve('10.66.0.8', 'c4');
+      expect(await refusal(na.endpoint({ name: 'c3' }))).to.match(
+        /: of 2 addresses 1 are reserved, all others are in use$/,
+      );
+      expect((await na.endpoint({ name: 'c4' })).ip).to.equal('10.66.0.8');
+    });
+
     it('what rests while a release and another claim pass is no reason to refuse', async () => {
       scene.world.restMs = 600_000;
       const [na, , operator] = await three();
