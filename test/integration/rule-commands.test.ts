@@ -1,4 +1,5 @@
 // What `pool`, `exclude`, `reserve`, `note` and `warn-at` print, and their exit codes, beside a driver that serves.
+import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { DriverProcess } from '../support/driver-process.js';
 import { type EtcdFixture, startEtcd } from '../support/etcd.js';
@@ -144,6 +145,23 @@ describe('commands that rule', function () {
         reserved: [{ address: '10.66.0.7', name: 'mail', comment: 'in the firewall' }],
       },
     });
+  });
+
+  it('print what README says of them', async () => {
+    const settings = { IPAM_PREFIX: '/readme/' };
+    await using other = await DriverProcess.start(etcd.url, 'b', 1, settings);
+    const ask = { AddressSpace: 'local', Pool: '10.66.0.0/24', SubPool: '', Options: {}, V6: false };
+    expect((await other.client.call('/IpamDriver.RequestPool', ask)).status).to.equal(200);
+    const [, section = ''] = readFileSync('README.md', 'utf8').split('### Pools that are changed while in use');
+    const block = section.split('```console\n')[1]!.split('```')[0]!;
+    const dialogue = block.split(/^\$ etcd-ipam /m).slice(1);
+    expect(dialogue).to.have.length(5);
+    for (const part of dialogue) {
+      const [typed, ...printed] = part.trimEnd().split('\n') as [string, ...string[]];
+      const env = { ETCD_ENDPOINTS: etcd.url, NODE: process.execPath, ...settings };
+      const { stdout } = await run('bash', ['-c', `"$NODE" dist/main.js ${typed}`], { env });
+      expect(stdout.trimEnd().split('\n'), typed).to.deep.equal(printed);
+    }
   });
 
   it('for a subnet without a network: the rules wait, and check says so', async () => {
