@@ -172,6 +172,6 @@ function taken(range: Range, { prefix }: Subnet, claims: readonly Found<ClaimRec
   const single = range.from === range.to;
   const where = single
     ? ''
-    : `${claims.length} addresses of ${formatRange(range)} in pool ${formatPrefix(prefix)} are in use: `;
+    : `${formatRange(range)} of pool ${formatPrefix(prefix)} has addresses in use (${claims.length}): `;
   return new IpamError('in_use', `${where}${listed(who)}${wayOut}`);
 }

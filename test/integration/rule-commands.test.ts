@@ -48,7 +48,7 @@ describe('commands that rule', function () {
     ]);
     expect(await said('exclude', S, range, '--comment', 'routers')).to.deep.equal([
       1,
-      'etcd-ipam: 1 addresses of 10.66.0.1-10.66.0.9 in pool 10.66.0.0/27 are in use: 10.66.0.1 is held by web on a since TIME; stop them first, or add --keep, and they keep what they have until they give it back',
+      'etcd-ipam: 10.66.0.1-10.66.0.9 of pool 10.66.0.0/27 has addresses in use (1): 10.66.0.1 is held by web on a since TIME; stop them first, or add --keep, and they keep what they have until they give it back',
     ]);
     expect(await said('exclude', S, range, '--comment', 'routers', '--keep')).to.deep.equal([
       0,
@@ -131,7 +131,7 @@ describe('commands that rule', function () {
     expect(stdout).to.contain('  rule    reserved for mail: in the firewall\n');
     expect(await said('check')).to.deep.include.members([
       0,
-      '  10.66.0.0/27 (local): 1 are held against its rules until they are given back: 10.66.0.1',
+      '  10.66.0.0/27 (local): 1 held against its rules until given back: 10.66.0.1',
     ]);
     expect(await said('reserve', S, '10.66.0.30', '--remove')).to.deep.equal([
       0,
