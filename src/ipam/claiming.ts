@@ -189,9 +189,9 @@ export function exhausted(pool: PoolRef, rules = NO_RULES): IpamError {
   const size = all.to - all.from + 1n;
   const where = range ? `range ${formatPrefix(range)} of pool ${formatPrefix(prefix)}` : `pool ${formatPrefix(prefix)}`;
   const { excluded, reserved } = rules.countIn(all);
-  const barred = [excluded > 0n && `${excluded} are excluded`, reserved > 0n && `${reserved} are reserved`];
+  const barred = [excluded > 0n && `${excluded} excluded`, reserved > 0n && `${reserved} reserved`];
   const ruled = barred.filter(Boolean).join(' and ');
-  const why = ruled ? `of ${size} addresses ${ruled}, all others are in use` : `all ${size} are in use`;
+  const why = ruled ? `of ${size} addresses ${ruled}, all others in use` : `all ${size} are in use`;
   return new IpamError('pool_exhausted', `no address left in ${where}: ${why}`);
 }
 

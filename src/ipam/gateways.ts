@@ -64,10 +64,9 @@ export async function chooseGateway<T>(
       if (gateway !== undefined && gateway !== hint) {
         hint = gateway;
         const { value } = parseAddress(gateway);
-        // Networks have it, or had it, whether or not it is excluded since.
-        const reserved = rules.reservationOf({ family, value }) !== undefined;
+        // Networks have it, or had it, so it may be excluded; where it is reserved the claim is refused.
         const [held] = await store.read([{ one: claimKey(ask.pool, { family, value }) }], by);
-        if (!reserved && (!held || held.record.kind === 'shared' || isResting(held))) candidates = [value];
+        if (!held || held.record.kind === 'shared' || isResting(held)) candidates = [value];
         rest = usable(ask.pool.prefix);
         resting = [];
       } else {

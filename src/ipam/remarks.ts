@@ -111,6 +111,6 @@ function ruled({ subnet, pool, rules, claims }: SubnetSeen): Note[] {
   const against = [...claims.values()].filter(({ address, record }) => record && isAgainst(laid, address, record));
   if (against.length === 0) return [];
   const addresses = listed(against.map(({ address }) => formatAddress(address)));
-  const text = `${place}: ${against.length} are held against its rules until they are given back: ${addresses}`;
+  const text = `${place}: ${against.length} held against its rules until given back: ${addresses}`;
   return [note('against-rules', place, text, against.length)];
 }

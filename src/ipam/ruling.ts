@@ -69,9 +69,10 @@ export async function changeRules(
     // The answer of the attempt before was lost.
     const did = attempt > 0 && seen.record?.record.token === token;
     const next = applied(rules, change, subnet.prefix, isGlobal(subnet.space));
-    const barred = newlyBarred(change, subnet);
+    // What is left in a pool that is being removed is nobody's any more.
+    const barred = inUse ? newlyBarred(change, subnet) : undefined;
     // Whatever is in the span by now is read below; what comes after that, the commit refuses.
-    const since = store.seen();
+    const since = store.seen() ?? '0';
     const against = async () =>
       barred ? againstRules(store, subnet, barred, new Rules(next), change.kind === 'reserve', by) : [];
     const inTheWay = await against();
@@ -80,7 +81,7 @@ export async function changeRules(
       throw taken(barred!, subnet, inTheWay, !inTheWay.some(isShared));
     if (next === rules || dryRun) return { rules: next, inUse, changed: did || next !== rules, keeping: inTheWay };
     const record = { ...next, since: now.toISOString(), token };
-    const none = barred && !keep && since !== undefined ? [{ none: claimsIn(subnet, barred), newerThan: since }] : [];
+    const none = barred && !keep ? [{ none: claimsIn(subnet, barred), newerThan: since }] : [];
     const when: Condition[] = [
       { key: rulesKey(subnet), version: seen.record?.version ?? null },
       { key: poolKey(subnet), version: seen.pool?.version ?? null },
@@ -171,6 +172,6 @@ function taken(range: Range, { prefix }: Subnet, claims: readonly Found<ClaimRec
   const single = range.from === range.to;
   const where = single
     ? ''
-    : `${claims.length} addresses of ${formatRange(range)} in pool ${formatPrefix(prefix)} are in use: `;
+    : `${formatRange(range)} of pool ${formatPrefix(prefix)} has addresses in use (${claims.length}): `;
   return new IpamError('in_use', `${where}${listed(who)}${wayOut}`);
 }

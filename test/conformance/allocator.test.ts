@@ -13,6 +13,8 @@ import { reconciling } from './allocator/reconciling.js';
 import { resting } from './allocator/resting.js';
 import { restored } from './allocator/restored.js';
 import { rounds } from './allocator/rounds.js';
+import { ruled } from './allocator/ruled.js';
+import { ruledSwarm } from './allocator/ruled-swarm.js';
 import { Scene } from './allocator/scene.js';
 import { sharing } from './allocator/sharing.js';
 import { swarm } from './allocator/swarm.js';
@@ -42,7 +44,9 @@ function allocatorConformance(start: () => Promise<Backend>): void {
     pools,
     reconciling,
     restored,
+    ruled,
     swarm,
+    ruledSwarm,
   ];
   for (const suite of suites) suite(scene);
 }

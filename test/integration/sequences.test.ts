@@ -13,6 +13,7 @@ import {
   PREDEFINED,
   PROCESSES,
   play,
+  ruleOver,
   steps,
   surroundings,
   type Tally,
@@ -51,6 +52,7 @@ describe('random sequences on etcd', function () {
     const boots = new Map(PROCESSES.map((node) => [node as string, bootOf(node, 1)]));
     const clock = { skew: 0 };
     let started = 0;
+    let commands = 0;
     const start = async (at: number): Promise<Running> => {
       const node = PROCESSES[at]!;
       const self = { node, boot: boots.get(node)! };
@@ -92,6 +94,7 @@ describe('random sequences on etcd', function () {
           for (const at of here) await running[at]!.stop();
           for (const at of here) running[at] = await start(at);
         },
+        rule: (asked) => ruleOver(running[0]!.store, asked, `rule ${++commands}`),
         keyspace: () => look.keyspace(),
       });
     } finally {

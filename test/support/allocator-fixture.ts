@@ -6,15 +6,18 @@ import { Allocator, type Released } from '../../src/ipam/allocator.js';
 import type { Purpose } from '../../src/ipam/decide.js';
 import { IpamError } from '../../src/ipam/errors.js';
 import type { Grant } from '../../src/ipam/grant.js';
-import { nodeOf, TICK } from '../../src/ipam/keyspace.js';
+import { nodeOf, type Subnet, TICK } from '../../src/ipam/keyspace.js';
 import type { PoolRef } from '../../src/ipam/pool-id.js';
 import { type Predefined, parsePredefined } from '../../src/ipam/predefined.js';
 import type { NodeRecord } from '../../src/ipam/records.js';
 import { type RoundEvent, Rounds } from '../../src/ipam/rounds.js';
+import type { RuleChange } from '../../src/ipam/rule-changes.js';
+import { changeRules, type Ruled } from '../../src/ipam/ruling.js';
 import type { Version } from '../../src/ipam/store.js';
 import type { Self, Surroundings } from '../../src/ipam/surroundings.js';
 import { type Address, formatAddress, parseAddress } from '../../src/net/address.js';
 import { parsePrefix } from '../../src/net/prefix.js';
+import { parseRange } from '../../src/net/range.js';
 import { Link } from './link.js';
 import { type Backend, MemoryBackend } from './stores.js';
 
@@ -137,6 +140,37 @@ export class Host {
   }
 }
 
+/** Rules over one subnet. What is in the way is refused, unless it may be kept. */
+export class Operator {
+  #tokens = 0;
+
+  constructor(
+    readonly link: Link,
+    readonly subnet: Subnet,
+  ) {}
+
+  exclude(range: string, keep = false): Promise<Ruled> {
+    return this.rule({ kind: 'exclude', range: parseRange(range) }, keep);
+  }
+
+  include(range: string): Promise<Ruled> {
+    return this.rule({ kind: 'include', range: parseRange(range) });
+  }
+
+  reserve(ip: string, name: string, keep = false): Promise<Ruled> {
+    return this.rule({ kind: 'reserve', address: parseAddress(ip), name }, keep);
+  }
+
+  unreserve(ip: string): Promise<Ruled> {
+    return this.rule({ kind: 'unreserve', address: parseAddress(ip) });
+  }
+
+  rule(change: RuleChange, keep = false, dryRun = false): Promise<Ruled> {
+    const options = { keep, dryRun, now: new Date(), token: `operator ${++this.#tokens}` };
+    return changeRules(this.link, this.subnet, change, options, soon());
+  }
+}
+
 export class World {
   /** Added to the monotonic clock that surroundings show. */
   skippedMs = 0;
@@ -196,6 +230,12 @@ export class World {
       const { silence, evicted } = record as NodeRecord;
       return `${nodeOf(key)} ${silence}${evicted === undefined ? '' : ' evicted'}`;
     });
+  }
+
+  /** A command of an operator's, as it is run beside the drivers. */
+  async operator(pool: string, space = 'local'): Promise<Operator> {
+    const { store } = await this.#backend.open('operator', 'boot-1');
+    return new Operator(new Link(store), { space, prefix: parsePrefix(pool) });
   }
 
   plant(key: string, record: unknown): Promise<void> {
@@ -284,10 +324,16 @@ function words(named: (text: string) => string, record: unknown): string[] {
   return Object.entries(record)
     .filter(([field]) => !['token', 'since', 'until', 'incarnation'].includes(field))
     .map(([field, value]) => {
-      const replaced = field === 'replaces' ? (value as { join: string }).join : String(value);
-      const text = named(Array.isArray(value) ? value.join(',') : replaced);
+      const text = named(plain(field, value));
       return ['kind', 'state', 'role', 'node', 'boot'].includes(field) ? text : `${field}=${text}`;
     });
+}
+
+function plain(field: string, value: unknown): string {
+  if (field === 'replaces') return (value as { join: string }).join;
+  if (field === 'rules') return words(String, value).join(';');
+  if (!Array.isArray(value)) return String(value);
+  return value.map((one) => (typeof one === 'object' ? Object.values(one as object).join('-') : one)).join(',');
 }
 
 /** The refusal as "code: message". Fails the test when the promise is kept. */

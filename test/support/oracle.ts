@@ -24,7 +24,20 @@ export type Asked =
       readonly names?: boolean;
     }
   | { readonly call: 'ReleaseAddress'; readonly node: string; readonly poolId: string; readonly address: string }
-  | { readonly call: 'ReleasePool'; readonly node: string; readonly poolId: string };
+  | { readonly call: 'ReleasePool'; readonly node: string; readonly poolId: string }
+  | Ruling;
+
+/** An operator's command about a local pool: `from` and `to` of an exclusion, `from` and `name` of a reservation. */
+export interface Ruling {
+  readonly call: 'Rule';
+  readonly node: 'operator';
+  readonly cidr: string;
+  readonly kind: 'exclude' | 'include' | 'reserve' | 'unreserve';
+  readonly from: string;
+  readonly to: string;
+  readonly name: string;
+  readonly keep: boolean;
+}
 
 /** `granted` is the reply's pool or bare address; a release is `done`. */
 export type Answered =
@@ -59,6 +72,12 @@ interface Pool {
   gateway?: string;
 }
 
+/** Of a subnet, whether or not it has a pool: exclusions by their ends, names by address. */
+interface Rules {
+  readonly excluded: Map<string, readonly string[]>;
+  readonly reserved: Map<string, string>;
+}
+
 interface Allowed {
   readonly grants: readonly string[];
   readonly refusals: readonly string[];
@@ -70,6 +89,7 @@ export class Oracle {
   readonly #predefined: readonly { readonly base: string; readonly size: number }[];
   readonly #rests: boolean;
   #pools = new Map<string, Pool>();
+  #rules = new Map<string, Rules>();
   #boots = new Map<string, string>();
 
   /** `rests`: what is released does, until {@link rested}. */
@@ -94,12 +114,14 @@ export class Oracle {
   copy(): Oracle {
     const copy = new Oracle(this.#predefined, this.#rests);
     copy.#pools = structuredClone(this.#pools);
+    copy.#rules = structuredClone(this.#rules);
     copy.#boots = new Map(this.#boots);
     return copy;
   }
 
   /** Takes the answer in, or says what would have been right. */
   take(asked: Asked, answered: Answered): string | undefined {
+    if (asked.call === 'Rule') return this.#takeRule(asked, answered);
     if (asked.call === 'ReleaseAddress' || asked.call === 'ReleasePool') {
       if (!('done' in answered)) return `a release must be answered {}, not ${JSON.stringify(answered)}`;
       if (asked.call === 'ReleasePool') this.#releasePool(asked);
@@ -121,7 +143,10 @@ export class Oracle {
   table(): string[] {
     const lines: string[] = [];
     for (const { space, cidr, joins, held, gateway } of this.#pools.values()) {
-      lines.push(`space ${space}`, `pool ${space} ${cidr} gateway=${gateway ?? ''}`);
+      lines.push(
+        `space ${space}`,
+        `pool ${space} ${cidr} gateway=${gateway ?? ''}${rulesText(this.#ruled(space, cidr))}`,
+      );
       for (const { id, node, range, aux } of joins.values())
         lines.push(`join ${space} ${cidr} ${id} ${node} range=${range} aux=${aux.join()}`);
       for (const [address, claim] of held) {
@@ -136,7 +161,60 @@ export class Oracle {
         }
       }
     }
+    for (const [key, rules] of this.#rules) if (rulesText(rules)) lines.push(`rules ${key}${rulesText(rules)}`);
     return [...new Set(lines)].sort();
+  }
+
+  #ruled(space: string, cidr: string): Rules {
+    return this.#rules.get(`${space} ${cidr}`) ?? { excluded: new Map(), reserved: new Map() };
+  }
+
+  /** What an operator may be told, and what is so then. */
+  #takeRule(asked: Ruling, answered: Answered): string | undefined {
+    const refused = 'refused' in answered ? answered.refused : undefined;
+    const right = this.#refusedRule(asked);
+    if (refused !== right) return `a command was answered ${refused ?? 'well'}; right would be ${right ?? 'well'}`;
+    if (refused !== undefined) return undefined;
+    const { cidr, kind, from, to, name } = asked;
+    const rules = this.#ruled('local', cidr);
+    this.#rules.set(`local ${cidr}`, rules);
+    const some = partOf(cidr, from, to);
+    const range = `${some[0]}-${some.at(-1)}`;
+    if (kind === 'exclude') rules.excluded.set(range, some);
+    else if (kind === 'include') rules.excluded.delete(range);
+    else if (kind === 'reserve') rules.reserved.set(from, name);
+    else rules.reserved.delete(from);
+    return undefined;
+  }
+
+  #refusedRule({ cidr, kind, from, to, name, keep }: Ruling): string | undefined {
+    const pool = this.#pools.get(`local ${cidr}`);
+    if (!pool && [...this.#pools.values()].some((other) => other.space === 'local' && meet(other.cidr, cidr)))
+      return 'overlap';
+    const { excluded, reserved } = this.#ruled('local', cidr);
+    const some = partOf(cidr, from, to);
+    const known = excluded.has(`${some[0]}-${some.at(-1)}`);
+    const holds = (address: string, who?: string) => {
+      const held = pool?.held.get(address);
+      if (!held || held.kind === 'cooling' || held.kind === 'shared') return false;
+      return !(held.kind === 'endpoint' && who !== undefined && held.name === who);
+    };
+    switch (kind) {
+      case 'exclude':
+        if (some.length === 0) return 'bad_rule';
+        return !known && !keep && some.some((one) => holds(one, reserved.get(one))) ? 'in_use' : undefined;
+      case 'include':
+        return some.length === 0 || !known ? 'bad_rule' : undefined;
+      case 'reserve': {
+        if (!usableOf(cidr).includes(from)) return 'bad_rule';
+        if (reserved.get(from) === name) return undefined;
+        if (reserved.has(from) || [...reserved.values()].includes(name)) return 'bad_rule';
+        if (pool?.held.get(from)?.kind === 'shared') return 'in_use';
+        return !keep && holds(from, name) ? 'in_use' : undefined;
+      }
+      case 'unreserve':
+        return reserved.has(from) ? undefined : 'bad_rule';
+    }
   }
 
   #pool({ space, pool, range, aux, v6 }: Asked & { call: 'RequestPool' }): Allowed {
@@ -194,12 +272,21 @@ export class Oracle {
     const { pool, join } = known;
     if (join.node !== asked.node) return no('unknown_pool');
     if (reserved) return no('not_assignable');
-    if (address !== '') return this.#mayHave(asked, pool, join) ? { grants: [address], refusals: [] } : no('taken');
-    const free = (some: readonly string[]) => some.filter((one) => !pool.held.has(one));
-    const resting = (some: readonly string[]) => some.filter((one) => pool.held.get(one)?.kind === 'cooling');
+    const rules = this.#ruled(pool.space, cidr);
+    if (address !== '') return this.#byNumber(asked, address, pool, join, rules);
+    const kept = [...rules.reserved].find(([, name]) => !gateway && name === asked.name);
+    if (kept) return this.#byNumber({ ...asked, address: kept[0] }, kept[0], pool, join, rules);
+    const isOpen = (one: string) => !rules.reserved.has(one) && !isExcluded(rules, one);
+    const free = (some: readonly string[]) => some.filter((one) => isOpen(one) && !pool.held.has(one));
+    const resting = (some: readonly string[]) =>
+      some.filter((one) => isOpen(one) && pool.held.get(one)?.kind === 'cooling');
     if (gateway) {
       const chosen = pool.gateway;
-      if (chosen !== undefined && ['shared', 'cooling'].includes(pool.held.get(chosen)?.kind ?? 'shared'))
+      if (
+        chosen !== undefined &&
+        !rules.reserved.has(chosen) &&
+        ['shared', 'cooling'].includes(pool.held.get(chosen)?.kind ?? 'shared')
+      )
         return { grants: [chosen], refusals: [] };
       const unlisted = usableOf(cidr).filter((one) => !join.aux.includes(one));
       const grants = [...free(unlisted), ...resting(unlisted)].slice(0, 1);
@@ -208,10 +295,28 @@ export class Oracle {
     const inRange = usableOf(cidr).filter((one) => join.range === '' || membersOf(join.range).includes(one));
     const grants = free(inRange);
     if (grants.length > 0) return { grants, refusals: [] };
-    const left = inRange.filter((one) => this.#ofEarlierBoot(pool.held.get(one), asked.node));
+    const left = inRange.filter((one) => isOpen(one) && this.#ofEarlierBoot(pool.held.get(one), asked.node));
     // A process may remember what an earlier boot left from before anything rested.
     const takeable = [...resting(inRange), ...left];
     return takeable.length > 0 ? { grants: takeable, refusals: [] } : no('pool_exhausted');
+  }
+
+  #byNumber(asked: Asked & { call: 'RequestAddress' }, address: string, pool: Pool, join: Join, rules: Rules): Allowed {
+    if (!this.#mayHave(asked, pool, join)) return no('taken');
+    const given = { grants: [address], refusals: [] };
+    const held = pool.held.get(address);
+    if (held?.kind === 'shared' || (held && this.#isAgain(asked, held, join))) return given;
+    const purpose = purposeOf(asked, join);
+    const name = rules.reserved.get(address);
+    if (name !== undefined) return purpose === 'endpoint' && asked.name === name ? given : no('reserved');
+    const forContainer = purpose === 'endpoint' || purpose === 'unsure';
+    return forContainer && isExcluded(rules, address) ? no('excluded') : given;
+  }
+
+  #isAgain(asked: Asked & { call: 'RequestAddress' }, held: Held, join: Join): boolean {
+    if (held.kind === 'shared' || held.kind === 'cooling') return false;
+    const same = (asked.name && asked.name === held.name) || (asked.mac && asked.mac === held.mac);
+    return held.node === asked.node && held.join === join.id && Boolean(same);
   }
 
   #mayHave(asked: Asked & { call: 'RequestAddress' }, pool: Pool, join: Join): boolean {
@@ -225,9 +330,7 @@ export class Oracle {
       const isGateway = [...held.holders.values()].some(({ role }) => role === 'gateway');
       return purpose === 'unsure' && !isGateway && !held.holders.has(join.id);
     }
-    const again = held.node === asked.node && held.join === join.id;
-    const same = (asked.name && asked.name === held.name) || (asked.mac && asked.mac === held.mac);
-    return (again && Boolean(same)) || this.#ofEarlierBoot(held, asked.node);
+    return this.#isAgain(asked, held, join) || this.#ofEarlierBoot(held, asked.node);
   }
 
   #ofEarlierBoot(held: Held | undefined, node: string): boolean {
@@ -278,6 +381,22 @@ export class Oracle {
   }
 }
 
+function isExcluded({ excluded }: Rules, address: string): boolean {
+  return [...excluded.values()].some((some) => some.includes(address));
+}
+
+/** What of the pool can be given from one of its addresses to another. */
+function partOf(cidr: string, from: string, to: string): readonly string[] {
+  const all = membersOf(cidr);
+  return all.slice(all.indexOf(from), all.indexOf(to) + 1).filter((one) => usableOf(cidr).includes(one));
+}
+
+function rulesText({ excluded, reserved }: Rules): string {
+  const names = [...reserved].map(([address, name]) => `${address}=${name}`);
+  const all = [...[...excluded.keys()].sort(), ...names.sort()];
+  return all.length === 0 ? '' : ` rules ${all.join()}`;
+}
+
 /** The same lines as {@link Oracle.table}, read from what really stands in the store (keys without its prefix). */
 export function tableOf(keyspace: Readonly<Record<string, unknown>>): string[] {
   const lines: string[] = [];
@@ -287,9 +406,13 @@ export function tableOf(keyspace: Readonly<Record<string, unknown>>): string[] {
     const cidr = wide.replace(/(.*)-(\d+)$/, (_, network: string, length: string) => `${narrow(network)}/${length}`);
     const where = `${space} ${cidr}`;
     const text = (name: string) => String(record[name] ?? '');
-    if (room === 'spaces') lines.push(`space ${space}`);
+    const rules = rulesText(readRules(room === 'rules' ? record : record.rules));
+    if (room === 'rules') lines.push(`rules ${where}${rules}`);
+    else if (room === 'spaces') lines.push(`space ${space}`);
     else if (room === 'pools')
-      lines.push(`pool ${where} gateway=${text('gateway')}${record.state === 'open' ? '' : ` ${text('state')}`}`);
+      lines.push(
+        `pool ${where} gateway=${text('gateway')}${rules}${record.state === 'open' ? '' : ` ${text('state')}`}`,
+      );
     else if (room === 'joins')
       lines.push(`join ${where} ${address} ${text('node')} range=${text('range')} aux=${text('shared')}`);
     else if (room === 'holders')
@@ -302,6 +425,17 @@ export function tableOf(keyspace: Readonly<Record<string, unknown>>): string[] {
     } else if (room !== 'nodes' && room !== 'sessions') lines.push(`unknown ${key}`);
   }
   return lines.sort();
+}
+
+function readRules(record: unknown): Rules {
+  const { excluded = [], reserved = [] } = (record ?? {}) as {
+    excluded?: { from: string; to: string }[];
+    reserved?: { address: string; name: string }[];
+  };
+  return {
+    excluded: new Map(excluded.map(({ from, to }) => [`${from}-${to}`, []])),
+    reserved: new Map(reserved.map(({ address, name }) => [address, name])),
+  };
 }
 
 const listed = new Map<string, readonly string[]>();

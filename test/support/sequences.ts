@@ -3,8 +3,13 @@
 import fc from 'fast-check';
 import type { Call, Ipam } from '../../src/docker/ipam.js';
 import { IpamError } from '../../src/ipam/errors.js';
+import type { RuleChange } from '../../src/ipam/rule-changes.js';
+import { changeRules } from '../../src/ipam/ruling.js';
+import type { Store } from '../../src/ipam/store.js';
 import type { Surroundings } from '../../src/ipam/surroundings.js';
-import { type Answered, type Asked, membersOf, Oracle, tableOf } from './oracle.js';
+import { parseAddress } from '../../src/net/address.js';
+import { parsePrefix } from '../../src/net/prefix.js';
+import { type Answered, type Asked, membersOf, Oracle, type Ruling, tableOf } from './oracle.js';
 
 /** Two plugins on one host, one on another. */
 export const PROCESSES = ['a', 'a', 'b'] as const;
@@ -30,6 +35,8 @@ export interface World {
   reboot(node: string, boot: string): Promise<void>;
   /** What is released rests; a function lets it have rested. */
   readonly rests?: boolean | (() => void);
+  /** An operator's command; where there is none, nobody rules. */
+  readonly rule?: (asked: Ruling) => Promise<unknown>;
   /** Every record with its key relative to the prefix. */
   keyspace(): Promise<Readonly<Record<string, unknown>>>;
 }
@@ -52,7 +59,16 @@ export type Single =
       readonly as: { readonly gateway?: true; readonly name?: string; readonly mac?: string };
     }
   | { readonly do: 'release'; readonly at: number; readonly join: number; readonly index: number }
-  | { readonly do: 'drop'; readonly at: number; readonly join: number };
+  | { readonly do: 'drop'; readonly at: number; readonly join: number }
+  | {
+      readonly do: 'rule';
+      readonly cidr: string;
+      readonly kind: Ruling['kind'];
+      readonly index: number;
+      readonly more: number;
+      readonly name: string;
+      readonly keep: boolean;
+    };
 
 export type Step =
   | Single
@@ -107,7 +123,23 @@ const address = fc.record({
     { weight: 1, arbitrary: fc.record({ name, mac: fc.constantFrom(...MACS) }) },
   ),
 });
+const rule = fc.record({
+  do: fc.constant('rule' as const),
+  cidr: fc.constantFrom('10.0.0.0/29', '10.0.0.0/29', '10.0.0.8/30', 'fd00::4/126', '10.0.0.0/28'),
+  kind: fc.constantFrom(
+    'exclude' as const,
+    'exclude' as const,
+    'include' as const,
+    'reserve' as const,
+    'unreserve' as const,
+  ),
+  index,
+  more: fc.constantFrom(0, 0, 1, 3),
+  name,
+  keep: fc.boolean(),
+});
 const single: fc.Arbitrary<Single> = fc.oneof(
+  { weight: 2, arbitrary: rule },
   { weight: 4, arbitrary: pool },
   { weight: 12, arbitrary: address },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('release' as const), at, join, index }) },
@@ -230,7 +262,7 @@ class Run {
     this.#world.clock.skew += 10_000;
     const asked = steps.map((step) => this.#asked(step)).filter((one) => one !== undefined);
     const answered = await Promise.all(
-      asked.map(([ask, at]) => answerOf(this.#world.driver(at), ask).catch((error) => this.#fail(error))),
+      asked.map(([ask, at]) => answerOf(this.#world, at, ask).catch((error) => this.#fail(error))),
     );
     const pairs = asked.map(([ask, at], i) => ({ ask, at, answer: answered[i]! }));
     for (const { ask, at, answer } of pairs) {
@@ -288,6 +320,14 @@ class Run {
       const space = blue ? 'local.blue' : 'local';
       return [{ call: 'RequestPool', node: PROCESSES[at]!, space, pool, range, aux, v6 }, at];
     }
+    if (step.do === 'rule') {
+      if (!this.#world.rule) return undefined;
+      const { cidr, kind, index, more, name, keep } = step;
+      const members = membersOf(cidr);
+      const from = members[index % members.length]!;
+      const to = members[Math.min((index % members.length) + more, members.length - 1)]!;
+      return [{ ...{ call: 'Rule', node: 'operator', cidr, kind, from, to, name, keep } }, 0];
+    }
     const join = this.#joins[step.join % Math.max(1, this.#joins.length)];
     if (!join) return undefined;
     const { poolId } = join;
@@ -317,7 +357,8 @@ class Run {
   }
 }
 
-async function answerOf(driver: Ipam, ask: Asked): Promise<Answered> {
+async function answerOf(world: World, at: number, ask: Asked): Promise<Answered> {
+  const driver = world.driver(at);
   const call: Call = {
     deadline: performance.now() + 5_000,
     signal: new AbortController().signal,
@@ -325,6 +366,9 @@ async function answerOf(driver: Ipam, ask: Asked): Promise<Answered> {
   };
   try {
     switch (ask.call) {
+      case 'Rule':
+        await world.rule!(ask);
+        return { done: true };
       case 'RequestPool': {
         const options = new Map(ask.aux.length > 0 ? [['aux', ask.aux.join(', ')]] : []);
         if (ask.space !== 'local') options.set('space', ask.space.slice('local.'.length));
@@ -400,4 +444,20 @@ export function chance(seed: string): () => number {
     state >>>= 0;
     return state;
   };
+}
+
+/** The command, on a store that is nobody's session. */
+export async function ruleOver(
+  store: Store,
+  { cidr, kind, from, to, name, keep }: Ruling,
+  token: string,
+): Promise<void> {
+  const address = parseAddress(from);
+  const range = { family: address.family, from: address.value, to: parseAddress(to).value };
+  const change: RuleChange =
+    kind === 'exclude' || kind === 'include'
+      ? { kind, range }
+      : { ...(kind === 'reserve' ? { kind, address, name } : { kind, address }) };
+  const options = { keep, dryRun: false, now: new Date(0), token };
+  await changeRules(store, { space: 'local', prefix: parsePrefix(cidr) }, change, options, performance.now() + 5_000);
 }

@@ -13,6 +13,7 @@ import {
   PREDEFINED,
   PROCESSES,
   play,
+  ruleOver,
   type Single,
   type Step,
   steps,
@@ -32,6 +33,14 @@ const REACHED = [
     (what) => `RequestAddress ${what}`,
   ),
   ...['ReleaseAddress released', 'ReleasePool released', 'took over a rest'],
+  ...[
+    'RequestAddress excluded',
+    'RequestAddress reserved',
+    'Rule released',
+    'Rule in_use',
+    'Rule bad_rule',
+    'Rule overlap',
+  ],
 ];
 
 const REST_MS = 30_000;
@@ -42,6 +51,7 @@ function memoryWorld(rests = false, store = new MemoryStore()): World {
   const boots = new Map<string, string>();
   const clock = { skew: 0 };
   let started = 0;
+  let commands = 0;
   const start = (at: number) => {
     const node = PROCESSES[at]!;
     const around = surroundings(`${at} ${started++}`, clock);
@@ -75,6 +85,7 @@ function memoryWorld(rests = false, store = new MemoryStore()): World {
       reboot(node, boot);
       for (const [at, name] of PROCESSES.entries()) if (name === node) drivers[at] = start(at);
     },
+    rule: (asked) => ruleOver(uneven(store, chance(`rule ${++commands}`)), asked, `rule ${commands}`),
     keyspace: async () => store.present(),
   };
 }

@@ -105,4 +105,33 @@ describe('a store that is set back', () => {
     await Promise.all([gone.undo(soon()), replaced.undo(soon())]);
     await all(joined('J1'), claim(10, 'endpoint a boot-1 join=J1 name=again'));
   });
+
+  it('has the rules that were in the backup, in the pool as in their own record, and takes new ones', async () => {
+    const operator = await world.operator(S);
+    await operator.exclude('10.66.0.1-10.66.0.9');
+    const before = backend.snapshot();
+    await operator.exclude('10.66.0.10');
+    expect(await refusal(net.endpoint({ ip: '10.66.0.10', name: 'web' }))).to.match(/^excluded: /);
+    backend.restore(before);
+    expect((await net.endpoint({ ip: '10.66.0.10', name: 'web' })).ip).to.equal('10.66.0.10');
+    expect(await refusal(net.endpoint({ ip: '10.66.0.9', name: 'db' }))).to.match(/^excluded: /);
+    expect(await refusal(operator.exclude('10.66.0.10'))).to.match(/^in_use: /);
+    await operator.exclude('10.66.0.11');
+    expect((await net.endpoint({ name: 'db' })).ip).to.equal('10.66.0.12');
+    const rules = 'excluded=10.66.0.1-10.66.0.9,10.66.0.11-10.66.0.11 reserved=';
+    expect(await world.records()).to.include.members([
+      `pools/local/v4/010.066.000.000-24 open rules=${rules.replace(' ', ';')}`,
+      `rules/local/v4/010.066.000.000-24 ${rules}`,
+    ]);
+  });
+
+  it('an operator looks, the store is set back, he excludes: he looks again, at whoever has the address by then', async () => {
+    const operator = await world.operator(S);
+    await net.endpoint({ ip: '10.66.0.7', name: 'old' });
+    const before = backend.snapshot();
+    await net.release('10.66.0.7');
+    for (let i = 0; i < 9; i++) await world.plant('nodes/other', { machine: 'm', boot: 'b', since: String(i) });
+    operator.link.beforeNext(async () => backend.restore(before));
+    expect(await refusal(operator.exclude('10.66.0.7'))).to.match(/^in_use: 10\.66\.0\.7 is held by old on a/);
+  });
 });
