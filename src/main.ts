@@ -7,6 +7,7 @@ import { type Predefined, parsePredefined } from './ipam/predefined.js';
 import { CLAIM_KINDS } from './ipam/records.js';
 import { type Address, parseAddress } from './net/address.js';
 import { type Prefix, parsePrefix } from './net/prefix.js';
+import { addOperatingCommands } from './operating.js';
 import { parseInstant } from './ops/instant.js';
 
 interface Options {
@@ -50,7 +51,7 @@ Example:
 
 const program = new Command('etcd-ipam')
   .description('IP address manager for Docker: one etcd, every host, no address given twice')
-  .showHelpAfterError();
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2));
 
 withEnvFileOption(program.command('serve'))
   .description('answer the engine on this host, until stopped')
@@ -183,11 +184,17 @@ withEnvFileOption(program.command('check'))
   .option('--dry-run', 'change nothing, and say what --fix would do')
   .option('--json', 'one JSON object')
   .addHelpText('after', CHECK_HELP)
-  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
   .action(async ({ json = false, fix = false, dryRun = false, ...options }: Options & CheckFlags) => {
     const { checkRecords } = await import('./checking.js');
     process.exitCode = await checkRecords(() => settingsOf(options), { json, fix, dryRun }, complain);
   });
+
+addOperatingCommands(program, {
+  command: (name) => withEnvFileOption(program.command(name)),
+  settings: settingsOf,
+  complain,
+  argument,
+});
 
 async function whoHad(address: Address, at: Date, json: boolean | undefined, settings: Settings<unknown>) {
   const [{ formatThen, whoHadAt }, { withStore }] = await Promise.all([
