@@ -46,7 +46,10 @@ export function planImport(file: readonly Carried[], there: Snapshot): ImportPla
     ({ key, record }): Entry => ({ key, text: JSON.stringify(record), version: '0', leased: false }),
   );
   const together = placed({ ...there, entries: [...there.entries, ...added] });
-  const wrong = inspect(together).filter(({ kind }) => UNFIT.includes(kind));
+  const ours = new Set(added.map(({ key }) => key));
+  const wrong = inspect(together).filter(
+    ({ kind, records }) => UNFIT.includes(kind) && records.some(({ key }) => ours.has(key)),
+  );
   return {
     missing: [...missing].sort((a, b) => rankOf(a.key) - rankOf(b.key)),
     there: file.length - missing.length - differing.length,
