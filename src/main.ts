@@ -9,6 +9,7 @@ import { type Address, parseAddress } from './net/address.js';
 import { type Prefix, parsePrefix } from './net/prefix.js';
 import { addOperatingCommands } from './operating.js';
 import { parseInstant } from './ops/instant.js';
+import type { Screen } from './ops/table.js';
 
 interface Options {
   readonly envFile?: string;
@@ -84,19 +85,21 @@ withEnvFileOption(program.command('nodes'))
     const settings = settingsOf(options);
     const gone = roundsIn(settings.hold, ROUND_MS);
     const seen = await withStore(settings, (store, by) => listNodes(store, gone, by));
-    console.log(json ? JSON.stringify(seen) : formatNodes(seen, ROUND_MS));
+    console.log(json ? JSON.stringify(seen) : formatNodes(seen, ROUND_MS, screen()));
   });
 
 withEnvFileOption(program.command('pools'))
   .description('the subnets: how full each is, and how many hosts have a part in it')
   .option('--json', 'one JSON array')
   .action(async ({ json, ...options }: Options & { readonly json?: boolean }) => {
-    const [{ listPools, formatPools }, { withStore }] = await Promise.all([
+    const [{ listPools, poolLines }, { print }, { withStore }] = await Promise.all([
       import('./ops/pools.js'),
+      import('./ops/printing.js'),
       import('./operator.js'),
     ]);
-    const pools = await withStore(settingsOf(options), (store, by) => listPools(store, by));
-    console.log(json ? JSON.stringify(pools) : formatPools(pools));
+    await withStore(settingsOf(options), (store, by) =>
+      print(listPools(store, by), process.stdout, json ? { json: 'array' } : { lines: poolLines(screen()) }),
+    );
   });
 
 withEnvFileOption(program.command('claims'))
@@ -110,16 +113,19 @@ withEnvFileOption(program.command('claims'))
   .option('--newer <duration>', 'written within that, such as 10m', ago)
   .option('--json', 'one JSON object a line')
   .action(async (prefix: Prefix | undefined, { space, json, older, newer, ...rest }: Options & ClaimFlags) => {
-    const [{ claimTitles, formatClaim, listClaims }, { withStore }] = await Promise.all([
+    const [{ claimLines, listClaims }, { print }, { withStore }] = await Promise.all([
       import('./ops/claims.js'),
+      import('./ops/printing.js'),
       import('./operator.js'),
     ]);
     const { envFile: _, ...filter } = { ...rest, ...(older && { before: older }), ...(newer && { after: newer }) };
-    if (!json) console.log(claimTitles());
-    await withStore(settingsOf(rest), async (store, by) => {
-      for await (const row of listClaims(store, prefix && { space, prefix }, filter, by))
-        console.log(json ? JSON.stringify(row) : formatClaim(row));
-    });
+    await withStore(settingsOf(rest), (store, by) =>
+      print(
+        listClaims(store, prefix && { space, prefix }, filter, by),
+        process.stdout,
+        json ? { json: 'lines' } : { lines: claimLines(screen()) },
+      ),
+    );
   });
 
 withEnvFileOption(program.command('who'))
@@ -233,6 +239,12 @@ function stayAfter(error: unknown): void {
 
 function complain(error: unknown): void {
   console.error(`etcd-ipam: ${error instanceof Error ? error.message : String(error)}`);
+}
+
+/** Colours are for people's eyes, who may not want them (https://no-color.org). */
+function screen(): Screen {
+  const { isTTY, columns } = process.stdout;
+  return { width: isTTY ? columns : undefined, colour: isTTY && !process.env.NO_COLOR };
 }
 
 /** So long ago. */

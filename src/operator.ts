@@ -11,12 +11,14 @@ import type { Watching } from './ipam/watching.js';
 
 /** A command may list every record there is. */
 const WITHIN_MS = 60_000;
+/** A page of records, of an etcd and on a machine that are busy. */
+const ATTEMPT_MS = 5_000;
 
 export async function withStore<T>(
   { etcd, prefix, node }: Settings<unknown>,
   run: (store: Store, by: Deadline, snapshot: (by: Deadline) => Promise<Snapshot>, watching: Watching) => Promise<T>,
 ): Promise<T> {
-  const client = openClient(etcd);
+  const client = openClient({ ...etcd, attemptMs: ATTEMPT_MS });
   const none = async (): Promise<never> => {
     throw new IpamError('internal', 'a command has no session');
   };
