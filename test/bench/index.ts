@@ -2,10 +2,13 @@
 // and checks only that what was given is what etcd has.
 import { cpus } from 'node:os';
 import { filledPool } from './filled-pool.js';
+import { history } from './history.js';
 import { oneAddress } from './one-address.js';
 import { type Line, openSite, quantile, type Scenario } from './site.js';
 
-const SCENARIOS: Readonly<Record<string, Scenario>> = { 'one-address': oneAddress, 'filled-pool': filledPool };
+const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  ...{ 'one-address': oneAddress, 'filled-pool': filledPool, history },
+};
 
 const given = process.argv.slice(2);
 const once = given.includes('--once');

@@ -17,6 +17,7 @@ export interface Site extends AsyncDisposable {
   readonly look: Look;
   readonly driver: DriverProcess;
   readonly etcdVersion: string;
+  readonly url: string;
   /** The reply's body; a refusal rejects with its text. */
   // biome-ignore lint/suspicious/noExplicitAny: who calls says what he expects of it
   must(call: string, body: object): Promise<any>;
@@ -60,7 +61,7 @@ export async function openSite(): Promise<Site> {
   const etcdVersion = await eventually('etcd answers', () => etcd.version(soon()).catch(() => undefined), 20_000);
   const driver = await DriverProcess.start(url, 'bench', Number.POSITIVE_INFINITY);
   return {
-    ...{ etcd, look, driver, etcdVersion },
+    ...{ etcd, look, driver, etcdVersion, url },
     async must(call, body) {
       const { status, json, text } = await driver.client.call(`/IpamDriver.${call}`, body);
       if (status !== 200) throw new Error(`${call}: ${text}`);
