@@ -52,6 +52,7 @@ Example:
 
 const program = new Command('etcd-ipam')
   .description('IP address manager for Docker: one etcd, every host, no address given twice')
+  .configureOutput({ outputError: (text, write) => write(`${text.trim().replaceAll('\n', ' ')}\n`) })
   .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2));
 
 withEnvFileOption(program.command('serve'))
