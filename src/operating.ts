@@ -28,7 +28,22 @@ export function addOperatingCommands(program: Command, words: Words): void {
   addExport(words);
   addImport(words);
   addCompletion(program);
+  for (const command of program.commands) {
+    const lines = EXAMPLES[command.name()];
+    if (lines) command.addHelpText('after', `\nExample:\n${lines.map((line) => `  $ ${line}`).join('\n')}`);
+  }
 }
+
+/** Of commands whose help says nothing else behind its options. */
+const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
+  status: ['etcd-ipam status --env-file /etc/etcd-ipam/etcd-ipam.env'],
+  nodes: ['etcd-ipam nodes --json | jq -r \'.nodes[] | select(.state != "alive").node\''],
+  pools: ["etcd-ipam pools --json | jq -r '.[] | select(.free < 10).pool'"],
+  claims: ['etcd-ipam claims 10.66.0.0/24 --node host-b --newer 10m', 'etcd-ipam claims --kind endpoint --older 30d'],
+  who: ['etcd-ipam who 10.66.0.7', "etcd-ipam who 10.66.0.7 --at '2026-11-29 14:03'"],
+  evict: ['etcd-ipam evict host-b --dry-run; etcd-ipam evict host-b'],
+  resume: ['etcd-ipam resume --dry-run; etcd-ipam resume'],
+};
 
 function addCompletion(program: Command): void {
   program
@@ -107,7 +122,10 @@ function addImport({ command, settings: load }: Words): void {
 const IMPORT_HELP = `
 Every record is compared to be absent as it is written. From the first one on the mark of a restored backup stands: no
 address is given until all hosts have compared their engines with the records, or etcd-ipam resume was run.
-Hosts that are there already stay as they are. Exit codes: 0 all is there now (or would be), 1 something differs, 2 wrong usage.`;
+Hosts that are there already stay as they are. Exit codes: 0 all is there now (or would be), 1 something differs, 2 wrong usage.
+
+Example:
+  $ etcd-ipam import ipam.jsonl --dry-run; etcd-ipam import ipam.jsonl`;
 
 interface ReleaseFlags extends Options {
   readonly space: string;

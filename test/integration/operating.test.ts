@@ -323,6 +323,27 @@ describe('commands that operate', function () {
       });
   });
 
+  it('every command has help with an example', async () => {
+    const { stdout } = await command('--help');
+    const names = [...stdout.slice(stdout.indexOf('Commands:')).matchAll(/^ {2}([a-z]+)/gm)].map(([, name]) => name!);
+    expect(names).to.include.members([
+      'status',
+      'pools',
+      'claims',
+      'who',
+      'nodes',
+      'check',
+      'evict',
+      'release',
+      'watch',
+    ]);
+    for (const name of names.filter((one) => !['help', 'serve', 'completion'].includes(one))) {
+      const help = await command(name, '--help');
+      expect([help.code, help.stderr], name).to.deep.equal([0, '']);
+      expect(help.stdout, name).to.match(/Example:\n {2}\$ (ETCD_ENDPOINTS=\S+ )?etcd-ipam /);
+    }
+  });
+
   for (const [args, why] of [
     [['release'], /missing required argument 'address'/],
     [['release', '10.66.0'], /"10\.66\.0" is not an/],
