@@ -50,7 +50,7 @@ export async function checkRecords(
   }
 }
 
-const AROUND: Surroundings = {
+export const AROUND: Surroundings = {
   now: () => new Date(),
   millis: () => performance.now(),
   rounds: () => 0,

@@ -7,7 +7,9 @@ import { type Predefined, parsePredefined } from './ipam/predefined.js';
 import { CLAIM_KINDS } from './ipam/records.js';
 import { type Address, parseAddress } from './net/address.js';
 import { type Prefix, parsePrefix } from './net/prefix.js';
+import { addOperatingCommands } from './operating.js';
 import { parseInstant } from './ops/instant.js';
+import type { Screen } from './ops/table.js';
 import { addRuleCommands, argument } from './ruling.js';
 
 interface Options {
@@ -51,7 +53,8 @@ Example:
 
 const program = new Command('etcd-ipam')
   .description('IP address manager for Docker: one etcd, every host, no address given twice')
-  .showHelpAfterError();
+  .configureOutput({ outputError: (text, write) => write(`${text.trim().replaceAll('\n', ' ')}\n`) })
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2));
 
 withEnvFileOption(program.command('serve'))
   .description('answer the engine on this host, until stopped')
@@ -84,19 +87,21 @@ withEnvFileOption(program.command('nodes'))
     const settings = settingsOf(options);
     const gone = roundsIn(settings.hold, ROUND_MS);
     const seen = await withStore(settings, (store, by) => listNodes(store, gone, by));
-    console.log(json ? JSON.stringify(seen) : formatNodes(seen, ROUND_MS));
+    console.log(json ? JSON.stringify(seen) : formatNodes(seen, ROUND_MS, screen()));
   });
 
 withEnvFileOption(program.command('pools'))
   .description('the subnets: how full each is, and how many hosts have a part in it')
   .option('--json', 'one JSON array')
   .action(async ({ json, ...options }: Options & { readonly json?: boolean }) => {
-    const [{ listPools, formatPools }, { withStore }] = await Promise.all([
+    const [{ listPools, poolLines }, { print }, { withStore }] = await Promise.all([
       import('./ops/pools.js'),
+      import('./ops/printing.js'),
       import('./operator.js'),
     ]);
-    const pools = await withStore(settingsOf(options), (store, by) => listPools(store, by));
-    console.log(json ? JSON.stringify(pools) : formatPools(pools));
+    await withStore(settingsOf(options), (store, by) =>
+      print(listPools(store, by), process.stdout, json ? { json: 'array' } : { lines: poolLines(screen()) }),
+    );
   });
 
 withEnvFileOption(program.command('claims'))
@@ -110,16 +115,19 @@ withEnvFileOption(program.command('claims'))
   .option('--newer <duration>', 'written within that, such as 10m', ago)
   .option('--json', 'one JSON object a line')
   .action(async (prefix: Prefix | undefined, { space, json, older, newer, ...rest }: Options & ClaimFlags) => {
-    const [{ claimTitles, formatClaim, listClaims }, { withStore }] = await Promise.all([
+    const [{ claimLines, listClaims }, { print }, { withStore }] = await Promise.all([
       import('./ops/claims.js'),
+      import('./ops/printing.js'),
       import('./operator.js'),
     ]);
     const { envFile: _, ...filter } = { ...rest, ...(older && { before: older }), ...(newer && { after: newer }) };
-    if (!json) console.log(claimTitles());
-    await withStore(settingsOf(rest), async (store, by) => {
-      for await (const row of listClaims(store, prefix && { space, prefix }, filter, by))
-        console.log(json ? JSON.stringify(row) : formatClaim(row));
-    });
+    await withStore(settingsOf(rest), (store, by) =>
+      print(
+        listClaims(store, prefix && { space, prefix }, filter, by),
+        process.stdout,
+        json ? { json: 'lines' } : { lines: claimLines(screen()) },
+      ),
+    );
   });
 
 withEnvFileOption(program.command('who'))
@@ -190,11 +198,17 @@ withEnvFileOption(program.command('check'))
   .option('--dry-run', 'change nothing, and say what --fix would do')
   .option('--json', 'one JSON object')
   .addHelpText('after', CHECK_HELP)
-  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
   .action(async ({ json = false, fix = false, dryRun = false, ...options }: Options & CheckFlags) => {
     const { checkRecords } = await import('./checking.js');
     process.exitCode = await checkRecords(() => settingsOf(options), { json, fix, dryRun }, complain);
   });
+
+addOperatingCommands(program, {
+  command: (name) => withEnvFileOption(program.command(name)),
+  settings: settingsOf,
+  complain,
+  argument,
+});
 
 async function whoHad(address: Address, at: Date, json: boolean | undefined, settings: Settings<unknown>) {
   const [{ formatThen, whoHadAt }, { withStore }] = await Promise.all([
@@ -233,6 +247,12 @@ function stayAfter(error: unknown): void {
 
 function complain(error: unknown): void {
   console.error(`etcd-ipam: ${error instanceof Error ? error.message : String(error)}`);
+}
+
+/** Colours are for people's eyes, who may not want them (https://no-color.org). */
+function screen(): Screen {
+  const { isTTY, columns } = process.stdout;
+  return { width: isTTY ? columns : undefined, colour: isTTY && !process.env.NO_COLOR };
 }
 
 /** So long ago. */

@@ -182,6 +182,12 @@ export function joinsOf(subnet: Subnet): Span<JoinRecord> {
   return { from: `joins/${path(subnet)}/`, to: after(`joins/${path(subnet)}`), decode: decodeJoin };
 }
 
+/** Of the pools from one key to the other, both included. */
+export function joinsBetween(first: string, last: string): Span<JoinRecord> {
+  const [from, to] = [first, last].map((key) => key.replace('pools/', 'joins/')) as [string, string];
+  return { from: `${from}/`, to: after(to), decode: decodeJoin };
+}
+
 /** All joins of the subnet but one, as two spans round its key. */
 export function otherJoins(subnet: Subnet, join: string): [Span<JoinRecord>, Span<JoinRecord>] {
   const all = joinsOf(subnet);

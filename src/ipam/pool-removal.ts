@@ -259,6 +259,6 @@ export function guarded({ space }: Subnet, guard: Found<GuardRecord> | undefined
 }
 
 /** That the set of the family's pools changes. */
-export function guarding({ space }: Subnet, token: string): Write {
+export function guarding({ space }: Pick<Subnet, 'space'>, token: string): Write {
   return { put: guardKey(space), record: { token } };
 }

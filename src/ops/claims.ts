@@ -1,11 +1,11 @@
 // `etcd-ipam claims`: the addresses that are taken, page by page. Reads; decides nothing.
 import { addressOfClaim, claimsOf, EVERY_CLAIM, parentOf, type Subnet, subnetOfPool } from '../ipam/keyspace.js';
-import { all } from '../ipam/pages.js';
+import { pages } from '../ipam/pages.js';
 import type { ClaimRecord } from '../ipam/records.js';
 import type { Deadline, Found, Store } from '../ipam/store.js';
 import { formatAddress } from '../net/address.js';
 import { formatPrefix } from '../net/prefix.js';
-import { line } from './table.js';
+import { Lines, type Screen } from './table.js';
 
 export interface ClaimRow {
   readonly space: string;
@@ -30,17 +30,17 @@ export interface Filter {
   readonly after?: Date;
 }
 
-/** `subnet`: of that pool only. In the order of addresses. */
+const PAGE = 4_000;
+
+/** `subnet`: of that pool only. In the order of addresses, as they are read. */
 export async function* listClaims(
   store: Store,
   subnet: Subnet | undefined,
   filter: Filter,
   by: Deadline,
-): AsyncGenerator<ClaimRow> {
-  for await (const found of all(store, subnet ? claimsOf(subnet) : EVERY_CLAIM, by)) {
-    const row = claimRow(found);
-    if (fits(row, filter)) yield row;
-  }
+): AsyncGenerator<readonly ClaimRow[]> {
+  for await (const page of pages(store, subnet ? claimsOf(subnet) : EVERY_CLAIM, by, PAGE))
+    yield page.map(claimRow).filter((row) => fits(row, filter));
 }
 
 export function claimRow({ key, record }: Found<ClaimRecord>): ClaimRow {
@@ -66,14 +66,27 @@ function fits(row: ClaimRow, { node, name, kind, before, after }: Filter): boole
   return (before === undefined || since < before.getTime()) && (after === undefined || since > after.getTime());
 }
 
-const TITLES = ['SPACE', 'ADDRESS', 'KIND', 'NODE', 'NAME', 'SINCE'];
-const WIDTHS = [8, 15, 8, 16, 24, 24];
-
-/** At fixed widths, since the rows are printed as they are read. */
-export function claimTitles(): string {
-  return line(TITLES, WIDTHS);
-}
-
-export function formatClaim({ space, address, kind, node = '', name = '', mac, since }: ClaimRow): string {
-  return line([space, address, kind, node, name || (mac ?? ''), since], WIDTHS);
+/** The next rows as lines. */
+export function claimLines(screen: Screen): (claims: readonly ClaimRow[]) => string[] {
+  const lines = new Lines(
+    [
+      { title: 'SPACE', spare: 2 },
+      { title: 'ADDRESS' },
+      {
+        title: 'KIND',
+        spare: 1,
+        tone: (kind) => (kind === 'cooling' ? 'faint' : kind === 'foreign' ? 'bad' : undefined),
+      },
+      { title: 'NODE' },
+      { title: 'NAME' },
+      { title: 'SINCE', spare: 3 },
+    ],
+    screen,
+  );
+  return (claims) =>
+    lines.of(
+      claims.map(({ space, address, kind, node = '', name = '', mac, since }) => [
+        ...[space, address, kind, node, name || (mac ?? ''), since],
+      ]),
+    );
 }

@@ -6,7 +6,7 @@ import type { BrakeRecord, RestoredRecord } from '../ipam/records.js';
 import { restoredError } from '../ipam/restoration.js';
 import { type Standing, standingOf } from '../ipam/silence.js';
 import type { Deadline, Store } from '../ipam/store.js';
-import { roughly, table } from './table.js';
+import { Lines, PIPE, roughly, type Screen, type Tone } from './table.js';
 
 export interface NodeRow {
   readonly node: string;
@@ -43,11 +43,21 @@ export async function listNodes(store: Store, goneRounds: number, by: Deadline):
 }
 
 /** `roundMs`: how long a round lasts at least. */
-export function formatNodes({ nodes, brake, restored }: NodesSeen, roundMs: number): string {
+export function formatNodes({ nodes, brake, restored }: NodesSeen, roundMs: number, screen: Screen = PIPE): string {
   const rows = nodes.map(({ node, state, since = '', silence, joins, machine }) => [
     ...[node, state, since, silence === 0 ? '' : roughly(silence * roundMs), String(joins), machine],
   ]);
-  const lines = [table(['NODE', 'STATE', 'SINCE', 'SILENT FOR', 'JOINS', 'MACHINE'], rows)];
+  const lines = new Lines(
+    [
+      { title: 'NODE' },
+      { title: 'STATE', tone: toneOf },
+      { title: 'SINCE', spare: 2 },
+      { title: 'SILENT FOR' },
+      { title: 'JOINS', spare: 1 },
+      { title: 'MACHINE', spare: 3 },
+    ],
+    screen,
+  ).of(rows);
   if (brake)
     lines.push(
       '',
@@ -56,4 +66,9 @@ export function formatNodes({ nodes, brake, restored }: NodesSeen, roundMs: numb
     );
   if (restored) lines.push('', `${restoredError(restored).message}; etcd-ipam resume --dry-run lists them`);
   return lines.join('\n');
+}
+
+function toneOf(state: string): Tone | undefined {
+  if (state === 'alive') return undefined;
+  return state === 'silent' ? 'doubtful' : 'bad';
 }

@@ -1,10 +1,11 @@
-// `etcd-ipam pools`: how full each pool is, and who has a part in it. Reads; decides nothing.
+// `etcd-ipam pools`: how full each pool is, and who has a part in it, page by page. Reads; decides nothing.
 import { type Fill, fillOf, percentUsed } from '../ipam/fill.js';
-import { EVERY_JOIN, EVERY_POOL, parentOf, type Subnet, subnetOfPool } from '../ipam/keyspace.js';
-import { all } from '../ipam/pages.js';
-import type { Deadline, Store } from '../ipam/store.js';
+import { EVERY_POOL, joinsBetween, parentOf, subnetOfPool } from '../ipam/keyspace.js';
+import { pages } from '../ipam/pages.js';
+import type { PoolRecord } from '../ipam/records.js';
+import type { Deadline, Found, Store } from '../ipam/store.js';
 import { formatPrefix } from '../net/prefix.js';
-import { table } from './table.js';
+import { type Column, Lines, type Screen, type Tone } from './table.js';
 
 export interface PoolRow extends Fill {
   /** Hosts that have a part in it, in the order of their names. */
@@ -14,49 +15,101 @@ export interface PoolRow extends Fill {
 }
 
 const BAR = 10;
+const PAGE = 1_000;
+/** Counts of one page that are under way at a time. */
+const AT_ONCE = 4;
 
-/** In the order of spaces and addresses. `only`: the pools that this holds for. */
-export async function listPools(store: Store, by: Deadline): Promise<PoolRow[]> {
-  const nodes = new Map<string, Set<string>>();
-  for await (const { key, record } of all(store, EVERY_JOIN, by)) {
-    const pool = parentOf(key).replace('joins/', 'pools/');
-    nodes.set(pool, (nodes.get(pool) ?? new Set()).add(record.node));
-  }
-  const pools = new Map<
-    string,
-    { readonly subnet: Subnet; readonly gateway: string | undefined; readonly note: string | undefined; key: string }
-  >();
-  for await (const { key, record } of all(store, EVERY_POOL, by)) {
-    const subnet = subnetOfPool(key);
-    pools.set(`${subnet.space} ${formatPrefix(subnet.prefix)}`, {
-      subnet,
-      gateway: record.gateway,
-      note: record.rules?.note,
-      key,
-    });
-  }
-  const fills = await fillOf(
-    store,
-    [...pools.values()].map(({ subnet }) => subnet),
-    by,
-  );
-  return fills.map((fill) => {
-    const { key, gateway, note } = pools.get(`${fill.space} ${fill.pool}`)!;
-    const parts = [...(nodes.get(key) ?? [])].sort();
-    const said = { ...(gateway !== undefined && { gateway }), ...(note !== undefined && { note }) };
-    return { ...fill, nodes: parts, ...said };
+/** In the order of spaces and addresses, as they are read. */
+export async function* listPools(store: Store, by: Deadline): AsyncGenerator<readonly PoolRow[]> {
+  for await (const page of pages(store, EVERY_POOL, by, PAGE)) if (page.length > 0) yield await rowsOf(store, page, by);
+}
+
+async function rowsOf(store: Store, page: readonly Found<PoolRecord>[], by: Deadline): Promise<PoolRow[]> {
+  const subnets = page.map(({ key }) => subnetOfPool(key));
+  const share = Math.ceil(subnets.length / AT_ONCE);
+  const parts = Array.from({ length: AT_ONCE }, (_, i) => subnets.slice(i * share, (i + 1) * share));
+  const [nodes, ...fills] = await Promise.all([
+    nodesOf(store, page, by),
+    ...parts.map((part) => fillOf(store, part, by)),
+  ] as const);
+  const at = new Map(subnets.map((subnet, i) => [nameOf(subnet), i]));
+  return fills.flat().map((fill): PoolRow => {
+    const { key, record } = page[at.get(`${fill.space} ${fill.pool}`)!]!;
+    const { gateway, rules } = record;
+    const said = { ...(gateway !== undefined && { gateway }), ...(rules?.note !== undefined && { note: rules.note }) };
+    return { ...fill, nodes: [...(nodes.get(key) ?? [])].sort(), ...said };
   });
 }
 
-/** What nobody has ruled about takes no room. */
-export function formatPools(pools: readonly PoolRow[]): string {
-  const ruled = pools.some(({ excluded, reserved }) => excluded + reserved > 0);
-  const rows = pools.map(({ space, pool, size, nodes, gateway = '', warnAt, full, ...fill }) => [
-    ...[space, pool, count(size), count(fill.used), ...(ruled ? [count(fill.excluded), count(fill.reserved)] : [])],
-    ...[count(fill.free), percent(fill), bar(fill), gateway, String(nodes.length), full ? `${warnAt}% reached` : ''],
-  ]);
-  const counts = ['SIZE', 'USED', ...(ruled ? ['EXCL', 'RESV'] : []), 'FREE', 'USE%'];
-  return table(['SPACE', 'POOL', ...counts, '', 'GATEWAY', 'NODES', ''], rows, [...counts, 'NODES']);
+const nameOf = ({ space, prefix }: ReturnType<typeof subnetOfPool>) => `${space} ${formatPrefix(prefix)}`;
+
+/** By the pool's key. */
+async function nodesOf(
+  store: Store,
+  page: readonly Found<PoolRecord>[],
+  by: Deadline,
+): Promise<Map<string, ReadonlySet<string>>> {
+  const nodes = new Map<string, Set<string>>();
+  for await (const joins of pages(store, joinsBetween(page[0]!.key, page.at(-1)!.key), by, PAGE))
+    for (const { key, record } of joins) {
+      const pool = parentOf(key).replace('joins/', 'pools/');
+      nodes.set(pool, (nodes.get(pool) ?? new Set()).add(record.node));
+    }
+  return nodes;
+}
+
+/** The next rows as lines. Where none of the first has been ruled about, that takes no room. */
+export function poolLines(screen: Screen): (pools: readonly PoolRow[]) => string[] {
+  let lines: Lines | undefined;
+  let ruled = false;
+  return (pools) => {
+    if (!lines) {
+      ruled = pools.some(({ excluded, reserved }) => excluded + reserved > 0);
+      lines = new Lines(columns(ruled), screen);
+    }
+    return lines.of(
+      pools.map(({ space, pool, size, nodes, gateway = '', warnAt, full, ...fill }) => [
+        ...[space, pool, count(size), count(fill.used), ...(ruled ? [count(fill.excluded), count(fill.reserved)] : [])],
+        ...[
+          count(fill.free),
+          percent(fill),
+          bar(fill),
+          gateway,
+          String(nodes.length),
+          full ? `${warnAt}% reached` : '',
+        ],
+      ]),
+    );
+  };
+}
+
+function columns(ruled: boolean): Column[] {
+  return [
+    ...[{ title: 'SPACE' }, { title: 'POOL' }],
+    ...[
+      { title: 'SIZE', right: true, spare: 3 },
+      { title: 'USED', right: true, spare: 2 },
+    ],
+    ...(ruled
+      ? [
+          { title: 'EXCL', right: true, spare: 6 },
+          { title: 'RESV', right: true, spare: 6 },
+        ]
+      : []),
+    { title: 'FREE', right: true },
+    { title: 'USE%', right: true, tone: (cell) => toneOf(Number.parseInt(cell, 10)) },
+    ...[
+      { title: '', spare: 4 },
+      { title: 'GATEWAY', spare: 5 },
+      { title: 'NODES', right: true, spare: 1 },
+      { title: '' },
+    ],
+  ];
+}
+
+function toneOf(percent: number): Tone | undefined {
+  if (percent >= 95) return 'bad';
+  return percent >= 80 ? 'doubtful' : undefined;
 }
 
 /** Of an IPv6 subnet nobody reads the digits: 1.8e19. */

@@ -1,4 +1,89 @@
-// Rows of text under titles, for a terminal. Knows no record.
+// Rows of text under titles, for a terminal or a pipe. Knows no record.
+
+/** What the text is printed to. `width`: of a terminal; whatever reads a pipe has all the room there is. */
+export interface Screen {
+  readonly width?: number | undefined;
+  readonly colour: boolean;
+}
+
+export const PIPE: Screen = { colour: false };
+
+export type Tone = 'bad' | 'doubtful' | 'faint';
+
+export interface Column {
+  readonly title: string;
+  /** Numbers stand to the right. */
+  readonly right?: boolean;
+  /** Left out where there is no room, the highest first. */
+  readonly spare?: number;
+  readonly tone?: (cell: string) => Tone | undefined;
+}
+
+const GAP = '  ';
+const CODES: Readonly<Record<Tone, number>> = { bad: 31, doubtful: 33, faint: 2 };
+
+/**
+ * Rows that are printed as they are read: the first of them say how wide each column is, and later ones push what stands behind
+ * them, or are cut where there is a terminal.
+ */
+export class Lines {
+  readonly #columns: readonly Column[];
+  readonly #screen: Screen;
+  #shown: readonly { readonly column: Column; readonly at: number; readonly width: number }[] | undefined;
+
+  constructor(columns: readonly Column[], screen: Screen) {
+    this.#columns = columns;
+    this.#screen = screen;
+  }
+
+  /** With the titles before the first of them. */
+  of(rows: readonly (readonly string[])[]): string[] {
+    if (this.#shown) return rows.map((row) => this.#line(row));
+    this.#shown = this.#fitted(rows);
+    return [
+      this.#line(
+        this.#columns.map(({ title }) => title),
+        true,
+      ),
+      ...rows.map((row) => this.#line(row)),
+    ];
+  }
+
+  #fitted(rows: readonly (readonly string[])[]) {
+    let all = this.#columns.map((column, at) => {
+      const width = rows.reduce((most, row) => Math.max(most, row[at]!.length), column.title.length);
+      return { column, at, width };
+    });
+    const { width: room = Number.POSITIVE_INFINITY } = this.#screen;
+    const taken = () => all.reduce((sum, { width }) => sum + width + GAP.length, -GAP.length);
+    while (taken() > room) {
+      const spare = all.reduce((most, { column }) => Math.max(most, column.spare ?? 0), 0);
+      if (spare === 0) break;
+      all = all.filter(({ column }) => column.spare !== spare);
+    }
+    return all;
+  }
+
+  #line(row: readonly string[], title = false): string {
+    const { width: room, colour } = this.#screen;
+    const cells = this.#shown!.map(({ column, at, width }) => {
+      const cell = row[at]!;
+      const padded = column.right ? cell.padStart(width) : cell.padEnd(width);
+      const tone = !title && colour ? column.tone?.(cell) : undefined;
+      return { padded, tone };
+    });
+    const plain = cells
+      .map(({ padded }) => padded)
+      .join(GAP)
+      .trimEnd();
+    if (room !== undefined && plain.length > room) return `${plain.slice(0, Math.max(0, room - 1))}…`;
+    if (cells.every(({ tone }) => tone === undefined)) return plain;
+    return cells
+      .map(({ padded, tone }) => (tone === undefined ? padded : `\u001b[${CODES[tone]}m${padded}\u001b[0m`))
+      .join(GAP)
+      .trimEnd();
+  }
+}
 
 /** Numbers stand to the right: the columns named in `right`. Widths are those of the longest cell. */
 export function table(
@@ -6,15 +91,19 @@ export function table(
   rows: readonly (readonly string[])[],
   right: readonly string[] = [],
 ): string {
-  const widths = titles.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)));
-  return [titles, ...rows].map((row) => line(row, widths, (i) => right.includes(titles[i]!))).join('\n');
+  return new Lines(
+    titles.map((title) => ({ title, right: right.includes(title) })),
+    PIPE,
+  )
+    .of(rows)
+    .join('\n');
 }
 
 /** One row at fixed widths; longer cells push the rest. */
 export function line(cells: readonly string[], widths: readonly number[], right: (i: number) => boolean = () => false) {
   return cells
     .map((cell, i) => (right(i) ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
-    .join('  ')
+    .join(GAP)
     .trimEnd();
 }
 

@@ -4,6 +4,7 @@ import { cpus, loadavg } from 'node:os';
 import { calls } from './calls.js';
 import { filledPool } from './filled-pool.js';
 import { fullPool } from './full-pool.js';
+import { history } from './history.js';
 import { memory } from './memory.js';
 import { oneAddress } from './one-address.js';
 import { peers } from './peers.js';
@@ -21,6 +22,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   peers,
   start,
   memory,
+  history,
 };
 
 const given = process.argv.slice(2);

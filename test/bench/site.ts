@@ -22,8 +22,9 @@ export interface Site extends Counted, AsyncDisposable {
   readonly etcdVersion: string;
   /** The first driver's reply; a refusal rejects with its text. */
   readonly must: Callers['must'];
+  readonly url: string;
   /** One more driver, which ends with the site or before. */
-  another(node: string, ready?: 'session alive' | 'listening'): Promise<Driver>;
+  another(node: string, ready?: 'session alive' | 'listening', env?: Record<string, string>): Promise<Driver>;
 }
 
 export interface Driver {
@@ -65,8 +66,8 @@ export async function openSite(): Promise<Site> {
   const soon = () => performance.now() + 2_000;
   const etcdVersion = await eventually('etcd answers', () => etcd.version(soon()).catch(() => undefined), 20_000);
   const drivers = new Set<Driver>();
-  const another: Site['another'] = async (node, ready = 'session alive') => {
-    const started = await DriverProcess.start(url, node, 1, { IPAM_DEADLINE: '30s' }, ready);
+  const another: Site['another'] = async (node, ready = 'session alive', env = {}) => {
+    const started = await DriverProcess.start(url, node, 1, { IPAM_DEADLINE: '30s', ...env }, ready);
     const callers = new Callers(started.socket);
     const driver: Driver = {
       process: started,

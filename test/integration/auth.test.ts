@@ -10,6 +10,7 @@ import { evictNode } from '../../src/ops/evict.js';
 import { listNodes } from '../../src/ops/nodes.js';
 import { type EtcdFixture, keyspace, startEtcd } from '../support/etcd.js';
 import { HostedDriver } from '../support/hosted-driver.js';
+import { wide } from '../support/keyspace-view.js';
 import { eventually, runOrFail, sleep } from '../support/process.js';
 import { TcpProxy } from '../support/proxy.js';
 
@@ -102,8 +103,8 @@ describe('the driver with a user of etcd', function () {
     });
   });
 
-  it('does all it ever does with that role: session, pools, claims, releases, rounds, commands', async () => {
-    const driver = await alive({}, 2_000);
+  it('does all it ever does with that role: session, pools, claims, releases, the past, rounds, commands, watching', async () => {
+    const driver = await alive({ IPAM_HISTORY: '7d' }, 2_000);
     const pool = await driver.pool('10.20.0.0/24', 'local', { aux: '10.20.0.9' });
     expect(await driver.address(pool, '10.20.0.1', GATEWAY)).to.equal('10.20.0.1');
     expect(await driver.address(pool, '10.20.0.9')).to.equal('10.20.0.9');
@@ -113,7 +114,11 @@ describe('the driver with a user of etcd', function () {
     const task = await driver.address(overlay);
     await eventually('a round began', async () => '/etcd-ipam/tick' in (await keyspace(etcd)), 30_000);
     await etcd.ctl('put', '/etcd-ipam/nodes/dead', '{"machine":"m","boot":"b","silence":1,"since":"x","token":"t"}');
-    await withStore(driver.settings, async (store, by) => {
+    await withStore(driver.settings, async (store, by, _, watching) => {
+      for await (const first of watching({ signal: new AbortController().signal })) {
+        expect(first).to.deep.include({ changed: [] });
+        break;
+      }
       const wanted = { force: false, dryRun: false, now: new Date(), token: 'evicting' };
       expect((await evictNode(store, 'dead', wanted, by)).evicted).to.equal(true);
       expect((await listNodes(store, 100, by)).nodes.map(({ node }) => node)).to.deep.equal(['dead', 'web']);
@@ -124,7 +129,10 @@ describe('the driver with a user of etcd', function () {
     for (const address of [first, '10.20.0.9', '10.20.0.1']) await driver.release(pool, address);
     for (const PoolID of [overlay, automatic, pool]) await driver.must('ReleasePool', { PoolID });
     const left = Object.keys(await keyspace(etcd)).filter((key) => !/\/(tick|nodes|sessions)\b/.test(key));
-    expect(left).to.deep.equal([]);
+    expect(left.map((key) => key.split('/').slice(2, 6).join('/'))).to.deep.equal([
+      ...[task].map((address) => `history/global/v4/${wide(address)}`),
+      ...['10.20.0.1', first, '10.20.0.9'].map((address) => `history/local/v4/${wide(address)}`),
+    ]);
     expect(driver.text).to.not.contain('may not').and.not.contain('denied');
   });
 

@@ -65,7 +65,6 @@ describe('commands that list', () => {
         excluded: 0,
         reserved: 0,
         free: 3,
-        full: false,
         nodes: ['a', 'b'],
         gateway: '10.66.0.1',
       },

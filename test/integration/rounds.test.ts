@@ -127,7 +127,9 @@ describe('rounds of silence', function () {
       const taken = await eventually('an address of b', async () => (await a.address()).json.Address, 90_000, 500);
       expect(had).to.include(taken);
       expect(a.log.filter((line) => line.includes('node b is gone: others may take its addresses'))).to.have.length(1);
-      const line = a.log.map((text) => JSON.parse(text)).find(({ from }) => from === 'b');
+      const line = await eventually('the log tells', () =>
+        a.log.map((text) => JSON.parse(text)).find(({ from }) => from === 'b'),
+      );
       expect(line).to.include({ call: 'RequestAddress', outcome: 'granted', address: taken!.split('/')[0] });
       expect(line.msg).to.match(/ granted from b, which is gone$/);
 

@@ -1,11 +1,11 @@
 // One lease for many releases, and none where it would have to be waited for.
 import { expect } from 'chai';
-import { Rests } from '../../../src/etcd/rests.js';
+import { KEEPING, RESTING, Rests } from '../../../src/etcd/rests.js';
 
 const soon = () => performance.now() + 5_000;
 
 /** An etcd that grants what it is asked for, or at least 2 s, as a real one does. */
-function granting(grant?: () => Promise<{ id: string; ttl: number }>) {
+function granting(grant?: () => Promise<{ id: string; ttl: number }>, manner = RESTING) {
   const asked: number[] = [];
   const client = {
     grant: async (ttl: number) => {
@@ -13,7 +13,7 @@ function granting(grant?: () => Promise<{ id: string; ttl: number }>) {
       return grant ? grant() : { id: `${asked.length}`, ttl: Math.max(ttl, 2) };
     },
   };
-  return { asked, rests: new Rests(client) };
+  return { asked, rests: new Rests(client, manner) };
 }
 
 describe('leases of what rests', () => {
@@ -68,5 +68,47 @@ describe('leases of what rests', () => {
     await new Rests({ grant: async (_, by) => Promise.reject(until.push(by)) }).lease(30_000, 1, began + 100);
     expect(until[0]).to.be.within(began + 500, performance.now() + 500);
     expect(until[1]).to.equal(began + 100);
+  });
+});
+
+describe('leases of what is kept', () => {
+  const WEEK = 7 * 86_400_000;
+
+  it('a week is kept on one that lasts a sixteenth longer', async () => {
+    const { asked, rests } = granting(undefined, KEEPING);
+    await rests.lease(WEEK, 1, soon());
+    expect(asked).to.deep.equal([642_600]);
+  });
+
+  it('the next one is granted when half of the keys are left, so that of 2,000 only the first waits', async () => {
+    const { asked, rests } = granting(undefined, KEEPING);
+    const waited: number[] = [];
+    for (let i = 0; i < 2_000; i++) {
+      let done = false;
+      const lease = rests.lease(WEEK, 1, soon()).finally(() => {
+        done = true;
+      });
+      // What has it at hand says so in a turn or two; a grant of this double takes as many again.
+      await undefined;
+      await undefined;
+      if (!done) waited.push(i);
+      await lease;
+      await new Promise(setImmediate);
+    }
+    expect(waited).to.deep.equal([0]);
+    expect(asked.length).to.be.within(5, 9);
+  });
+
+  it('where no other is to be had the one that there is serves on, and none is asked for anew within 2 s', async () => {
+    let granted = 0;
+    const { asked, rests } = granting(async () => {
+      if (granted++ > 0) throw new Error('NOSPACE');
+      return { id: '1', ttl: 642_600 };
+    }, KEEPING);
+    for (let i = 0; i < 400; i++) {
+      expect(await rests.lease(WEEK, 1, soon())).to.equal('1');
+      await new Promise(setImmediate);
+    }
+    expect(asked).to.have.length(2);
   });
 });
