@@ -30,11 +30,12 @@ process.env.PATH = [process.env.PATH, '/usr/local/sbin', '/usr/sbin', '/sbin'].f
 
 const all = (...levels) => levels.map((level) => `test/${level}/**/*.test.ts`);
 const but = (file) => ['--ignore', file];
-// Two files elsewhere, so that the first four take about as long as one another.
+// Some files elsewhere, so that the first four take about as long as one another.
 const [compose, identity] = ['test/e2e/compose.test.ts', 'test/machines/identity.test.ts'];
+const outside = ['test/integration/monitoring*.test.ts', 'test/integration/{recipes,pasted}.test.ts'];
 const lanes = [
-  [...all('unit', 'conformance'), identity],
-  [...all('integration')],
+  [...all('unit', 'conformance'), identity, ...outside],
+  [...all('integration'), ...outside.flatMap(but)],
   [...all('e2e'), ...but(compose)],
   [...all('machines'), ...but(identity), compose],
   [...all('browser')],
