@@ -103,10 +103,18 @@ export class Observation {
     try {
       const shown = { problem: () => this.#problem(), metrics: () => this.metrics() };
       this.#server = await serveOps(shown, settings.opsListen, this.#web.middleware(settings.opsListen.host));
-      log.info({ ops: this.#server.address }, 'metrics and health are served');
+      log.info({ ops: this.#server.address }, 'page, metrics and health are served');
     } catch (error) {
-      log.warn({ error }, 'metrics and health are not served: set IPAM_OPS_LISTEN to another host:port, or to nothing');
+      log.warn(
+        { error },
+        'page, metrics and health are not served: set IPAM_OPS_LISTEN to another host:port, or to nothing',
+      );
     }
+  }
+
+  /** host:port; undefined where nothing is served. */
+  get address(): string | undefined {
+    return this.#server?.address;
   }
 
   async stop(): Promise<void> {

@@ -42,6 +42,8 @@ const DRAIN_MS = { calls: 6_000, queued: 2_000, session: 1_500 } as const;
 export interface Running {
   /** Where engines are served: a socket's path, or host:port. */
   readonly addresses: readonly string[];
+  /** Where operators are, host:port; undefined where they are not. */
+  readonly ops: string | undefined;
   /** Resolves when the node's session is alive; rejects with what is in the way at `by`. */
   alive(by: Deadline): Promise<void>;
 }
@@ -142,7 +144,7 @@ export async function startDriver(
   const mark = watchMark({ store, session, allocator, log, look: () => looks?.soon() });
   releasers.push('mark', () => mark.stop());
   await observation.start();
-  return { addresses, alive: async (by) => void (await session.current(by)) };
+  return { addresses, ops: observation.address, alive: async (by) => void (await session.current(by)) };
 }
 
 async function listen(

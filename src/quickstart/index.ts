@@ -58,7 +58,8 @@ async function start(environment: Environment, releasers: Releasers): Promise<vo
   if (releasers.stopping) return;
   const { node, prefix, socket } = settings;
   const { endpoints, etcdctl, folder: etcdFolder } = etcd;
-  say(nextSteps({ node, addresses: driver.addresses, socket, endpoints, prefix, etcdctl, etcdFolder, waitsFor }));
+  const { addresses, ops } = driver;
+  say(nextSteps({ node, addresses, ops, socket, endpoints, prefix, etcdctl, etcdFolder, waitsFor }));
 }
 
 function withOwnDefaults(environment: Environment, person: Person, folder: string): Environment {

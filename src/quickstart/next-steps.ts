@@ -7,6 +7,8 @@ const TCP_NAME = 'etcd-ipam';
 export interface Ready {
   readonly node: string;
   readonly addresses: readonly string[];
+  /** Where the page is, host:port; undefined: nowhere. */
+  readonly ops?: string | undefined;
   readonly socket: string | undefined;
   readonly endpoints: readonly string[];
   readonly prefix: string;
@@ -26,6 +28,7 @@ export function nextSteps(ready: Ready): string {
     '',
     `etcd-ipam is ${state}: node ${ready.node}, listening on ${ready.addresses.join(' and ')}`,
     `etcd: ${ready.endpoints.join(', ')}${ready.etcdFolder ? `, data and log in ${ready.etcdFolder}` : ''}`,
+    ...(ready.ops ? [`in a browser: http://${ready.ops}/`] : []),
     '',
     ...(driver ? engineSteps(ready, driver) : notFound(ready.socket!)),
     '',

@@ -6,7 +6,7 @@ import { type Address, BITS, formatAddress } from '../net/address.js';
 import { formatPrefix, lastOf, type Prefix, prefixOf, rangeOf, sizeOf } from '../net/prefix.js';
 import type { Addresses, Blocks } from './shapes.js';
 
-/** One read decodes for some 5 ms, in which no engine is heard. */
+/** One read decodes for some 8 ms, in which no engine is heard. */
 const READ = 1_000;
 const READS = 8;
 /** More addresses than that are shown in parts. */

@@ -23,7 +23,11 @@ export const Overview = z.object({
 export const Trend = z.object({
   points: z.array(z.tuple([count, amount])).describe('seconds since 1970, addresses in use; thinned, the oldest first'),
   perHour: z.number().nullable().describe('the slope of the last hour at most; null before there is enough of it'),
-  fullAt: time.nullable().describe('when the pool is full at that rate; null beyond a year, or where it is not rising'),
+  fullAt: time
+    .nullable()
+    .describe(
+      'when the pool is full at that rate; null where it does not rise, or has not been watched for long enough to say',
+    ),
 });
 
 const rule = { comment: text.optional() };

@@ -8,29 +8,31 @@ export type Point = readonly [number, number];
 const SLOPE_OVER_S = 3_600;
 const LEAST_S = 60;
 const LEAST_POINTS = 4;
-const FARTHEST_S = 366 * 86_400;
+/** An end is foretold after 10 minutes, and no farther off than 24 times as long as the pool was watched. */
+const FORETOLD_AFTER_S = 600;
+const FARTHEST = 24;
 
 /** `points`: the oldest first. */
 export function trendOf(points: readonly Point[], size: number): Trend {
-  const slope = slopeOf(points);
   const [at, used] = points.at(-1) ?? [0, 0];
+  const recent = points.filter(([t]) => t >= at - SLOPE_OVER_S);
+  const watched = at - (recent[0]?.[0] ?? at);
+  const slope = recent.length < LEAST_POINTS || watched < LEAST_S ? Number.NaN : slopeOf(recent);
   const left = slope > 0 ? (size - used) / slope : Number.POSITIVE_INFINITY;
+  const foretold = watched >= FORETOLD_AFTER_S && left <= FARTHEST * watched;
   return {
     points: points.map(([t, n]) => [t, n]),
     perHour: Number.isNaN(slope) ? null : Math.round(slope * 3_600 * 10) / 10,
-    fullAt: left < FARTHEST_S ? new Date((at + left) * 1_000).toISOString() : null,
+    fullAt: foretold ? new Date((at + left) * 1_000).toISOString() : null,
   };
 }
 
-/** Addresses a second, by least squares; NaN where too little is known. */
+/** Addresses a second, by least squares. */
 function slopeOf(points: readonly Point[]): number {
-  const last = points.at(-1)?.[0] ?? 0;
-  const recent = points.filter(([t]) => t >= last - SLOPE_OVER_S);
-  if (recent.length < LEAST_POINTS || last - recent[0]![0] < LEAST_S) return Number.NaN;
-  const mean = (i: 0 | 1) => recent.reduce((sum, point) => sum + point[i], 0) / recent.length;
+  const mean = (i: 0 | 1) => points.reduce((sum, point) => sum + point[i], 0) / points.length;
   const [t0, n0] = [mean(0), mean(1)];
-  const over = recent.reduce((sum, [t, n]) => sum + (t - t0) * (n - n0), 0);
-  const under = recent.reduce((sum, [t]) => sum + (t - t0) ** 2, 0);
+  const over = points.reduce((sum, [t, n]) => sum + (t - t0) * (n - n0), 0);
+  const under = points.reduce((sum, [t]) => sum + (t - t0) ** 2, 0);
   return over / under;
 }
 

@@ -29,6 +29,13 @@ const engineCommands = [
 ];
 
 describe('the next steps', () => {
+  it('name the page where there is one', () => {
+    expect(nextSteps({ ...ready, ops: '127.0.0.1:9475' }).split('\n')).to.include(
+      'in a browser: http://127.0.0.1:9475/',
+    );
+    expect(nextSteps(ready)).not.to.contain('browser');
+  });
+
   it('lead from a network to its claims and back, then show the same by curl', () => {
     const printed = commands(nextSteps(ready));
     expect(printed.slice(0, 7)).to.deep.equal(engineCommands);

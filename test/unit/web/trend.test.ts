@@ -33,7 +33,18 @@ describe('a trend', () => {
     expect(trendOf([], 254)).to.deep.equal({ points: [], perHour: null, fullAt: null });
   });
 
-  it('that falls, is level, or takes more than a year ends nowhere', () => {
+  it('of two minutes is told, and its end is not: of half an hour, no farther off than 12 hours', () => {
+    const rising = (count: number, gap: number, size: number) =>
+      trendOf(
+        series(count, gap, (i) => i),
+        size,
+      );
+    expect(rising(13, 10, 20)).to.include({ perHour: 360, fullAt: null });
+    expect(rising(31, 60, 600).fullAt).to.equal(at(600 * 60).toISOString());
+    expect(rising(31, 60, 800)).to.include({ perHour: 60, fullAt: null });
+  });
+
+  it('that falls, is level, or is of a /64 ends nowhere', () => {
     expect(
       trendOf(
         series(30, 60, (i) => 100 - i),
