@@ -7,11 +7,13 @@ import { NO_RULES, type Rules } from './rules.js';
 import type { Deadline, Store } from './store.js';
 import type { Surroundings } from './surroundings.js';
 
-/** To begin with. Few are looked at until something is found, so that no look costs the store all of a /16. */
+/** To begin with. */
 const PARTS = 64;
-/** Parts of a part, and what is no longer parted. */
-const FINER = 32;
+/** What is no longer parted. */
 const LISTED = 32n;
+/** Parts that one count looks at, so that it costs the store little of a /16; and how many times more where it found nothing. */
+const LOOKED_AT = 4;
+const MORE = 4;
 /** Listed at once: more would be candidates for a long time. */
 const LISTED_AT_ONCE = 16;
 /** etcd refuses more than 128 operations in a transaction. */
@@ -28,8 +30,9 @@ export class Rooms {
   readonly #subnet: Subnet;
   readonly #store: Store;
   readonly #around: Surroundings;
-  /** Not looked at yet, or counted and not full; the finest last. */
+  /** Not looked at yet, or counted and not full; the finest last, and those to be listed apart. */
   #parts: Range[] = [];
+  #least: Range[] = [];
   /** Blocks that they bar are in no part, but small ones: those are met when a part is listed. */
   #under = NO_RULES;
 
@@ -42,20 +45,24 @@ export class Rooms {
 
   /** Undefined where each part of the range was looked at and had none. */
   async find(rules: Rules, by: Deadline): Promise<Room | undefined> {
-    const fresh = this.#parts.length === 0 || !rules.same(this.#under);
-    if (fresh) this.#parts = this.#shuffled(parted(this.#range, PARTS).flatMap((part) => rules.openIn(part, LISTED)));
-    this.#under = rules;
-    while (this.#parts.length > 0) {
-      const room = (await this.#list(by)) ?? (await this.#count(by));
+    const fresh = this.#parts.length + this.#least.length === 0 || !rules.same(this.#under);
+    if (fresh) {
+      [this.#parts, this.#least, this.#under] = [[], [], rules];
+      this.#keep(parted(this.#range, PARTS).flatMap((part) => rules.openIn(part, LISTED)));
+    }
+    let lookAt = LOOKED_AT;
+    while (this.#parts.length + this.#least.length > 0) {
+      const left = this.#least.length > 0 ? 0 : Math.max(0, this.#parts.length - lookAt);
+      const room = this.#least.length > 0 ? await this.#list(by) : await this.#count(lookAt, by);
       if (room) return room;
+      const found = this.#least.length > 0 || this.#parts.length > left;
+      lookAt = found ? LOOKED_AT : Math.min(lookAt * MORE, PARTS);
     }
     return fresh ? undefined : this.find(rules, by);
   }
 
   async #list(by: Deadline): Promise<Room | undefined> {
-    const parts: Range[] = [];
-    while (parts.length < LISTED_AT_ONCE && isListed(this.#parts.at(-1))) parts.push(this.#parts.pop()!);
-    if (parts.length === 0) return undefined;
+    const parts = this.#least.splice(-LISTED_AT_ONCE);
     const lists = await this.#store.read(
       parts.map((part) => ({ keys: claimsIn(this.#subnet, part), limit: 0 })),
       by,
@@ -67,23 +74,20 @@ export class Rooms {
     return { free, ...(isRoomy && { onFrom: parts.at(-1)!.to + 1n }) };
   }
 
-  async #count(by: Deadline): Promise<Room | undefined> {
-    const finer: Range[] = [];
-    for (let next = this.#parts.at(-1); next && !isListed(next); next = this.#parts.at(-1)) {
-      const pieces = parted(next, FINER);
-      if (finer.length + pieces.length > COUNTED_AT_ONCE) break;
-      finer.push(...pieces);
-      this.#parts.pop();
-    }
-    if (finer.length === 0) return undefined;
+  async #count(lookAt: number, by: Deadline): Promise<Room | undefined> {
+    const parts = this.#parts.splice(-lookAt);
+    const finer = parts.flatMap((part) => parted(part, Math.floor(COUNTED_AT_ONCE / parts.length)));
     const counts = await this.#store.read(
       finer.map((part) => ({ count: claimsIn(this.#subnet, part) })),
       by,
     );
-    const open = finer.filter((part, i) => BigInt(counts[i]!) <= part.to - part.from);
     const [empty] = this.#shuffled(finer.filter((part, i) => counts[i] === 0 && !isListed(part)));
-    this.#parts.push(...this.#shuffled(open));
+    this.#keep(finer.filter((part, i) => BigInt(counts[i]!) <= part.to - part.from));
     return empty && { free: [], onFrom: empty.from };
+  }
+
+  #keep(parts: readonly Range[]): void {
+    for (const part of this.#shuffled(parts)) (isListed(part) ? this.#least : this.#parts).push(part);
   }
 
   /** Hosts that look at the same time are to find different ones. */
@@ -93,8 +97,8 @@ export class Rooms {
   }
 }
 
-function isListed(part: Range | undefined): boolean {
-  return part !== undefined && part.to - part.from < LISTED;
+function isListed(part: Range): boolean {
+  return part.to - part.from < LISTED;
 }
 
 /** Into at most that many, and no finer than what is listed. */
