@@ -30,6 +30,8 @@ export interface Observed {
   readonly store: Store & { readonly hasty: Store };
   readonly watching: Watching;
   readonly goneRounds: number;
+  /** Whether an engine waits for an answer. */
+  busy(): boolean;
   readonly allocator: Pick<Allocator, 'pending'>;
   readonly log: Log;
 }
@@ -55,7 +57,7 @@ export class Observation {
     });
     this.#web = webOf({
       ...{ node: of.settings.node, version: version(), store: of.store.hasty, samples: this.#samples },
-      ...{ goneRounds, watching, etcdAway, problem: () => this.#problem() },
+      ...{ goneRounds, watching, etcdAway, busy: () => of.busy(), problem: () => this.#problem() },
     });
   }
 

@@ -99,7 +99,8 @@ export async function startDriver(
   });
 
   const watching = watchingOf(client, prefix);
-  const observation = new Observation({ settings, client, session, store, watching, goneRounds, allocator, log });
+  const busy = () => driver.busy;
+  const observation = new Observation({ settings, client, session, store, watching, goneRounds, busy, allocator, log });
   releasers.push('metrics and health', () => observation.stop());
   const tell = (told: Told) => {
     logDecision(log, told);
