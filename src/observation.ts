@@ -38,6 +38,8 @@ export interface Observed {
   readonly session: Pick<SessionKeeper, 'alive' | 'refusal'>;
   readonly store: Store & { readonly hasty: Store };
   readonly watching: Watching;
+  /** Whether an engine waits for an answer. */
+  busy(): boolean;
   readonly allocator: Pick<Allocator, 'pending'>;
   readonly requests: EtcdRequests;
   /** Rounds of silence that make a node gone. */
@@ -71,7 +73,7 @@ export class Observation {
     this.#metrics = new Metrics(version(), vitals, of.requests);
     this.#web = webOf({
       ...{ node: of.settings.node, version: version(), store: of.store.hasty, samples: this.#samples },
-      ...{ goneRounds, watching, etcdAway, problem: () => this.#problem() },
+      ...{ goneRounds, watching, etcdAway, busy: () => of.busy(), problem: () => this.#problem() },
     });
   }
 

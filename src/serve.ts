@@ -111,8 +111,9 @@ export async function startDriver(
   });
 
   const watching = watchingOf(client, prefix);
-  const observed = { settings, client, session, store, watching, goneRounds, allocator, requests, around, log };
-  const observation = new Observation(observed);
+  const busy = () => driver.busy;
+  const watched = { client, session, store, watching, allocator, requests, busy };
+  const observation = new Observation({ settings, goneRounds, around, log, ...watched });
   releasers.push('metrics and health', () => observation.stop());
   const driver = new Driver(allocator, settings.requireMac, (told) => decisions.add(told), swarm);
   const socket = inherited?.path ?? settings.socket;

@@ -50,6 +50,7 @@ export class Driver implements Ipam {
   readonly #swarm: string;
   /** The engine was seen to name an endpoint: so it names them all. */
   #names = false;
+  #inHand = 0;
 
   /** `requireMac`: IPAM_REQUIRE_MAC. `swarm`: IPAM_SWARM. */
   constructor(allocator: Allocator, requireMac: boolean, tell: (told: Told) => void, swarm = '') {
@@ -57,6 +58,11 @@ export class Driver implements Ipam {
     this.#requireMac = requireMac;
     this.#tell = tell;
     this.#swarm = swarm;
+  }
+
+  /** Whether an engine waits for an answer that takes etcd. */
+  get busy(): boolean {
+    return this.#inHand > 0;
   }
 
   /** An engine asks when it starts, when it begins to lead a swarm, or when it finds the driver anew. */
@@ -118,6 +124,7 @@ export class Driver implements Ipam {
     ask: () => Promise<{ grant: Grant<unknown>; told: Partial<Subject>; reply: R }>,
   ): Promise<R> {
     const started = performance.now();
+    this.#inHand++;
     try {
       const { grant, told, reply } = await ask();
       const { token, attempts, from } = grant;
@@ -130,17 +137,22 @@ export class Driver implements Ipam {
       return reply;
     } catch (error) {
       throw this.#refused(subject, started, error);
+    } finally {
+      this.#inHand--;
     }
   }
 
   async #releasing(subject: Subject, release: () => Promise<Released>): Promise<void> {
     const started = performance.now();
+    this.#inHand++;
     try {
       const outcome = await release();
       this.#tell({ ...subject, outcome, ms: performance.now() - started });
     } catch (error) {
       // An engine only logs such an error, and repeats nothing: here it is told, there it would only alarm.
       this.#refused(subject, started, error);
+    } finally {
+      this.#inHand--;
     }
   }
 

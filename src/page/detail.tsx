@@ -49,6 +49,9 @@ interface DetailProps {
   readonly onNode: (node: string | undefined) => void;
 }
 
+/** Of those that had the address before. */
+const PAST = 3;
+
 export function Detail({ cells, pool, live, cursor, onNode }: DetailProps) {
   const [changed, setChanged] = useState(0);
   const name = cursor === undefined ? undefined : cells.nameOf(cursor);
@@ -75,7 +78,7 @@ export function Detail({ cells, pool, live, cursor, onNode }: DetailProps) {
         <b class="address">{name}</b> {counted(cells.used[cursor]!, 'claim')}
       </p>
     );
-  const { claim, holders = [], state } = answer ?? {};
+  const { claim, holders = [], state, past = [] } = answer ?? {};
   const node = claim?.node ?? cells.nodeAt(cursor);
   const facts: [string, string | undefined][] = [
     ['Name', claim?.name],
@@ -83,6 +86,12 @@ export function Detail({ cells, pool, live, cursor, onNode }: DetailProps) {
     ['Since', claim && `${dated(claim.since)}${ago(claim.since)}`],
     ['Before', claim?.from && `${claim.from}, which was gone`],
     ...holders.map((one): [string, string] => [one.role, `of ${one.node ?? 'the swarm'} since ${dated(one.since)}`]),
+    ...past
+      .slice(0, PAST)
+      .map((one): [string, string] => [
+        'Earlier',
+        `${[one.name, one.node].filter(Boolean).join(' on ') || one.kind}, until ${dated(one.until ?? '')}`,
+      ]),
   ];
   return (
     <div id="detail" class="detail" role="status">

@@ -31,6 +31,8 @@ export interface Asked {
   problem(): string | undefined;
   /** Why etcd is known to be away, if it is. */
   etcdAway(): string | undefined;
+  /** Whether an engine waits for an answer. */
+  busy(): boolean;
 }
 
 const WITHIN_MS = 15_000;
@@ -46,7 +48,7 @@ const STATUS: Readonly<Record<Kind, number>> = {
 export function apiOf(asked: Asked): Router {
   const turns = new Turns();
   const router = new Router({ prefix: '/api/v1' });
-  const forAll = politely(asked.store, new AbortController().signal);
+  const forAll = politely(asked.store, asked.busy, new AbortController().signal);
   const pools = shared((by) => readPools(forAll, asked.samples, new Date(), by));
   const nodes = shared((by) => listNodes(forAll, asked.goneRounds, by));
 
@@ -57,7 +59,8 @@ export function apiOf(asked: Asked): Router {
       const gone = new AbortController();
       context.res.on('close', () => gone.abort());
       try {
-        const work = () => answer(context, politely(asked.store, gone.signal), performance.now() + WITHIN_MS);
+        const work = () =>
+          answer(context, politely(asked.store, asked.busy, gone.signal), performance.now() + WITHIN_MS);
         context.body = await turns.run(gone.signal, work);
       } catch (error) {
         if (gone.signal.aborted) return;

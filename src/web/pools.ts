@@ -51,14 +51,14 @@ async function counted(
     by,
   );
   samples.add(fills, now);
-  return fills.map(({ space, pool, size, used }) => {
+  return fills.map(({ space, pool, size, used, free }) => {
     const { key, record } = named.get(`${space} ${pool}`)!;
     const rules = rulesOf(record);
     return {
-      ...{ space, pool, size, used, free: size - used, nodes: nodesOf(key) },
+      ...{ space, pool, size, used, free, nodes: nodesOf(key) },
       ...(record.gateway !== undefined && { gateway: record.gateway }),
       ...(rules && { rules }),
-      trend: trendOf(samples.of(space, pool), size),
+      trend: trendOf(samples.of(space, pool), used + free),
     };
   });
 }

@@ -101,6 +101,19 @@ export const Nodes = z.object({
   ),
 });
 
+const tenure = z.object({
+  kind,
+  role: text.optional(),
+  node: text.optional(),
+  join: text.optional(),
+  epoch: count.optional(),
+  name: text.optional(),
+  mac: text.optional(),
+  since: time,
+  until: time.optional(),
+  how: text.optional().describe('how it ended'),
+});
+
 export const Who = z.object({
   address: text,
   in: z.array(
@@ -111,6 +124,12 @@ export const Who = z.object({
       holders: z.array(z.object({ node: text.optional(), role: text, join: text, since: time })),
       state: standing.optional(),
       reserved: text.optional().describe('why nobody can have it'),
+      rule: z
+        .object({ kind: z.enum(['excluded', 'reserved']), for: text.optional(), comment: text.optional() })
+        .optional()
+        .describe('what an operator has laid down about it'),
+      removed: z.literal(true).optional().describe('there is no such pool any more, and only the past is known'),
+      past: z.array(tenure).describe('who had it before, the latest first'),
     }),
   ),
 });

@@ -1,6 +1,6 @@
 // Keeps readers of the operators' port from crowding out engines: few read etcd at once, the others wait or are sent away,
 // and each gives way between two reads. Knows no request.
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { IpamError } from '../ipam/errors.js';
 import type { Store } from '../ipam/store.js';
 
@@ -28,12 +28,21 @@ export class Turns {
   }
 }
 
-/** What came in meanwhile goes first, before each read; nothing is read for whoever has gone, and nothing is ever written. */
-export function politely(store: Pick<Store, 'read' | 'seen'>, signal: AbortSignal): Store {
+/** For so long at most is one read put off while engines wait: who looks on is to see something in the end. */
+const LONGEST_MS = 100;
+const STEP_MS = 2;
+
+/**
+ * What came in meanwhile goes first, before each read, and so do engines that wait for an answer (`busy`). Nothing is read for
+ * whoever has gone, and nothing is ever written.
+ */
+export function politely(store: Pick<Store, 'read' | 'seen'>, busy: () => boolean, signal: AbortSignal): Store {
   return {
     seen: () => store.seen(),
     read: async (queries, by) => {
       await nextTurn();
+      const until = performance.now() + LONGEST_MS;
+      while (busy() && performance.now() < until) await sleep(STEP_MS);
       signal.throwIfAborted();
       return store.read(queries, by);
     },

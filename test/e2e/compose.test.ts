@@ -104,6 +104,18 @@ describe('the shipped compose file', function () {
     );
   });
 
+  it('serves the page, with all that belongs to it, on the host’s loopback', async () => {
+    for (const [file, holds] of [
+      ['', '<div id="page">'],
+      ['page.js', '/api/v1/'],
+      ['page.css', '--ground'],
+      ['icon.svg', '<svg'],
+    ] as const) {
+      const fetch = engine.place.enter('busybox', ['wget', '-q', '-O', '-', `http://127.0.0.1:9475/${file}`]);
+      expect(await runOrFail(...fetch)).to.contain(holds);
+    }
+  });
+
   it('knows the host by the host’s own machine id', async () => {
     const [id = ''] = (await runOrFail(...engine.place.enter('cat', ['/etc/machine-id']))).split('\n');
     expect(id).to.have.length(32);

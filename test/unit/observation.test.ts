@@ -34,6 +34,7 @@ function observed() {
     settings: { node: 'a' },
     client: { outage: () => undefined },
     watching: async function* () {},
+    busy: () => false,
     session: { alive: true, refusal: undefined },
     ...{
       store: Object.assign(asked, { hasty: asked }),
