@@ -1,6 +1,6 @@
 // `npm run chaos`: new seeds one after the other, tables of what they counted, and a last line of counts.
 //
-//   npm run chaos                                          10 seeds, and more until all is met that CI asks for
+//   npm run chaos                                          10 seeds of 64 s, and more until all is met that CI asks for
 //   npm run chaos -- --seed 7 --seconds 60 --seeds 1       one seed again, for as long as you like
 //   npm run chaos -- --gentle                              without kills and restores, and what only reconciliation frees
 //   npm run chaos -- --bugs                                each planted flaw, by seeds of its own, until it is found
@@ -14,7 +14,7 @@ import { close, type Ran, run } from './run.js';
 import { inFlight, mostSaid, type Row, rowOf, table } from './table.js';
 
 const SEEDS = 10;
-const SECONDS = 36;
+const SECONDS = 64;
 const CALLS = 60_000;
 const MINUTES = 5;
 /** In so many seeds each kind of fault is to meet calls. */
