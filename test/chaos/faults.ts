@@ -185,7 +185,7 @@ export const GENTLE = KINDS.filter((kind) => !ways[kind].loses);
 
 /** Each kind at least once, in any order, spread over the time; the longer it is the more, but for what stops all else. */
 export function plan(draw: Draw, kinds: readonly Kind[], forMs: number): Fault[] {
-  const rounds = Math.max(1, Math.round(forMs / 25_000));
+  const rounds = Math.max(1, Math.round(forMs / 50_000));
   const again = kinds.filter((kind) => ways[kind].on !== 'world');
   const drawn = Array.from({ length: rounds }, (_, round) => draw.shuffled(round === 0 ? kinds : again)).flat();
   const pace = forMs / drawn.length;
