@@ -183,10 +183,11 @@ export const KINDS = Object.keys(WAYS) as Kind[];
 /** Kinds that leave nothing which only reconciliation could free. */
 export const GENTLE = KINDS.filter((kind) => !ways[kind].loses);
 
-/** Each kind at least once, in any order, spread over the time; more of them the longer it is. */
+/** Each kind at least once, in any order, spread over the time; the longer it is the more, but for what stops all else. */
 export function plan(draw: Draw, kinds: readonly Kind[], forMs: number): Fault[] {
-  const rounds = Math.max(1, Math.round(forMs / 25_000));
-  const drawn = Array.from({ length: rounds }, () => draw.shuffled(kinds)).flat();
+  const rounds = Math.max(1, Math.round(forMs / 50_000));
+  const again = kinds.filter((kind) => ways[kind].on !== 'world');
+  const drawn = Array.from({ length: rounds }, (_, round) => draw.shuffled(round === 0 ? kinds : again)).flat();
   const pace = forMs / drawn.length;
   return drawn.map((kind, index) => {
     const { least, most } = ways[kind];

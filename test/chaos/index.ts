@@ -1,6 +1,6 @@
 // `npm run chaos`: new seeds one after the other, tables of what they counted, and a last line of counts.
 //
-//   npm run chaos                                          10 seeds, and more until all is met that CI asks for
+//   npm run chaos                                          10 seeds of 48 s, and more until all is met that CI asks for
 //   npm run chaos -- --seed 7 --seconds 60 --seeds 1       one seed again, for as long as you like
 //   npm run chaos -- --gentle                              without kills and restores, and what only reconciliation frees
 //   npm run chaos -- --bugs                                each planted flaw, by seeds of its own, until it is found
@@ -14,13 +14,11 @@ import { close, type Ran, run } from './run.js';
 import { inFlight, mostSaid, type Row, rowOf, table } from './table.js';
 
 const SEEDS = 10;
-const SECONDS = 36;
+const SECONDS = 48;
 const CALLS = 60_000;
 const MINUTES = 5;
 /** In so many seeds each kind of fault is to meet calls. */
 const MEETINGS = 3;
-/** Seeds that live side by side. */
-const AT_ONCE = 2;
 /** No seed begins later, should something still be missing. */
 const LAST_BEGIN_MINUTES = 11;
 /** Seeds that the harness may have to give up on a busy machine. */
@@ -99,19 +97,22 @@ async function soak(): Promise<void> {
     rows.push(row);
     if (findings.length === 0) passed++;
   };
-  let seed = first;
-  const goesOn = () => {
-    if (broken.length > MOST_BROKEN || (usual && minutes() > LAST_BEGIN_MINUTES)) return false;
-    return seed - first < seeds || (usual && missing().length > 0);
+  // While one seed waits for what is left, the next one lives.
+  const waiting: Promise<void>[] = [];
+  const goesOn = async () => {
+    if (rows.length + waiting.length >= seeds) await Promise.all(waiting.splice(0));
+    return missing().length > 0 && broken.length <= MOST_BROKEN && (!usual || minutes() < LAST_BEGIN_MINUTES);
   };
-  // A seed waits for most of its time, for what fails or for what is left.
-  const lane = async () => {
-    while (goesOn()) {
-      const own = seed++;
-      judge(await run({ seed: own, seconds, reconciled: !values.gentle && own % 2 === 0, say, ...logs }));
-    }
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, lane));
+  for (let seed = first; await goesOn(); seed++) {
+    await new Promise<void>((quiet) => {
+      const reconciled = !values.gentle && seed % 2 === 0;
+      const over = run({ seed, seconds, reconciled, say, quiet, ...logs }).then(judge);
+      waiting.push(over.finally(quiet));
+    });
+    if (waiting.length > 1) await waiting.shift();
+    if (!usual && broken.length > 0) break;
+  }
+  await Promise.all(waiting);
   rows.sort((a, b) => a.seed - b.seed);
   for (const line of table(rows)) say(line);
   say('\nfaults, each with the calls that were under way when it began, seed by seed:');

@@ -10,7 +10,7 @@ export const OVERLAY = '10.80.0.0/26';
 export const LAN = '10.66.0.0/24';
 /** So small that it is full. */
 const CROWDED = '10.66.0.0/25';
-const AT_ONCE = 24;
+const AT_ONCE = 32;
 
 export class Life {
   #over = false;

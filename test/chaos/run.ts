@@ -35,6 +35,8 @@ export interface RunOptions {
   /** Where the drivers' logs and all calls go. */
   readonly logs?: string;
   readonly say?: (line: string) => void;
+  /** Hears when nothing new begins any more, and what is left is waited for. */
+  readonly quiet?: () => void;
 }
 
 export interface Ran {
@@ -59,6 +61,7 @@ export async function run({
   logs,
   impatient = false,
   say = () => undefined,
+  quiet = () => undefined,
 }: RunOptions): Promise<Ran> {
   const draw = new Draw(`plan ${seed}`);
   const [names, full] = [draw.percent(50), draw.percent(30)];
@@ -105,6 +108,7 @@ export async function run({
     ran = { ...ran, begun, missed };
     await Promise.all([under.run(faults), lasting(seconds * 1_000, history, impatient)]);
     await life.settle();
+    quiet();
     ran = { ...ran, elections: swarm.elections };
     const keyspace = () => records(etcd);
     await log.caughtUp();
