@@ -2,7 +2,6 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Afterwards } from './afterwards.js';
 import type { Settings } from './config.js';
 import { etcdNow, tlsNow } from './credentials.js';
 import type { CallEvent } from './docker/app.js';
@@ -63,11 +62,6 @@ export async function startDriver(
   const self = { node, boot: bootId(), machine: machineId(settings.machineId) };
   const { gone: goneRounds } = limitsOf(settings, roundMs);
 
-  const decisions = new Afterwards<Told>((told) => {
-    logDecision(log, told);
-    observation.told(told);
-  });
-  releasers.push('decisions', () => decisions.flush());
   const outageMs = Math.max(LEAST_OUTAGE_MS, settings.deadline);
   const requests = new EtcdRequests();
   const attempted = requests.begun;
@@ -115,7 +109,11 @@ export async function startDriver(
   const watched = { client, session, store, watching, allocator, requests, busy };
   const observation = new Observation({ settings, goneRounds, around, log, ...watched });
   releasers.push('metrics and health', () => observation.stop());
-  const driver = new Driver(allocator, settings.requireMac, (told) => decisions.add(told), swarm);
+  const tell = (told: Told) => {
+    logDecision(log, told);
+    observation.told(told);
+  };
+  const driver = new Driver(allocator, settings.requireMac, tell, swarm);
   const socket = inherited?.path ?? settings.socket;
   const names = driversServed({ ...settings, ...(socket && { socket }) });
   const waitMs = Math.max(2 * settings.sessionTtl, settings.reconcileGrace);

@@ -84,7 +84,7 @@ describe('a check', () => {
   it('finds what stands unchanged for as long as a call may take, in looks that get rarer', async () => {
     scene.leave('020');
     expect(kinds(await scene.check())).to.deep.equal(['claim-of-ended-join']);
-    expect(scene.pauses).to.deep.equal([250, 500, 1_000, 2_000, 1_250]);
+    expect(scene.pauses.map(Math.round)).to.deep.equal([250, 500, 1_000, 2_000, 1_250]);
   });
 
   it('finds nothing that is gone at the second look, nor what has come meanwhile', async () => {
