@@ -43,6 +43,9 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   who: ['etcd-ipam who 10.66.0.7', "etcd-ipam who 10.66.0.7 --at '2026-11-29 14:03'"],
   evict: ['etcd-ipam evict host-b --dry-run; etcd-ipam evict host-b'],
   resume: ['etcd-ipam resume --dry-run; etcd-ipam resume'],
+  pool: ['etcd-ipam pool 10.66.0.0/24'],
+  note: ['etcd-ipam note 10.66.0.0/24 "second floor"'],
+  'warn-at': ['etcd-ipam warn-at 10.66.0.0/24 80'],
 };
 
 function addCompletion(program: Command): void {

@@ -11,8 +11,10 @@ import type { Surroundings } from './surroundings.js';
 
 /** Records in one transaction: each is compared as well, and etcd takes 128 operations. */
 const CHUNK = 100;
+/** Bytes of them, roughly: etcd takes 1.5 MiB. */
+const CHUNK_BYTES = 512 * 1_024;
 /** What each of them belongs to comes before it. */
-const ORDER = ['nodes', 'pools', 'joins', 'holders', 'claims'] as const;
+const ORDER = ['nodes', 'rules', 'pools', 'joins', 'holders', 'claims'] as const;
 
 export interface Carried {
   readonly key: string;
@@ -133,7 +135,13 @@ async function guardsOf(store: Store, pools: readonly Carried[], by: Deadline): 
 function* chunksOf(all: readonly Carried[]): Generator<[number, Carried[]]> {
   for (let from = 0; from < all.length; ) {
     const rank = rankOf(all[from]!.key);
-    const chunk = all.slice(from, from + CHUNK).filter(({ key }) => rankOf(key) === rank);
+    const chunk: Carried[] = [];
+    let bytes = 0;
+    for (const one of all.slice(from, from + CHUNK)) {
+      bytes += one.key.length + JSON.stringify(one.record).length;
+      if (rankOf(one.key) !== rank || (chunk.length > 0 && bytes > CHUNK_BYTES)) break;
+      chunk.push(one);
+    }
     yield [from, chunk];
     from += chunk.length;
   }

@@ -244,6 +244,8 @@ describe('commands that operate', function () {
 
     it('carry all that does not go by itself into another etcd, where no address is given until that is allowed', async () => {
       await filled();
+      const ruled = ['exclude', '10.66.0.0/24', '10.66.0.240/28', '--comment', 'printers'];
+      expect((await command(...ruled)).stderr).to.equal('');
       const file = await exported();
       const [head, ...lines] = (await readFile(file, 'utf8'))
         .trimEnd()
@@ -251,7 +253,7 @@ describe('commands that operate', function () {
         .map((line) => JSON.parse(line));
       expect(head['etcd-ipam']).to.include({ format: 1, prefix: '/etcd-ipam/', records: lines.length });
       expect(new Set(lines.map(({ key }) => key.split('/')[0]))).to.deep.equal(
-        new Set(['claims', 'holders', 'joins', 'nodes', 'pools']),
+        new Set(['claims', 'holders', 'joins', 'nodes', 'pools', 'rules']),
       );
       const target = await startEtcd();
       try {
@@ -340,7 +342,7 @@ describe('commands that operate', function () {
     for (const name of names.filter((one) => !['help', 'serve', 'completion'].includes(one))) {
       const help = await command(name, '--help');
       expect([help.code, help.stderr], name).to.deep.equal([0, '']);
-      expect(help.stdout, name).to.match(/Example:\n {2}\$ (ETCD_ENDPOINTS=\S+ )?etcd-ipam /);
+      expect(help.stdout, name).to.match(/Examples?:\n {2}\$ (ETCD_ENDPOINTS=\S+ )?etcd-ipam /);
     }
   });
 

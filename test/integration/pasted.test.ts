@@ -1,5 +1,5 @@
 // Lines of README's text and tables that are typed on bad days, pasted as written into a shell beside drivers that work: each does
-// what README says. Its recipes are in recipes.test.ts.
+// what README says. Its recipes are in readme.test.ts.
 import { readFileSync } from 'node:fs';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
