@@ -6,9 +6,9 @@ import { type Address, BITS, formatAddress } from '../net/address.js';
 import { formatPrefix, lastOf, type Prefix, prefixOf, rangeOf, sizeOf } from '../net/prefix.js';
 import type { Addresses, Blocks } from './shapes.js';
 
-/** One read decodes for some 4 ms, in which no engine is heard. */
-const READ = 500;
-const READS = 16;
+/** One read decodes for some 8 ms, in which no engine is heard. */
+const READ = 1_000;
+const READS = 8;
 /** More addresses than that are shown in parts. */
 export const MOST_ADDRESSES = 65_536n;
 /** 2^10 parts, counted 120 at a time: etcd takes 128 operations in a transaction. */

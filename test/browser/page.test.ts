@@ -114,17 +114,7 @@ describe('the page', () => {
         }),
       );
     }
-    const parts = [
-      'Skip to the map',
-      'Search',
-      'Theme',
-      'Order of pools',
-      FULL,
-      SMALL,
-      'by kind',
-      'Map of 256',
-      'host-499',
-    ];
+    const parts = ['Skip to the map', 'Search', 'Theme', 'Order of pools', SMALL, 'by kind', 'Map of 256', 'host-499'];
     const places = parts.map((part) => reached.findIndex((name) => name.startsWith(part)));
     expect(places, reached.join(' | ')).not.to.include(-1);
     expect(places).to.deep.equal(places.toSorted((a, b) => a - b));
