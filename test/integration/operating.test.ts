@@ -327,7 +327,7 @@ describe('commands that operate', function () {
 
   it('every command has help with an example', async () => {
     const { stdout } = await command('--help');
-    const names = [...stdout.slice(stdout.indexOf('Commands:')).matchAll(/^ {2}([a-z]+)/gm)].map(([, name]) => name!);
+    const names = [...stdout.slice(stdout.indexOf('Commands:')).matchAll(/^ {2}([a-z-]+)/gm)].map(([, name]) => name!);
     expect(names).to.include.members([
       'status',
       'pools',
