@@ -165,7 +165,10 @@ function poolAfter(ask: AddressAsk, view: View, { address, holder, token }: Plan
   const led = holder?.record.role === 'gateway' && record.gateway !== chosen && mayLead(ask, view);
   const stage = stageAfter(record.stage, holder !== undefined);
   if (!led && stage === record.stage) return undefined;
-  return { ...record, ...(led && { gateway: chosen }), ...(stage && { stage }), token };
+  const { state, ...rest } = record;
+  // In one order of fields, whether the record was just read or is remembered: etcdctl shows it.
+  const first = { state, ...(led && { gateway: chosen }) };
+  return { ...first, ...rest, ...first, ...(stage && { stage }), token };
 }
 
 /** Whoever asks for more than the gateway was given that: from then on the end of the epoch is the network's end. */

@@ -158,8 +158,11 @@ describe('random sequences on the double', function () {
       for (const [how, count] of pasts?.ended ?? []) ended.set(how, (ended.get(how) ?? 0) + count);
       for (const [kind, count] of inspected.met) met.set(kind, (met.get(kind) ?? 0) + count);
     });
-    await fc.assert(property, { numRuns: INSPECTED });
-    expect([...met.keys()]).to.include.members(['claim-of-ended-join', 'pool-closing']);
-    expect([...ended.keys()]).to.include.members(['released', 'left', 'renewed', 'taken']);
+    const seen = () => [...met.keys(), ...ended.keys()];
+    const rare = ['claim-of-ended-join', 'pool-closing', 'released', 'left', 'renewed', 'taken'];
+    // What chance has left out it may bring with the next ones.
+    for (let batch = 0; batch < 8 && !rare.every((one) => seen().includes(one)); batch++)
+      await fc.assert(property, { numRuns: INSPECTED });
+    expect(seen()).to.include.members(rare);
   });
 });

@@ -230,7 +230,7 @@ export function swarm(scene: Scene): void {
       host.link.away = false;
       const again = await host.network(S, global);
       expect((await again.gateway()).ip).to.equal('10.80.0.1');
-      await scene.all(pool('epoch=1 leader=J2 stage=asked gateway=10.80.0.1'), joined('J2', 'a boot-1 epoch=1'), [
+      await scene.all(pool('gateway=10.80.0.1 epoch=1 leader=J2 stage=asked'), joined('J2', 'a boot-1 epoch=1'), [
         ...[claim(1, 'shared'), holder(1, 'J2', 'gateway epoch=1')],
       ]);
     });
