@@ -150,7 +150,7 @@ describe('etcd takes only small requests', function () {
   this.timeout(60_000);
 
   it('says so to the engine, within the deadline, and serves what is small enough', async () => {
-    const etcd = await startEtcd({ args: ['--max-request-bytes=1000'] });
+    const etcd = await startEtcd({ args: ['--max-request-bytes=750'] });
     const driver = await HostedDriver.start({ ETCD_ENDPOINTS: etcd.url });
     try {
       await driver.says(/"msg":"session alive"/);
