@@ -2,7 +2,7 @@
 // The test runner: gives mocha a private host when it may, and refuses to know what any suite tests.
 //
 //   npm test                              every suite but faults: unit, conformance, integration, e2e, machines, browser
-//   npm test -- test/faults               those, which measure and so run by themselves
+//   npm test -- test/faults               those, which measure and so run by themselves, as test/browser/speed.test.ts does
 //   npm test -- test/unit/foo.test.ts     one file
 //   npm test -- --grep "gateway"          any option of mocha
 //
@@ -30,15 +30,18 @@ process.env.PATH = [process.env.PATH, '/usr/local/sbin', '/usr/sbin', '/sbin'].f
 
 const all = (...levels) => levels.map((level) => `test/${level}/**/*.test.ts`);
 const but = (file) => ['--ignore', file];
-// Some files elsewhere, so that the first four take about as long as one another.
-const [compose, identity] = ['test/e2e/compose.test.ts', 'test/machines/identity.test.ts'];
-const outside = ['test/integration/monitoring*.test.ts', 'test/integration/{readme,pasted}.test.ts'];
+// Some files elsewhere, so that the five take about as long as one another; and what measures a browser is run with faults/.
+const [compose, firstRun] = ['test/e2e/compose.test.ts', 'test/e2e/first-run.test.ts'];
+const [identity, speed] = ['test/machines/identity.test.ts', 'test/browser/speed.test.ts'];
+const outside = ['monitoring*', 'readme', 'pasted', 'eight-processes', 'ruled-processes', 'check'].map(
+  (name) => `test/integration/${name}.test.ts`,
+);
 const lanes = [
   [...all('unit', 'conformance'), identity, ...outside],
   [...all('integration'), ...outside.flatMap(but)],
-  [...all('e2e'), ...but(compose)],
-  [...all('machines'), ...but(identity), compose],
-  [...all('browser')],
+  [...all('e2e'), ...but(compose), ...but(firstRun)],
+  [...all('machines'), ...but(identity), firstRun],
+  [...all('browser'), ...but(speed), compose],
 ];
 const given = process.argv.slice(2).map((argument) => (isFolder(argument) ? join(argument, '**/*.test.ts') : argument));
 const files = given.filter(

@@ -361,7 +361,10 @@ describe('etcd-ipam check', function () {
 
   it('says by its exit code what it came to: 2 for usage and settings, 3 where etcd cannot be read', async () => {
     const option = await command(['--fixx']);
-    expect([option.code, option.stderr.split('\n')[0]]).to.deep.equal([2, "error: unknown option '--fixx' (Did you mean --fix?)"]);
+    expect([option.code, option.stderr.split('\n')[0]]).to.deep.equal([
+      2,
+      "error: unknown option '--fixx' (Did you mean --fix?)",
+    ]);
     const setting = await command([], { IPAM_NODE: 'a b' });
     expect([setting.code, setting.stdout]).to.deep.equal([2, '']);
     const help = await command(['--help']);

@@ -145,6 +145,8 @@ describe('rules over eight processes', function () {
     const isOf = ({ addresses }: InForce, ip: string) => holds(parseRange(addresses), parseAddress(ip));
     const again = () => given.some(({ ip, at }) => at > first.until && isOf(first, ip)) && given.length > 500;
     await eventually('the range that was given back is given again', async () => again(), 120_000, 50);
+    const both = () => refusals.has('excluded') && refusals.has('reserved');
+    await eventually('an excluded and a reserved address were asked for by number', async () => both(), 120_000, 50);
     over = true;
     await Promise.all(lives);
 
