@@ -30,6 +30,7 @@ export class ChaosDriver implements AsyncDisposable {
   #program: Program | undefined;
   #ending = false;
   #closed = false;
+  #serving = false;
   #client: PluginClient;
   #started = 0;
   #printed = '';
@@ -88,18 +89,19 @@ export class ChaosDriver implements AsyncDisposable {
     this.#started = performance.now();
     const clock = resolve(import.meta.dirname, 'clock.mjs');
     const started = await Program.start(process.execPath, ['--import', clock, program, 'serve'], { env: settings });
-    [this.#program, this.#ending] = [started, false];
+    [this.#program, this.#ending, this.#serving] = [started, false, false];
     void started.exited.then((code) => {
       if (!this.#ending) this.options.died(`the driver of ${node} ended with ${code}: ${tail(this.log, 20)}`);
     });
     await eventually(`${node} listens`, () => this.#answers(), 60_000, 25).catch((cause) => {
       throw new Error(`${cause.message}: ${tail(this.log, 20)}`);
     });
+    this.#serving = true;
   }
 
   /** kill -9: whoever waits for it is cut off. */
   async kill(): Promise<void> {
-    this.#ending = true;
+    [this.#ending, this.#serving] = [true, false];
     await this.#program?.kill();
   }
 
@@ -110,8 +112,9 @@ export class ChaosDriver implements AsyncDisposable {
     else for (const stop of this.#stops.slice(-1)) stop.until = Math.min(stop.until, performance.now());
   }
 
-  /** Its wall clock leaps; the monotonic one goes on. */
+  /** Its wall clock leaps; the monotonic one goes on. A process that only starts knows no such signal yet, and would end of it. */
   async stepClock(ms: number): Promise<void> {
+    await eventually(`${this.node} serves`, () => this.#serving, 60_000, 25);
     await writeFile(join(this.directory, 'clock'), String(ms));
     this.#program?.signal('SIGUSR2');
   }
