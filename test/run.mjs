@@ -9,8 +9,8 @@
 // The whole of it is five runs side by side, for engines are waited for more than worked on: the drivers' own suites, those
 // with an etcd, those with an engine, those of several machines, the page in a browser. What they print comes one after the
 // other. Five runs can be too much for a small machine. So a file in which something was waited for in vain, rather than
-// seen to be wrong, or a file with engines or a browser in it, runs once more by itself when it failed: `again:` says
-// which, and what had failed; its second run counts.
+// seen to be wrong, or one whose programs may be slower than it foresaw, runs once more by itself when it failed, unless it
+// judges who has an address: `again:` says which, and what had failed; its second run counts.
 //
 // As root on Linux a run lives in namespaces of its own (test/support/private-host.mjs): engines, networks and plugin
 // sockets of the tests never meet those of the machine, and nothing outlives the run. Elsewhere the e2e suites skip,
