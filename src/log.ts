@@ -30,8 +30,33 @@ interface LogOptions {
   readonly to?: DestinationStream;
 }
 
+/**
+ * Lines of one turn of the event loop, written together at its end and when the process does: a write for each was a tenth of
+ * what a call cost with 64 in flight. An answer leaves some turns later, so it is never before its line.
+ */
+export class EachTurn implements DestinationStream {
+  readonly #to: DestinationStream;
+  #lines = '';
+
+  constructor(to: DestinationStream) {
+    this.#to = to;
+    process.once('exit', () => this.flushSync());
+  }
+
+  write(line: string): void {
+    if (this.#lines === '') setImmediate(() => this.flushSync());
+    this.#lines += line;
+  }
+
+  flushSync(): void {
+    const lines = this.#lines;
+    this.#lines = '';
+    if (lines !== '') this.#to.write(lines);
+  }
+}
+
 /** Written synchronously: the last line before an exit is the one that matters. */
-export function openLog({ level, node, to = destination({ fd: 1, sync: true }) }: LogOptions): Log {
+export function openLog({ level, node, to }: LogOptions): Log {
   return pino(
     {
       level,
@@ -40,7 +65,7 @@ export function openLog({ level, node, to = destination({ fd: 1, sync: true }) }
       formatters: { level: (label) => ({ level: label }) },
       serializers: { error: messageOf },
     },
-    to,
+    to ?? new EachTurn(destination({ fd: 1, sync: true })),
   );
 }
 

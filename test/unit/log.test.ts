@@ -1,7 +1,8 @@
 // The log: which lines appear, and what they hold.
 import { expect } from 'chai';
 import type { LogLevel } from '../../src/config.js';
-import { type Decision, logDecision, openLog } from '../../src/log.js';
+import { type Decision, EachTurn, logDecision, openLog } from '../../src/log.js';
+import { run } from '../support/process.js';
 
 function collecting(level: LogLevel = 'info') {
   const lines: Record<string, unknown>[] = [];
@@ -86,4 +87,36 @@ describe('the log', () => {
     expect(lines[0]?.error).to.equal('etcd does not answer: connection refused');
     expect(lines[1]?.error).to.match(/^TypeError: x is not a function\n {4}at /);
   });
+
+  it('writes the lines of one turn together, before an answer may leave', async () => {
+    const written: string[] = [];
+    const to = new EachTurn({ write: (text) => void written.push(text) });
+    for (const line of ['a\n', 'b\n']) to.write(line);
+    await Promise.resolve().then(() => to.write('c\n'));
+    expect(written).to.deep.equal([]);
+    await new Promise(setImmediate);
+    expect(written).to.deep.equal(['a\nb\nc\n']);
+    to.write('d\n');
+    to.flushSync();
+    to.flushSync();
+    await new Promise(setImmediate);
+    expect(written).to.deep.equal(['a\nb\nc\n', 'd\n']);
+  });
+
+  for (const [how, last] of [
+    ['process.exit()', 'process.exit(3)'],
+    ['an exception that nobody catches', "throw new Error('boom')"],
+  ]) {
+    it(`loses no line to ${how}`, async () => {
+      const log = "(await import('./src/log.ts')).openLog({ level: 'info', node: 'a' })";
+      const script = `const log = ${log}; for (let i = 0; i < 1000; i++) log.info({ i }, 'line'); ${last}`;
+      const { stdout } = await run(process.execPath, ['--import', 'tsx/esm', '--input-type=module', '--eval', script]);
+      expect(
+        stdout
+          .trimEnd()
+          .split('\n')
+          .map((line) => JSON.parse(line).i),
+      ).to.deep.equal(Array.from({ length: 1000 }, (_, i) => i));
+    });
+  }
 });
