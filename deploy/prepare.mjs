@@ -147,8 +147,9 @@ function build() {
       '--outDir',
       fresh,
     ]);
-    const bundle = at('src', 'page', 'build.mjs');
-    if (existsSync(bundle)) run('the build of the page', process.execPath, [bundle, join(fresh, 'page')]);
+    const [program, page] = [at('src', 'bundle.mjs'), at('src', 'page', 'build.mjs')];
+    if (existsSync(program)) run('the bundling of the program', process.execPath, [program, fresh]);
+    if (existsSync(page)) run('the build of the page', process.execPath, [page, join(fresh, 'page')]);
     const built = filesBelow(fresh).map((file) => relative(fresh, file));
     for (const file of built) {
       mkdirSync(dirname(at('dist', file)), { recursive: true });

@@ -188,7 +188,11 @@ export class Observation {
   }
 }
 
+/** Where the program was bundled. */
+declare const ETCD_IPAM_VERSION: string | undefined;
+
 function version(): string {
+  if (typeof ETCD_IPAM_VERSION === 'string') return ETCD_IPAM_VERSION;
   const file = new URL('../package.json', import.meta.url);
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }

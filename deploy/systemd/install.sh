@@ -4,7 +4,7 @@
 #   npm ci && npm run build && sudo deploy/systemd/install.sh
 #
 # Run again it upgrades; calls of the engine wait in the socket meanwhile. DESTDIR=DIR installs below DIR and starts
-# nothing. It reaches no network: the packages are those of the checkout, without what only builds and tests.
+# nothing. It reaches no network: the packages are in the program.
 set -eu
 
 usage() {
@@ -84,9 +84,7 @@ if [ -n "$uninstall" ]; then
   exit
 fi
 
-for needed in dist/main.js node_modules package-lock.json; do
-  [ -e "$checkout/$needed" ] || fail "$checkout/$needed is missing: npm ci && npm run build"
-done
+[ -e "$checkout/dist/main.js" ] || fail "$checkout/dist/main.js is missing: npm ci && npm run build"
 if [ -z "$node" ]; then
   if [ -x /usr/bin/node ]; then node=/usr/bin/node; else node=$(command -v node) || fail "no node on PATH: --node FILE"; fi
 fi
@@ -100,19 +98,11 @@ done
 "$node" -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
   fail "$node is older than 20.19: --node FILE"
 
-# Of the packages those that the lock file does not mark as for development; one within another comes along with it.
-packages=$(cd "$checkout" && "$node" -p '
-  const { packages } = JSON.parse(require("node:fs").readFileSync("package-lock.json", "utf8"));
-  Object.keys(packages).filter((path) => path.lastIndexOf("node_modules/") === 0 && !packages[path].dev).join("\n")
-')
-
 # Beside the old one and then in its place, so that what runs or starts finds a whole one.
 umask 022
 rm -rf "$place.new" "$place.old"
-for path in package.json LICENSE README.md dist $packages; do
-  mkdir -p "$place.new/$(dirname "$path")"
-  cp -R "$checkout/$path" "$place.new/$path"
-done
+mkdir -p "$place.new"
+for path in package.json LICENSE README.md dist; do cp -R "$checkout/$path" "$place.new/$path"; done
 chmod -R u=rwX,go=rX "$place.new"
 if [ -e "$place" ]; then mv "$place" "$place.old"; fi
 mv "$place.new" "$place"

@@ -3,7 +3,7 @@ import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { run } from '../support/process.js';
+import { run, runOrFail } from '../support/process.js';
 
 export interface Bug {
   readonly name: string;
@@ -155,6 +155,7 @@ export class Planted implements AsyncDisposable {
       cwd: this.directory,
     });
     if (code !== 0) throw new Error(`the flawed sources do not compile: ${stdout}`);
+    await runOrFail(process.execPath, ['src/bundle.mjs', 'dist'], { cwd: this.directory });
     return join(this.directory, 'dist/main.js');
   }
 

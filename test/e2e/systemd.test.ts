@@ -56,7 +56,7 @@ describe('under systemd', function () {
   });
   after(() => root && rm(root, { recursive: true, force: true }));
 
-  it('install.sh lays out the program without its development packages, units, links, settings for root alone', async () => {
+  it('install.sh lays out the program, which has its packages in it, units, links, settings for root alone', async () => {
     const files = await readdir(root, { recursive: true, withFileTypes: true });
     const outside = files
       .filter((file) => !file.isDirectory())
@@ -74,13 +74,7 @@ describe('under systemd', function () {
       'usr/local/bin/etcd-ipam',
     ]);
     expect((await stat(at('etc/etcd-ipam/etcd-ipam.env'))).mode & 0o777).to.equal(0o600);
-    const { packages } = JSON.parse(await readFile('package-lock.json', 'utf8')) as {
-      packages: Record<string, { dev?: boolean }>;
-    };
-    const installed = await packagesOf(at('usr/lib/etcd-ipam'));
-    const needed = Object.keys(packages).filter((path) => path !== '' && !packages[path]!.dev);
-    expect(installed).to.deep.equal(needed.sort());
-    expect(installed).to.include('node_modules/etcd3').and.not.to.include('node_modules/mocha');
+    expect(await readdir(at('usr/lib/etcd-ipam'))).to.have.members(['LICENSE', 'README.md', 'dist', 'package.json']);
   });
 
   it('systemd-analyze verify has nothing to say, and names the cycle if the service came after the engine', async () => {
@@ -238,6 +232,9 @@ describe('under systemd', function () {
         const before = await driverPid();
         process.kill(before!, signal);
         await eventually('the driver has ended', async () => (await driverPid()) !== before);
+        // The connection that the engine had to it is closed at the very last, and the engine has to see that: what it sends before
+        // comes to nobody, and then again without its body (moby#35459).
+        await sleep(500);
         const began = performance.now();
         await start('meanwhile');
         console.log(`a container started while the driver was away: ${seconds(began)}`);
@@ -331,10 +328,3 @@ describe('under systemd', function () {
 });
 
 const seconds = (began: number) => `${((performance.now() - began) / 1_000).toFixed(1)} s`;
-
-/** Paths as a lock file names them, sorted. */
-async function packagesOf(place: string): Promise<string[]> {
-  const found = await runOrFail('find', ['node_modules', '-name', 'package.json', '-type', 'f'], { cwd: place });
-  const own = /^((?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/@]+)\/package\.json$/;
-  return [...new Set(found.split('\n').flatMap((path) => own.exec(path)?.[1] ?? []))].sort();
-}
