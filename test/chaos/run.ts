@@ -92,7 +92,9 @@ export async function run({
       // if it heard of it only while it had no etcd: reconciliation does.
       for (let i = 0; i < (at === 0 && reconciled ? 2 : 1); i++) {
         const socket = reconciled ? { IPAM_ENGINE_SOCKET: await engine.listen(), IPAM_RECONCILE_GRACE: GRACE } : {};
-        const env = { IPAM_SESSION_TTL: '5s', IPAM_COOLDOWN: '0s', IPAM_HISTORY: '0s', ...socket };
+        // With a past, what changes hands hangs on a lease that can be lost.
+        const past = seed % 2 === 0 ? '0s' : '1h';
+        const env = { IPAM_SESSION_TTL: '5s', IPAM_COOLDOWN: '0s', IPAM_HISTORY: past, ...socket };
         drivers.push(use(await ChaosDriver.start({ ...common, env })));
       }
       engines[at] = engine;
