@@ -1,4 +1,4 @@
-// How full pools are: a count of keys each, for up to 32 of them at one revision; where an operator has ruled, of each block
+// How full pools are: a count of keys each, for up to 60 of them at one revision; where an operator has ruled, of each block
 // that he left out as well. Lists no pool's claims.
 import { formatPrefix, usable } from '../net/prefix.js';
 import { claimsIn, poolKey, type Subnet } from './keyspace.js';
@@ -25,7 +25,7 @@ export interface Fill {
 }
 
 /** etcd takes 128 operations in a transaction, and each pool needs two. */
-const AT_ONCE = 32;
+const AT_ONCE = 60;
 const COUNTED = 128;
 
 /** Of those pools that exist. */

@@ -50,15 +50,15 @@ describe('commands that list', () => {
   it('pools says how full each is, and who has a part in it', async () => {
     expect(plain(await command('pools'))).to.equal(
       [
-        'SPACE  POOL          SIZE  USED  FREE  USE%                GATEWAY    NODES',
-        'local  10.66.0.0/29     6     3     3   50%  [#####.....]  10.66.0.1      2',
+        'SPACE  POOL          SIZE  USED  COOL  FREE  USE%                GATEWAY    NODES',
+        'local  10.66.0.0/29     6     3     0     3   50%  [#####.....]  10.66.0.1      2',
         '',
       ].join('\n'),
     );
     const { stdout } = await command('pools', '--json');
     expect(JSON.parse(stdout)).to.deep.equal([
       {
-        ...{ space: 'local', pool: S, size: 6, used: 3, excluded: 0, reserved: 0, free: 3 },
+        ...{ space: 'local', pool: S, size: 6, used: 3, cooling: 0, excluded: 0, reserved: 0, free: 3 },
         ...{ nodes: ['a', 'b'], gateway: '10.66.0.1' },
       },
     ]);
@@ -148,7 +148,8 @@ describe('commands that list', () => {
     );
     const claims = Array.from({ length: 60_000 }, (_, i) =>
       put(`claims/local/v4/010.100.000.000-16/${wide(10, 100, (i + 1) >> 8, (i + 1) & 255)}`, {
-        ...{ kind: 'endpoint', node: 'c', name: `web-${i}`, since, token: 't' },
+        ...(i % 100 === 0 ? { kind: 'cooling' } : { kind: 'endpoint', node: 'c', name: `web-${i}` }),
+        ...{ since, token: 't' },
       }),
     );
     const all = [...pools, put('pools/local/v4/010.100.000.000-16', { state: 'open', since, token: 't' }), ...claims];
@@ -156,10 +157,15 @@ describe('commands that list', () => {
       await client.txn({ success: all.slice(i, i + 100) }, performance.now() + 10_000);
 
     const began = performance.now();
-    const rows = JSON.parse((await command('pools', '--json')).stdout) as { pool: string; used: number }[];
+    const rows = JSON.parse((await command('pools', '--json')).stdout) as {
+      pool: string;
+      used: number;
+      cooling: number | null;
+    }[];
     const listed = performance.now();
     expect(rows).to.have.length(10_002);
-    expect(rows.find(({ pool }) => pool === '10.100.0.0/16')?.used).to.equal(60_000);
+    const full = rows.find(({ pool }) => pool === '10.100.0.0/16');
+    expect([full?.used, full?.cooling]).to.deep.equal([60_000, 600]);
     const lines = (await command('claims', '10.100.0.0/16')).stdout.trimEnd().split('\n');
     expect(lines).to.have.length(60_001);
     const seconds = (ms: number) => (ms / 1_000).toFixed(1);

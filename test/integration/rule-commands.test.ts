@@ -118,12 +118,12 @@ describe('commands that rule', function () {
     // 30 addresses: web, db and mail have one; 7 of the exclusion, and one reservation, are nobody's.
     expect(await said('pools')).to.deep.equal([
       0,
-      'SPACE  POOL          SIZE  USED  EXCL  RESV  FREE  USE%                GATEWAY  NODES',
-      'local  10.66.0.0/27    30     3     7     1    19   14%  [#.........]               1  10% reached',
+      'SPACE  POOL          SIZE  USED  COOL  EXCL  RESV  FREE  USE%                GATEWAY  NODES',
+      'local  10.66.0.0/27    30     3     0     7     1    19   14%  [#.........]               1  10% reached',
     ]);
     const [row] = JSON.parse((await command('pools', '--json')).stdout);
     expect(row).to.deep.equal({
-      ...{ space: 'local', pool: S, size: 30, used: 3, excluded: 7, reserved: 1, free: 19 },
+      ...{ space: 'local', pool: S, size: 30, used: 3, cooling: 0, excluded: 7, reserved: 1, free: 19 },
       ...{ warnAt: 10, full: true, nodes: ['a'], note: 'second floor' },
     });
     expect(await said('who', '10.66.0.4')).to.deep.equal([1, '10.66.0.4 of 10.66.0.0/27 in local: excluded: routers']);

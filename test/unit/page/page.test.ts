@@ -10,7 +10,7 @@ import type { Addresses, Change, Pool } from '../../../src/web/shapes.js';
 
 const NOW = new Date('2026-11-29T12:00:00Z');
 const pool = (rest: Partial<Pool> = {}): Pool => ({
-  ...{ space: 'local', pool: '10.66.0.0/24', size: 254, used: 10, free: 244, nodes: 2 },
+  ...{ space: 'local', pool: '10.66.0.0/24', size: 254, used: 10, cooling: 0, free: 244, nodes: 2 },
   trend: { points: [], perHour: 0, fullAt: null },
   ...rest,
 });
