@@ -86,6 +86,8 @@ describe('commands that list', () => {
     expect(await found(S)).to.deep.equal(['10.66.0.1', '10.66.0.2', '10.66.0.3']);
     expect(await found('10.67.0.0/24')).to.deep.equal([]);
     expect(await found(S, '--space', 'local.blue')).to.deep.equal([]);
+    expect(await found('--space', 'local.blue')).to.deep.equal([]);
+    expect(await found('--space', 'local')).to.have.length(3);
     expect(await found('--node', 'b')).to.deep.equal(['10.66.0.3']);
     expect(await found('--name', 'web-a')).to.deep.equal(['10.66.0.2']);
     expect(await found('--kind', 'shared')).to.deep.equal(['10.66.0.1']);
@@ -121,19 +123,6 @@ describe('commands that list', () => {
     expect(json).to.deep.include({ space: 'local', pool: S, state: 'alive', holders: [] });
     expect(json.claim).to.include({ address: '10.66.0.2', kind: 'endpoint', node: 'a', name: 'web-a' });
   });
-
-  for (const [args, message] of [
-    [['who', '10.66.0'], /'10\.66\.0' is invalid for argument 'address'\. "10\.66\.0" is not an/],
-    [['claims', '10.66.0.0'], /"10\.66\.0\.0" is not a CIDR block/],
-    [['claims', '--older', 'yesterday'], /duration such as 90s/],
-    [['claims', '--kind', 'container'], /Allowed choices are endpoint, unsure/],
-  ] as const) {
-    it(`${args.join(' ')} is refused with what is wrong`, async () => {
-      const { code, stderr } = await command(...args);
-      expect(code).to.be.greaterThan(0);
-      expect(stderr.split('\n')[0]).to.match(message);
-    });
-  }
 
   it('bear 10,000 pools and 60,000 claims, and a reader who stops early', async () => {
     const since = '2026-01-01T00:00:00.000Z';
