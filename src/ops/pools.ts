@@ -1,11 +1,10 @@
 // `etcd-ipam pools`: how full each pool is, and who has a part in it, page by page. Reads; decides nothing.
 import { coolingIn } from '../ipam/cooling.js';
-import { type Fill, fillOf, percentUsed } from '../ipam/fill.js';
+import { type Fill, fillOfKnown, percentUsed } from '../ipam/fill.js';
 import { EVERY_POOL, joinsBetween, parentOf, subnetOfPool } from '../ipam/keyspace.js';
 import { pages } from '../ipam/pages.js';
 import type { PoolRecord } from '../ipam/records.js';
 import type { Deadline, Found, Store } from '../ipam/store.js';
-import { formatPrefix } from '../net/prefix.js';
 import { type Column, Lines, type Screen, type Tone } from './table.js';
 
 export interface PoolRow extends Fill {
@@ -45,25 +44,21 @@ async function rowsOf(
   budget: { left: number },
   by: Deadline,
 ): Promise<PoolRow[]> {
-  const subnets = page.map(({ key }) => subnetOfPool(key));
-  const share = Math.ceil(subnets.length / AT_ONCE);
-  const parts = Array.from({ length: AT_ONCE }, (_, i) => subnets.slice(i * share, (i + 1) * share));
-  const [nodes, ...fills] = await Promise.all([
+  const known = page.map(({ key, record }) => ({ subnet: subnetOfPool(key), record }));
+  const share = Math.ceil(known.length / AT_ONCE);
+  const parts = Array.from({ length: AT_ONCE }, (_, i) => known.slice(i * share, (i + 1) * share));
+  const [nodes, ...counted] = await Promise.all([
     nodesOf(store, page, by),
-    ...parts.map((part) => fillOf(store, part, by)),
+    ...parts.map((part) => fillOfKnown(store, part, by)),
   ] as const);
-  const at = new Map(subnets.map((subnet, i) => [nameOf(subnet), page[i]!]));
-  const filled = fills.flat().map((fill) => ({ fill, found: at.get(`${fill.space} ${fill.pool}`)! }));
-  const counted = filled.map(({ fill: { used }, found: { key } }) => ({ key, used }));
-  const cooling = await coolingIn(store, counted, budget, by);
-  return filled.map(({ fill, found: { key, record } }): PoolRow => {
-    const { gateway, rules } = record;
+  const fills = counted.flat();
+  const used = page.map(({ key }, i) => ({ key, used: fills[i]!.used }));
+  const cooling = await coolingIn(store, used, budget, by);
+  return page.map(({ key, record: { gateway, rules } }, i): PoolRow => {
     const said = { ...(gateway !== undefined && { gateway }), ...(rules?.note !== undefined && { note: rules.note }) };
-    return { ...fill, cooling: cooling.get(key) ?? null, nodes: [...(nodes.get(key) ?? [])].sort(), ...said };
+    return { ...fills[i]!, cooling: cooling.get(key) ?? null, nodes: [...(nodes.get(key) ?? [])].sort(), ...said };
   });
 }
-
-const nameOf = ({ space, prefix }: ReturnType<typeof subnetOfPool>) => `${space} ${formatPrefix(prefix)}`;
 
 /** By the pool's key. */
 async function nodesOf(

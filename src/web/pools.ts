@@ -1,11 +1,10 @@
 // The pools as the page lists them: how full, who has a part, what the operator has set, and where it is heading. Reads only.
 import { coolingIn } from '../ipam/cooling.js';
-import { fillOf } from '../ipam/fill.js';
+import { fillOfKnown } from '../ipam/fill.js';
 import { EVERY_JOIN, EVERY_POOL, joinsOf, parentOf, poolKey, type Subnet, subnetOfPool } from '../ipam/keyspace.js';
 import { all } from '../ipam/pages.js';
 import type { PoolRecord } from '../ipam/records.js';
 import type { Deadline, Found, Store } from '../ipam/store.js';
-import { formatPrefix } from '../net/prefix.js';
 import { type Pool, type PoolAlone, Rules } from './shapes.js';
 import { type Samples, trendOf } from './trend.js';
 
@@ -48,17 +47,13 @@ async function counted(
   now: Date,
   by: Deadline,
 ): Promise<Pool[]> {
-  const named = new Map(found.map((one) => [nameOf(subnetOfPool(one.key)), one]));
-  const fills = await fillOf(
-    store,
-    found.map(({ key }) => subnetOfPool(key)),
-    by,
-  );
+  const known = found.map(({ key, record }) => ({ subnet: subnetOfPool(key), record }));
+  const fills = await fillOfKnown(store, known, by);
   samples.add(fills, now);
-  const keys = fills.map(({ space, pool, used }) => ({ key: named.get(`${space} ${pool}`)!.key, used }));
+  const keys = found.map(({ key }, i) => ({ key, used: fills[i]!.used }));
   const cooling = await coolingIn(store, keys, { left: MOST_CLAIMS }, by);
-  return fills.map(({ space, pool, size, used, free }) => {
-    const { key, record } = named.get(`${space} ${pool}`)!;
+  return found.map(({ key, record }, i) => {
+    const { space, pool, size, used, free } = fills[i]!;
     const rules = rulesOf(record);
     return {
       ...{ space, pool, size, used, cooling: cooling.get(key) ?? null, free, nodes: nodesOf(key) },
@@ -67,10 +62,6 @@ async function counted(
       trend: trendOf(samples.of(space, pool), used + free),
     };
   });
-}
-
-function nameOf({ space, prefix }: Subnet): string {
-  return `${space} ${formatPrefix(prefix)}`;
 }
 
 /** Rules that cannot be understood are shown by `check`, not here. */
