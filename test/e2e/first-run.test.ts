@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { findProgram } from '../../src/quickstart/programs.js';
 import { type Engine, startEngine } from '../support/engine.js';
+import { makeImage } from '../support/image.js';
 import { processesNaming } from '../support/kill.js';
 import { identity, Newcomer } from '../support/newcomer.js';
 import { PluginClient } from '../support/plugin-client.js';
@@ -97,6 +98,8 @@ describe('a fresh clone', function () {
     it('does what README shows behind it', async () => {
       const [, endpoint] = /--endpoints (\S+)/.exec(printed(job).find((line) => line.includes('get --prefix'))!)!;
       const lines = TRIED.map((line) => line.replace('http://127.0.0.1:2379', endpoint!));
+      // One that has `ip`, as the registry's has.
+      await makeImage(engine!);
       const said = await type(['set -e', ...lines].join('\n'));
       expect(said).to.match(/^ {4}inet 10\.66\.0\.\d+\/24 brd 10\.66\.0\.255 scope global eth0$/m);
       const claim = (kind: string) =>
