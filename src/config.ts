@@ -72,6 +72,12 @@ export const DEFAULT_SOCKET = '/run/docker/plugins/etcd-ipam.sock';
 /** Read by the quickstart alone, and known here so that nobody is warned about it. */
 export const QUICKSTART_NAMES = ['ETCD_IPAM_ETCD_IMAGE'] as const;
 
+const NODE_NAME = kinds.named('._-', 253);
+
+export function isNodeName(text: string): boolean {
+  return NODE_NAME.safeParse(text).success;
+}
+
 const schema = <Pools>(parsePools: (text: string) => Pools) => ({
   ETCD_ENDPOINTS: kinds.endpoints().prefault('http://127.0.0.1:2379'),
   ETCD_CA_FILE: kinds.file().optional(),
@@ -82,7 +88,7 @@ const schema = <Pools>(parsePools: (text: string) => Pools) => ({
   ETCD_PASSWORD_FILE: kinds.file().optional(),
   IPAM_PREFIX: kinds.keyPrefix().prefault('/etcd-ipam/'),
   IPAM_SWARM: kinds.named('_-', 63).optional(),
-  IPAM_NODE: kinds.named('._-', 253),
+  IPAM_NODE: NODE_NAME,
   IPAM_MACHINE_ID: kinds.named('.:_-', 128).optional(),
   IPAM_SOCKET: kinds.socketPath().optional(),
   IPAM_LISTEN: kinds.listen('192.0.2.1:9474').optional(),

@@ -2,7 +2,7 @@
 // The command `etcd-ipam`: words and exit codes. Loads the rest only when it is asked for, so that `status` is quick.
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { parseDuration } from './config/kinds.js';
-import { loadSettings, type Settings, withEnvFile } from './config.js';
+import { isNodeName, loadSettings, type Settings, withEnvFile } from './config.js';
 import { type Predefined, parsePredefined } from './ipam/predefined.js';
 import { CLAIM_KINDS } from './ipam/records.js';
 import { type Address, parseAddress } from './net/address.js';
@@ -10,7 +10,7 @@ import { type Prefix, parsePrefix } from './net/prefix.js';
 import { addOperatingCommands } from './operating.js';
 import { parseInstant } from './ops/instant.js';
 import type { Screen } from './ops/table.js';
-import { addRuleCommands, argument } from './ruling.js';
+import { addRuleCommands, argument, parseSpace } from './ruling.js';
 
 interface Options {
   readonly envFile?: string;
@@ -29,7 +29,7 @@ interface EvictFlags {
 }
 
 interface ClaimFlags {
-  readonly space: string;
+  readonly space?: string;
   readonly node?: string;
   readonly name?: string;
   readonly kind?: string;
@@ -107,8 +107,8 @@ withEnvFileOption(program.command('pools'))
 withEnvFileOption(program.command('claims'))
   .argument('[pool]', 'a subnet, such as 10.66.0.0/24; all, if there is none', argument(parsePrefix))
   .description('the addresses that are taken, as they are read')
-  .option('--space <name>', 'the address space of the pool', 'local')
-  .option('--node <name>', 'of that host')
+  .option('--space <name>', 'of that address space; of a pool without it, of local', argument(parseSpace))
+  .option('--node <name>', 'of that host', nodeName)
   .option('--name <name>', 'of the container or task of that name')
   .addOption(new Option('--kind <kind>', 'of that kind').choices(CLAIM_KINDS))
   .option('--older <duration>', 'written longer ago than that, such as 7d', ago)
@@ -123,7 +123,7 @@ withEnvFileOption(program.command('claims'))
     const { envFile: _, ...filter } = { ...rest, ...(older && { before: older }), ...(newer && { after: newer }) };
     await withStore(settingsOf(rest), (store, by) =>
       print(
-        listClaims(store, prefix && { space, prefix }, filter, by),
+        listClaims(store, prefix && { space: space ?? 'local', prefix }, { ...filter, ...(space && { space }) }, by),
         process.stdout,
         json ? { json: 'lines' } : { lines: claimLines(screen()) },
       ),
@@ -157,7 +157,7 @@ withEnvFileOption(program.command('who'))
   );
 
 withEnvFileOption(program.command('evict'))
-  .argument('<node>', 'its name, as `nodes` lists it')
+  .argument('<node>', 'its name, as `nodes` lists it', nodeName)
   .description('give up a host that will not come back: others may take its addresses at once')
   .option('--force', 'even if it has a session, which ends')
   .option('--dry-run', 'change nothing, and say what others could take')
@@ -260,6 +260,11 @@ function ago(text: string): Date {
   const ms = parseDuration(text);
   if (ms === undefined) throw new InvalidArgumentError('It has to be a duration such as 90s, 10m, 24h or 7d.');
   return new Date(Date.now() - ms);
+}
+
+function nodeName(text: string): string {
+  if (!isNodeName(text)) throw new InvalidArgumentError('It is not the name of a node, as `nodes` lists them.');
+  return text;
 }
 
 function withEnvFileOption(command: Command): Command {

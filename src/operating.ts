@@ -7,6 +7,7 @@ import type { Engine } from './ipam/engine-view.js';
 import { type Address, parseAddress } from './net/address.js';
 import { type Prefix, parsePrefix } from './net/prefix.js';
 import { completion, SHELLS, type Shell } from './ops/completion.js';
+import { parseSpace } from './ruling.js';
 
 interface Options {
   readonly envFile?: string;
@@ -95,7 +96,7 @@ interface ImportFlags extends Options {
   readonly dryRun?: boolean;
 }
 
-function addImport({ command, settings: load }: Words): void {
+function addImport({ command, settings: load, complain }: Words): void {
   command('import')
     .argument('<file>', 'what `export` printed; - is standard input')
     .description('write what is missing, and nothing where a record is there and differs')
@@ -109,7 +110,14 @@ function addImport({ command, settings: load }: Words): void {
         import('./checking.js'),
       ]);
       const settings = load(options);
-      const records = readExport(readFileSync(file === '-' ? 0 : file, 'utf8'));
+      let records: ReturnType<typeof readExport>;
+      try {
+        records = readExport(readFileSync(file === '-' ? 0 : file, 'utf8'));
+      } catch (error) {
+        complain(`${file}: ${(error as Error).message}`);
+        process.exitCode = 2;
+        return;
+      }
       const progress = (done: number, of: number) => {
         if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${of} records${done === of ? '\n' : ''}`);
       };
@@ -125,7 +133,7 @@ function addImport({ command, settings: load }: Words): void {
 const IMPORT_HELP = `
 Every record is compared to be absent as it is written. From the first one on the mark of a restored backup stands: no
 address is given until all hosts have compared their engines with the records, or etcd-ipam resume was run.
-Hosts that are there already stay as they are. Exit codes: 0 all is there now (or would be), 1 something differs, 2 wrong usage.
+Hosts that are there already stay as they are. Exit codes: 0 all is there now (or would be), 1 something differs, 2 wrong usage, or a file that is no export.
 
 Example:
   $ etcd-ipam import ipam.jsonl --dry-run; etcd-ipam import ipam.jsonl`;
@@ -140,7 +148,7 @@ function addRelease({ command, settings: load, argument }: Words): void {
   command('release')
     .argument('<address>', 'such as 10.66.0.7', argument(parseAddress))
     .description('free an address by hand: says what stands behind it, and does it with --yes')
-    .option('--space <name>', 'the address space', 'local')
+    .option('--space <name>', 'the address space', argument(parseSpace), 'local')
     .option('--yes', 'do it, if what was shown is still so')
     .option('--force', 'even if its host is alive, its engine shows a container with it, or a swarm gave it')
     .option('--json', 'one JSON object')
@@ -189,7 +197,7 @@ function addWatch({ command, settings, complain, argument }: Words): void {
   command('watch')
     .argument('[pool]', 'a subnet, such as 10.66.0.0/24; all, and nodes, if there is none', argument(parsePrefix))
     .description('what changes, as it happens, until Ctrl-C')
-    .option('--space <name>', 'the address space of the pool', 'local')
+    .option('--space <name>', 'the address space of the pool', argument(parseSpace), 'local')
     .option('--json', 'one JSON object a line')
     .addHelpText('after', WATCH_HELP)
     .action(async (prefix: Prefix | undefined, { space, json, ...options }: Options & { readonly space: string }) => {

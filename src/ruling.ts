@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { Settings } from './config.js';
 import { IpamError } from './ipam/errors.js';
 import type { RuleChange } from './ipam/rule-changes.js';
-import { isSpace } from './ipam/spaces.js';
+import { isGlobal, isSpace } from './ipam/spaces.js';
 import { type Address, NetError, parseAddress } from './net/address.js';
 import { parseMac } from './net/mac.js';
 import { type Prefix, parsePrefix, type Range } from './net/prefix.js';
@@ -145,12 +145,18 @@ async function show(around: Surrounding, prefix: Prefix, flags: Flags): Promise<
 async function rule(around: Surrounding, prefix: Prefix, flags: Flags, of: () => RuleChange): Promise<void> {
   await ending(around, flags, async (settings) => {
     const change = of();
-    const [{ formatRuled, rulePool }, { withStore }, { randomBytes }] = await Promise.all([
+    const [{ formatRuled, rulePool }, { sensible }, { withStore }, { randomBytes }] = await Promise.all([
       import('./ops/rules.js'),
+      import('./ipam/rule-changes.js'),
       import('./operator.js'),
       import('node:crypto'),
     ]);
     const { space, keep = false, dryRun = false, json } = flags;
+    try {
+      sensible(change, prefix, isGlobal(space));
+    } catch (error) {
+      throw new Usage((error as Error).message);
+    }
     const options = { keep, dryRun, now: new Date(), token: randomBytes(8).toString('hex'), swarm: settings.swarm };
     const ruled = await withStore(settings, (store, by) => rulePool(store, { space, prefix }, change, options, by));
     return json ? JSON.stringify(ruled) : formatRuled(change, ruled);
@@ -185,7 +191,7 @@ function exitCodeOf(error: unknown): number {
   return refused ? EXIT.refused : EXIT.unanswered;
 }
 
-function parseSpace(text: string): string {
+export function parseSpace(text: string): string {
   if (!isSpace(text)) throw new NetError(`"${text}" is not an address space such as local or global.blue`);
   return text;
 }

@@ -36,7 +36,8 @@ async function readOnce(client: EtcdClient, prefix: string, by: Deadline, limit:
   let revision: string | undefined;
   for (;;) {
     const range = { key, range_end: end, limit, ...(revision !== undefined && { revision }) };
-    const reply = await client.read({ success: [{ request_range: range }] }, Math.min(by, performance.now() + PAGE_MS));
+    const within = Math.min(by, performance.now() + PAGE_MS);
+    const reply = await client.read({ success: [{ request_range: range }] }, within, true);
     revision ??= reply.header.revision;
     const { kvs, more } = reply.responses[0]!.response_range;
     // Of what is told of former holders there may be more than of all else, and nothing rests on it.

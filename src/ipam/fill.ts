@@ -1,4 +1,4 @@
-// How full pools are: a count of keys each, for up to 32 of them at one revision; where an operator has ruled, of each block
+// How full pools are: a count of keys each, for many of them at one revision; where an operator has ruled, of each block
 // that he left out as well. Lists no pool's claims.
 import { formatPrefix, usable } from '../net/prefix.js';
 import { claimsIn, poolKey, type Subnet } from './keyspace.js';
@@ -24,9 +24,29 @@ export interface Fill {
   readonly full?: boolean;
 }
 
-/** etcd takes 128 operations in a transaction, and each pool needs two. */
-const AT_ONCE = 32;
+/** etcd takes 128 operations in a transaction, and each pool needs two, or one where its record is known. */
+const AT_ONCE = 60;
 const COUNTED = 128;
+
+export interface KnownPool {
+  readonly subnet: Subnet;
+  readonly record: PoolRecord;
+}
+
+/** Of each in its turn, by the record that it had a moment ago. */
+export async function fillOfKnown(store: Store, pools: readonly KnownPool[], by: Deadline): Promise<Fill[]> {
+  const fills: Fill[] = [];
+  for (let i = 0; i < pools.length; i += COUNTED) {
+    const some = pools.slice(i, i + COUNTED);
+    const counts = await store.read(
+      some.map(({ subnet }) => ({ count: claimsIn(subnet, usable(subnet.prefix)) })),
+      by,
+    );
+    for (const [at, { subnet, record }] of some.entries())
+      fills.push(await fill(store, subnet, record, counts[at]!, by));
+  }
+  return fills;
+}
 
 /** Of those pools that exist. */
 export async function fillOf(store: Store, subnets: readonly Subnet[], by: Deadline): Promise<Fill[]> {

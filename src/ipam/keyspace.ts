@@ -188,6 +188,12 @@ export function joinsBetween(first: string, last: string): Span<JoinRecord> {
   return { from: `${from}/`, to: after(to), decode: decodeJoin };
 }
 
+/** Likewise. */
+export function claimsBetween(first: string, last: string): Span<ClaimRecord> {
+  const [from, to] = [first, last].map((key) => key.replace('pools/', 'claims/')) as [string, string];
+  return { from: `${from}/`, to: after(to), decode: decodeClaim };
+}
+
 /** All joins of the subnet but one, as two spans round its key. */
 export function otherJoins(subnet: Subnet, join: string): [Span<JoinRecord>, Span<JoinRecord>] {
   const all = joinsOf(subnet);

@@ -29,6 +29,13 @@ const LONGEST = { comment: 200, name: 255, note: 500 } as const;
 
 export const NOTHING: RuleSet = { excluded: [], reserved: [] };
 
+/** Throws `bad_rule` where the change makes no sense of that pool, whatever rules it has. */
+export function sensible(change: RuleChange, pool: Prefix, isGlobal: boolean): void {
+  if (change.kind === 'include') usablePart(change.range, pool);
+  else if (change.kind === 'unreserve') inside(change.address, pool);
+  else applied(NOTHING, change, pool, isGlobal);
+}
+
 /** The same object where nothing would change. Throws `bad_rule`. */
 export function applied(rules: RuleSet, change: RuleChange, pool: Prefix, isGlobal: boolean): RuleSet {
   const next = inOrder(changed(rules, change, pool, isGlobal));
@@ -60,13 +67,15 @@ export function isEmpty({ excluded, reserved, note, warnAt }: RuleSet): boolean 
 
 /** What nobody can have is not counted as excluded. */
 export function usablePart(range: Range, pool: Prefix): Range {
-  const inside = range.family === pool.family ? intersect(range, usable(pool)) : { ...range, to: range.from - 1n };
+  const part = range.family === pool.family ? intersect(range, usable(pool)) : { ...range, to: range.from - 1n };
   const ends = [range.from, range.to].map((value) => ({ family: range.family, value }));
-  const stray = ends.find((end) => !contains(pool, end));
-  if (stray) throw bad(`${formatAddress(stray)} is outside pool ${formatPrefix(pool)}`);
-  if (inside.to < inside.from)
-    throw bad(`${formatRange(range)} is never given: it is the ${reservedAs(pool, ends[0]!)}`);
-  return inside;
+  for (const end of ends) inside(end, pool);
+  if (part.to < part.from) throw bad(`${formatRange(range)} is never given: it is the ${reservedAs(pool, ends[0]!)}`);
+  return part;
+}
+
+function inside(address: Address, pool: Prefix): void {
+  if (!contains(pool, address)) throw bad(`${formatAddress(address)} is outside pool ${formatPrefix(pool)}`);
 }
 
 function changed(rules: RuleSet, change: RuleChange, pool: Prefix, isGlobal: boolean): RuleSet {
@@ -113,7 +122,7 @@ function reserving(
   const text = formatAddress(address);
   if (isGlobal)
     throw bad('the leader of a swarm names nobody when it asks: an address of it can be excluded, not reserved');
-  if (!contains(pool, address)) throw bad(`${text} is outside pool ${formatPrefix(pool)}`);
+  inside(address, pool);
   const never = reservedAs(pool, address);
   if (never) throw bad(`${text} is never given: it is the ${never} of pool ${formatPrefix(pool)}`);
   const who = name === undefined ? { mac: mac! } : { name: plain('name', name) };

@@ -22,6 +22,7 @@ export interface ClaimRow {
 }
 
 export interface Filter {
+  readonly space?: string;
   readonly node?: string;
   readonly name?: string;
   readonly kind?: string;
@@ -57,7 +58,8 @@ export function claimRow({ key, record }: Found<ClaimRecord>): ClaimRow {
   };
 }
 
-function fits(row: ClaimRow, { node, name, kind, before, after }: Filter): boolean {
+function fits(row: ClaimRow, { space, node, name, kind, before, after }: Filter): boolean {
+  if (space !== undefined && row.space !== space) return false;
   if (node !== undefined && row.node !== node) return false;
   if (name !== undefined && row.name !== name) return false;
   if (kind !== undefined && row.kind !== kind) return false;

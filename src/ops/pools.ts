@@ -1,13 +1,15 @@
 // `etcd-ipam pools`: how full each pool is, and who has a part in it, page by page. Reads; decides nothing.
-import { type Fill, fillOf, percentUsed } from '../ipam/fill.js';
+import { coolingIn } from '../ipam/cooling.js';
+import { type Fill, fillOfKnown, percentUsed } from '../ipam/fill.js';
 import { EVERY_POOL, joinsBetween, parentOf, subnetOfPool } from '../ipam/keyspace.js';
 import { pages } from '../ipam/pages.js';
 import type { PoolRecord } from '../ipam/records.js';
 import type { Deadline, Found, Store } from '../ipam/store.js';
-import { formatPrefix } from '../net/prefix.js';
 import { type Column, Lines, type Screen, type Tone } from './table.js';
 
 export interface PoolRow extends Fill {
+  /** Of those used, the ones that only rest; null where that would take too many claims to read. */
+  readonly cooling: number | null;
   /** Hosts that have a part in it, in the order of their names. */
   readonly nodes: readonly string[];
   readonly gateway?: string;
@@ -16,32 +18,47 @@ export interface PoolRow extends Fill {
 
 const BAR = 10;
 const PAGE = 1_000;
+/** Claims that are read in all for the sake of those that rest: some half a second. */
+const MOST_CLAIMS = 65_536;
 /** Counts of one page that are under way at a time. */
 const AT_ONCE = 4;
 
-/** In the order of spaces and addresses, as they are read. */
+/** In the order of spaces and addresses, as they are read: the next page is on its way while this one is used. */
 export async function* listPools(store: Store, by: Deadline): AsyncGenerator<readonly PoolRow[]> {
-  for await (const page of pages(store, EVERY_POOL, by, PAGE)) if (page.length > 0) yield await rowsOf(store, page, by);
+  const budget = { left: MOST_CLAIMS };
+  let before: Promise<readonly PoolRow[]> | undefined;
+  for await (const page of pages(store, EVERY_POOL, by, PAGE)) {
+    if (page.length === 0) continue;
+    const rows = rowsOf(store, page, budget, by);
+    // Its failure is told when it is its turn.
+    rows.catch(() => undefined);
+    if (before) yield await before;
+    before = rows;
+  }
+  if (before) yield await before;
 }
 
-async function rowsOf(store: Store, page: readonly Found<PoolRecord>[], by: Deadline): Promise<PoolRow[]> {
-  const subnets = page.map(({ key }) => subnetOfPool(key));
-  const share = Math.ceil(subnets.length / AT_ONCE);
-  const parts = Array.from({ length: AT_ONCE }, (_, i) => subnets.slice(i * share, (i + 1) * share));
-  const [nodes, ...fills] = await Promise.all([
+async function rowsOf(
+  store: Store,
+  page: readonly Found<PoolRecord>[],
+  budget: { left: number },
+  by: Deadline,
+): Promise<PoolRow[]> {
+  const known = page.map(({ key, record }) => ({ subnet: subnetOfPool(key), record }));
+  const share = Math.ceil(known.length / AT_ONCE);
+  const parts = Array.from({ length: AT_ONCE }, (_, i) => known.slice(i * share, (i + 1) * share));
+  const [nodes, ...counted] = await Promise.all([
     nodesOf(store, page, by),
-    ...parts.map((part) => fillOf(store, part, by)),
+    ...parts.map((part) => fillOfKnown(store, part, by)),
   ] as const);
-  const at = new Map(subnets.map((subnet, i) => [nameOf(subnet), i]));
-  return fills.flat().map((fill): PoolRow => {
-    const { key, record } = page[at.get(`${fill.space} ${fill.pool}`)!]!;
-    const { gateway, rules } = record;
+  const fills = counted.flat();
+  const used = page.map(({ key }, i) => ({ key, used: fills[i]!.used }));
+  const cooling = await coolingIn(store, used, budget, by);
+  return page.map(({ key, record: { gateway, rules } }, i): PoolRow => {
     const said = { ...(gateway !== undefined && { gateway }), ...(rules?.note !== undefined && { note: rules.note }) };
-    return { ...fill, nodes: [...(nodes.get(key) ?? [])].sort(), ...said };
+    return { ...fills[i]!, cooling: cooling.get(key) ?? null, nodes: [...(nodes.get(key) ?? [])].sort(), ...said };
   });
 }
-
-const nameOf = ({ space, prefix }: ReturnType<typeof subnetOfPool>) => `${space} ${formatPrefix(prefix)}`;
 
 /** By the pool's key. */
 async function nodesOf(
@@ -68,8 +85,9 @@ export function poolLines(screen: Screen): (pools: readonly PoolRow[]) => string
       lines = new Lines(columns(ruled), screen);
     }
     return lines.of(
-      pools.map(({ space, pool, size, nodes, gateway = '', warnAt, full, ...fill }) => [
-        ...[space, pool, count(size), count(fill.used), ...(ruled ? [count(fill.excluded), count(fill.reserved)] : [])],
+      pools.map(({ space, pool, size, cooling, nodes, gateway = '', warnAt, full, ...fill }) => [
+        ...[space, pool, count(size), count(fill.used), cooling === null ? '?' : count(cooling)],
+        ...(ruled ? [count(fill.excluded), count(fill.reserved)] : []),
         ...[
           count(fill.free),
           percent(fill),
@@ -89,6 +107,7 @@ function columns(ruled: boolean): Column[] {
     ...[
       { title: 'SIZE', right: true, spare: 3 },
       { title: 'USED', right: true, spare: 2 },
+      { title: 'COOL', right: true, spare: 5 },
     ],
     ...(ruled
       ? [
@@ -100,7 +119,7 @@ function columns(ruled: boolean): Column[] {
     { title: 'USE%', right: true, tone: (cell) => toneOf(Number.parseInt(cell, 10)) },
     ...[
       { title: '', spare: 4 },
-      { title: 'GATEWAY', spare: 5 },
+      { title: 'GATEWAY', spare: 7 },
       { title: 'NODES', right: true, spare: 1 },
       { title: '' },
     ],

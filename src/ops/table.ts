@@ -55,7 +55,7 @@ export class Lines {
       return { column, at, width };
     });
     const { width: room = Number.POSITIVE_INFINITY } = this.#screen;
-    const taken = () => all.reduce((sum, { width }) => sum + width + GAP.length, -GAP.length);
+    const taken = () => all.reduce((sum, { width }) => (width === 0 ? sum : sum + width + GAP.length), -GAP.length);
     while (taken() > room) {
       const spare = all.reduce((most, { column }) => Math.max(most, column.spare ?? 0), 0);
       if (spare === 0) break;

@@ -29,10 +29,11 @@ export class AddressCells {
     this.nodeOf = new Int16Array(this.size).fill(-1);
   }
 
-  add({ offset, kind, kinds, node, nodes }: Addresses): void {
+  /** Of this block, or of a part of it. */
+  add({ first, offset, kind, kinds, node, nodes }: Addresses): void {
     const numbers = kinds.map((name) => CELL_KINDS.indexOf(name));
     const places = nodes.map((name) => this.#place(name));
-    let at = 0;
+    let at = Number(parseAddress(first) - this.block.first);
     for (let i = 0; i < offset.length; i++) {
       at += offset[i]!;
       this.kinds[at] = numbers[kind.charCodeAt(i) - 48]!;

@@ -45,6 +45,14 @@ export interface Painted {
 
 type Palette = Readonly<Record<string, number>>;
 
+/** What cells can look like, by the numbers that they have. */
+interface Colours {
+  readonly kinds: readonly number[];
+  readonly marks: readonly number[];
+  /** By the place of the node; only where cells have the colours of nodes. */
+  readonly nodes: readonly number[] | undefined;
+}
+
 export class Drawing {
   readonly #canvas: HTMLCanvasElement;
   readonly #cells: Cells;
@@ -92,12 +100,13 @@ export class Drawing {
   }
 
   colourAll(): void {
-    for (let at = 0; at < this.#cells.size; at++) this.#pixels[at] = this.#colourOf(at);
+    const colours = this.#colours();
+    for (let at = 0; at < this.#cells.size; at++) this.#pixels[at] = this.#colourOf(at, colours);
     this.#dirty = true;
   }
 
   colour(at: number): void {
-    this.#pixels[at] = this.#colourOf(at);
+    this.#pixels[at] = this.#colourOf(at, this.#colours());
     this.#dirty = true;
   }
 
@@ -189,16 +198,24 @@ export class Drawing {
     context.globalAlpha = 1;
   }
 
-  #colourOf(at: number): number {
-    const cells = this.#cells;
+  #colours(): Colours {
     const palette = this.#palette;
+    const byNode = this.colouring === 'node' && this.#cells instanceof AddressCells;
+    return {
+      kinds: CELL_KINDS.map((kind) => palette[kind]!),
+      marks: [0, 1, 2, 3].map((mark) => palette[`mark${mark}`]!),
+      nodes: byNode ? (this.#cells as AddressCells).nodes.map(nodeColour) : undefined,
+    };
+  }
+
+  #colourOf(at: number, { kinds, marks, nodes }: Colours): number {
+    const cells = this.#cells;
     if (!(cells instanceof AddressCells)) return this.#fillColour(cells, at);
     const kind = cells.kinds[at]!;
-    if (kind === 0) return palette[`mark${this.#marks[at]!}`]!;
-    const node = cells.nodeAt(at);
-    const byNode = this.colouring === 'node' && node !== undefined;
-    const colour = byNode ? nodeColour(node) : palette[CELL_KINDS[kind]!]!;
-    return this.node === undefined || node === this.node ? colour : mixed(colour, palette.ground!, 0.82);
+    if (kind === 0) return marks[this.#marks[at]!]!;
+    const colour = nodes?.[cells.nodeOf[at]!] ?? kinds[kind]!;
+    if (this.node === undefined || cells.nodeAt(at) === this.node) return colour;
+    return mixed(colour, this.#palette.ground!, 0.82);
   }
 
   #fillColour(cells: BlockCells, at: number): number {

@@ -88,7 +88,9 @@ function PoolRow({ pool, now, chosen, onChoose }: RowProps) {
       </span>
       <span class="facts">
         <span>
-          {amount(pool.used)} of {amount(pool.size)} · {counted(pool.nodes, 'node')}
+          {amount(pool.used)} of {amount(pool.size)}
+          {pool.cooling !== null && pool.cooling > 0 && ` · ${counted(pool.cooling, 'rests', 'rest')}`} ·{' '}
+          {counted(pool.nodes, 'node')}
         </span>
         <span class="trend">
           <Curve trend={pool.trend} size={pool.size} />

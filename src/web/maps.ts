@@ -8,14 +8,14 @@ import type { Addresses, Blocks } from './shapes.js';
 
 /** One read decodes for some 8 ms, in which no engine is heard. */
 const READ = 1_000;
-const READS = 8;
+const READS = 17;
 /** More addresses than that are shown in parts. */
 export const MOST_ADDRESSES = 65_536n;
 /** 2^10 parts, counted 120 at a time: etcd takes 128 operations in a transaction. */
 const PARTS_LOG2 = 10;
 const COUNTS = 120;
 
-/** Those behind `after`, up to 8,000. `of`: a block of the subnet. */
+/** Those behind `after`, up to 17,000. `of`: a block of the subnet. */
 export async function readAddresses(
   store: Store,
   subnet: Subnet,

@@ -46,7 +46,7 @@ const PATHS: Readonly<Record<string, readonly [summary: string, answer: Name, pa
     ],
   ],
   [`${POOL}/addresses`]: [
-    'its claims in columns, up to 8,000 at a time; of a block of up to 65,536 addresses',
+    'its claims in columns, up to 17,000 at a time; of a block of up to 65,536 addresses',
     'Addresses',
     [...poolParts, of, after],
   ],

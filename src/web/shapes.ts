@@ -43,6 +43,9 @@ export const Pool = z.object({
   pool: text.describe('CIDR'),
   size: amount.describe('addresses that an interface may have'),
   used: count.describe('those of them that have a claim, of whatever kind'),
+  cooling: count
+    .nullable()
+    .describe('those of them that were released and only rest; null where that would take too many claims to read'),
   free: amount,
   nodes: count.describe('hosts that have a part in it'),
   gateway: text.optional(),

@@ -12,11 +12,14 @@ import { makeEtcdImage, makeImage, makeNodeBaseImage } from '../support/image.js
 import { guard, KeyspaceView, NodeRecords, pool, wholeOf } from '../support/keyspace-view.js';
 import { type Outside, openOutside } from '../support/outside.js';
 import { eventually, type Outcome, run, runOrFail, tail } from '../support/process.js';
+import { typedUnder } from '../support/readme.js';
 import { needPrivateHost, skip } from '../support/skip.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const nodeImage = named(/^ARG NODE_IMAGE=(\S+)$/m, 'deploy/Dockerfile');
 const etcdImage = named(/ETCD_IPAM_ETCD_IMAGE:-(\S+)\}/, 'docker-compose.yml');
+/** What README has typed, behind `docker compose`. */
+const [alone, onCluster, ...rest] = typedUnder('Compose').map((line) => line.split('docker compose ')[1]!.split(' '));
 const services = ['etcd', 'plugin'];
 const project = 'shipped';
 const SUBNET = 'local/v4/010.061.000.000-24';
@@ -88,7 +91,8 @@ describe('the shipped compose file', function () {
   });
 
   it('comes up with etcd and the plugin healthy', async () => {
-    await must(['up', '--detach']);
+    expect(rest).to.deep.equal([]);
+    await must(alone!);
     await bothHealthy();
     const version = await must(['exec', '-T', 'etcd', '/usr/local/bin/etcd', '--version']);
     console.log(`compose: ${version.split('\n')[0]}, under the tag ${etcdImage}`);
@@ -222,7 +226,7 @@ describe('the shipped compose file', function () {
     ];
     await engine.must('run', '--detach', '--network', 'host', '--name', 'cluster', etcdImage, ...etcd);
     const env = { ETCD_ENDPOINTS: url };
-    await must(['up', '--detach', 'plugin'], env);
+    await must(onCluster!, env);
     expect(await must(['ps', '--services'], env)).to.contain('plugin');
     await eventually('the plugin is healthy', async () => (await health('plugin')) === 'healthy', 60_000, 500);
     expect(await idOf('etcd')).to.equal('');

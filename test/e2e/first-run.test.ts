@@ -4,13 +4,16 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { findProgram } from '../../src/quickstart/programs.js';
 import { type Engine, startEngine } from '../support/engine.js';
+import { makeImage } from '../support/image.js';
 import { processesNaming } from '../support/kill.js';
 import { identity, Newcomer } from '../support/newcomer.js';
 import { PluginClient } from '../support/plugin-client.js';
 import { eventually, type Program, sleep, tail } from '../support/process.js';
+import { typedUnder } from '../support/readme.js';
 import { needPrivateHost, skip } from '../support/skip.js';
 
 const READY = /Ctrl-C stops/;
+const [START, ...TRIED] = typedUnder('Try it') as [string, ...string[]];
 const UNIT = 'test/unit/quickstart/ports.test.ts';
 
 describe('a fresh clone', function () {
@@ -31,7 +34,7 @@ describe('a fresh clone', function () {
     await newcomer?.[Symbol.asyncDispose]();
   });
 
-  const npmStart = (variables = {}) => newcomer!.job(clone, 'npm start', variables);
+  const npmStart = (variables = {}) => newcomer!.job(clone, START, variables);
   /** The driver ends with 0; npm, which a terminal's Ctrl-C reaches too, with 130 or that. */
   const pressCtrlC = async () => {
     process.kill(-job.pid, 'SIGINT');
@@ -89,6 +92,20 @@ describe('a fresh clone', function () {
         new RegExp(`^/etcd-ipam/claims/\\S*010\\.066\\.000\\.000-24/010\\.066\\.000\\.${last}$`, 'm'),
       );
       expect(said).to.match(/^\{"Address":"10\.67\.0\.\d+\/24"/m);
+      expect(await claims()).to.equal('');
+    });
+
+    it('does what README shows behind it', async () => {
+      const [, endpoint] = /--endpoints (\S+)/.exec(printed(job).find((line) => line.includes('get --prefix'))!)!;
+      const lines = TRIED.map((line) => line.replace('http://127.0.0.1:2379', endpoint!));
+      // One that has `ip`, as the registry's has.
+      await makeImage(engine!);
+      const said = await type(['set -e', ...lines].join('\n'));
+      expect(said).to.match(/^ {4}inet 10\.66\.0\.\d+\/24 brd 10\.66\.0\.255 scope global eth0$/m);
+      const claim = (kind: string) =>
+        new RegExp(`^/etcd-ipam/claims/local/v4/010\\.066\\.000\\.000-24/[\\d.]+\n\\{"kind":"${kind}",.*"token":`, 'm');
+      for (const kind of ['shared', 'endpoint']) expect(said).to.match(claim(kind));
+      await type('docker rm --force demo-1; docker network rm demo');
       expect(await claims()).to.equal('');
     });
 

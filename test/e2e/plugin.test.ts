@@ -15,11 +15,14 @@ import { Machine } from '../support/machine.js';
 import { listeningMs, otherClientFirst, processOf } from '../support/managed-plugin.js';
 import { openOutside } from '../support/outside.js';
 import { eventually, type Outcome, run, sleep, tail } from '../support/process.js';
+import { typedUnder } from '../support/readme.js';
 import { lendTo } from '../support/relay.js';
 import { needPrivateHost } from '../support/skip.js';
 
 const folder = fileURLToPath(new URL('../../deploy/plugin', import.meta.url));
 const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as PluginConfig;
+/** What README has typed. */
+const [BUILD, SET, ENABLE, CREATE, ...REST] = typedUnder('Managed plugin') as [string, string, string, string];
 const DRIVER = 'etcd-ipam:latest';
 const SUBNET = 'local/v4/010.066.000.000-24';
 /** The session of a killed plugin outlives it by the first, and released addresses are to be gone at once. */
@@ -56,6 +59,9 @@ describe('the configuration of the managed plugin', () => {
   });
 });
 
+/** Behind `docker`. */
+const words = (line: string) => line.split(' ').slice(1);
+
 describe('the managed plugin', function () {
   this.timeout(240_000);
   const parts: AsyncDisposable[] = [];
@@ -89,6 +95,7 @@ describe('the managed plugin', function () {
   it('is made by one command, which leaves the plugin and the image behind', async () => {
     const { code, stdout, stderr } = await build({}, ...buildArgs);
     expect(code, tail(stdout + stderr, 30)).to.equal(0);
+    expect(REST).to.deep.equal([]);
     expect(await engine.must('plugin', 'ls', '--format', '{{.Name}} {{.Enabled}}')).to.equal(`${DRIVER} false`);
     expect(await engine.must('image', 'ls', '--format', '{{.Repository}}', 'etcd-ipam')).to.equal('etcd-ipam');
     expect(await engine.must('ps', '--all', '--quiet', '--filter', 'ancestor=etcd-ipam')).to.equal('');
@@ -120,9 +127,9 @@ describe('the managed plugin', function () {
   });
 
   it('is enabled while etcd is away, before the engine gives up after 9.5 s, and logs what it waits for', async () => {
-    await engine.must('plugin', 'set', 'etcd-ipam', `ETCD_ENDPOINTS=${etcd.url}`, ...FOR_TESTS);
+    await engine.must(...words(SET.replace(/http:\S+/, etcd.url)), ...FOR_TESTS);
     const began = performance.now();
-    await engine.must('plugin', 'enable', 'etcd-ipam');
+    await engine.must(...words(ENABLE));
     const ms = Math.round(performance.now() - began);
     const own = listeningMs(machine, await idOf(), config.interface.socket);
     console.log(`plugin: listens ${own} ms after its process began; enabled after ${ms} ms, without etcd`);
@@ -133,7 +140,7 @@ describe('the managed plugin', function () {
 
   it('makes the network that was asked for meanwhile as soon as etcd is there', async () => {
     const lent = sleep(1_000).then(() => lendTo(machine, etcd.url));
-    reach = keep((await Promise.all([lent, createNetwork('--subnet', '10.66.0.0/24', 'net')]))[0]);
+    reach = keep((await Promise.all([lent, engine.must(...words(CREATE.replace(/demo$/, 'net')))]))[0]);
     join1 = await view.joinOf(SUBNET);
     const whole = wholeOf(node.own(await view.instance()), network());
     expect(await view.now()).to.deep.equal(whole);
@@ -288,7 +295,7 @@ describe('the managed plugin', function () {
     try {
       const more = { TMPDIR: work, PLUGIN: undefined, IMAGE: undefined, ...env, DOCKER_HOST: engine.host };
       const began = performance.now();
-      const outcome = await run(join(folder, 'build.sh'), args, { env: more, timeoutMs: 200_000 });
+      const outcome = await run('sh', ['-c', `${BUILD} "$@"`, 'sh', ...args], { env: more, timeoutMs: 200_000 });
       if (outcome.code === 0) console.log(`plugin: built within ${Math.round(performance.now() - began)} ms`);
       expect(await readdir(work), 'temporary files').to.deep.equal([]);
       return outcome;

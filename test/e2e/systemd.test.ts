@@ -13,10 +13,14 @@ import { guard, KeyspaceView, NodeRecords, pool, wholeOf } from '../support/keys
 import { processesNaming } from '../support/kill.js';
 import { Machine } from '../support/machine.js';
 import { eventually, Program, run, runOrFail, sleep } from '../support/process.js';
+import { typedUnder } from '../support/readme.js';
 import { needPrivateHost, skip } from '../support/skip.js';
 
 const SOCKET = '/run/docker/plugins/etcd-ipam.sock';
 const SUBNET = 'local/v4/010.066.000.000-24';
+/** What README has typed. Where the tests run no systemd does, and who types is root. */
+const TYPED = typedUnder('systemd');
+const SUDO = 'sudo() { "$@"; }';
 const UNITS = ['etcd-ipam.service', 'etcd-ipam.socket'] as const;
 
 /** A unit's settings by section and name, each with all its values. */
@@ -49,7 +53,9 @@ describe('under systemd', function () {
     for (const program of ['systemctl', 'systemd-analyze', 'systemd-socket-activate'])
       if ((await run('which', [program])).code !== 0) skip(this, `${program} is not here (package systemd)`);
     root = await mkdtemp(join(tmpdir(), 'installed-'));
-    const { stdout } = await run('deploy/systemd/install.sh', ['--node', process.execPath], { env: { DESTDIR: root } });
+    expect(TYPED).to.have.length(5);
+    const typed = `${SUDO}\n${TYPED[1]} --node '${process.execPath}'`;
+    const { stdout } = await run('bash', ['-c', typed], { env: { DESTDIR: root } });
     expect(stdout).to.equal(
       `Installed and enabled below ${root}, not started. Settings: ${at('etc/etcd-ipam/etcd-ipam.env')}\n`,
     );
@@ -123,7 +129,7 @@ describe('under systemd', function () {
       view = new KeyspaceView(etcd);
       machine = await Machine.start('web');
       const settings = `ETCD_ENDPOINTS=${etcd.url}\nIPAM_COOLDOWN=0s\nIPAM_HISTORY=0s\nIPAM_OPS_LISTEN=\nIPAM_SESSION_TTL=4s\n`;
-      await writeFile(at('etc/etcd-ipam/etcd-ipam.env'), settings);
+      await writeFile(at(TYPED[2]!.replace('sudoedit /', '')), settings);
       await listen();
       engine = await startEngine({ place: machine });
       await makeImage(engine);
@@ -211,7 +217,9 @@ describe('under systemd', function () {
       await expectKeys();
       expect(lines().find(({ msg }) => msg === 'listening')?.addresses).to.deep.equal([SOCKET]);
       expect(engine.log).not.to.match(/retrying in/);
-      const status = (await command()).map((word) => (word === 'serve' ? 'status' : word));
+      const serves = await command();
+      const typed = TYPED[4]!.replace('sudo etcd-ipam ', '').split(' ').map(hostPath);
+      const status = [...serves.slice(0, serves.indexOf('serve')), ...typed];
       const enter = ['--target', String(machine.pid), '--mount', '--uts', '--root', '--', ...status];
       expect(await runOrFail('nsenter', enter)).to.match(/^plugin {2}ok .*\netcd {4}ok .*\nsession ok /);
     });

@@ -50,15 +50,15 @@ describe('commands that list', () => {
   it('pools says how full each is, and who has a part in it', async () => {
     expect(plain(await command('pools'))).to.equal(
       [
-        'SPACE  POOL          SIZE  USED  FREE  USE%                GATEWAY    NODES',
-        'local  10.66.0.0/29     6     3     3   50%  [#####.....]  10.66.0.1      2',
+        'SPACE  POOL          SIZE  USED  COOL  FREE  USE%                GATEWAY    NODES',
+        'local  10.66.0.0/29     6     3     0     3   50%  [#####.....]  10.66.0.1      2',
         '',
       ].join('\n'),
     );
     const { stdout } = await command('pools', '--json');
     expect(JSON.parse(stdout)).to.deep.equal([
       {
-        ...{ space: 'local', pool: S, size: 6, used: 3, excluded: 0, reserved: 0, free: 3 },
+        ...{ space: 'local', pool: S, size: 6, used: 3, cooling: 0, excluded: 0, reserved: 0, free: 3 },
         ...{ nodes: ['a', 'b'], gateway: '10.66.0.1' },
       },
     ]);
@@ -86,6 +86,8 @@ describe('commands that list', () => {
     expect(await found(S)).to.deep.equal(['10.66.0.1', '10.66.0.2', '10.66.0.3']);
     expect(await found('10.67.0.0/24')).to.deep.equal([]);
     expect(await found(S, '--space', 'local.blue')).to.deep.equal([]);
+    expect(await found('--space', 'local.blue')).to.deep.equal([]);
+    expect(await found('--space', 'local')).to.have.length(3);
     expect(await found('--node', 'b')).to.deep.equal(['10.66.0.3']);
     expect(await found('--name', 'web-a')).to.deep.equal(['10.66.0.2']);
     expect(await found('--kind', 'shared')).to.deep.equal(['10.66.0.1']);
@@ -122,19 +124,6 @@ describe('commands that list', () => {
     expect(json.claim).to.include({ address: '10.66.0.2', kind: 'endpoint', node: 'a', name: 'web-a' });
   });
 
-  for (const [args, message] of [
-    [['who', '10.66.0'], /'10\.66\.0' is invalid for argument 'address'\. "10\.66\.0" is not an/],
-    [['claims', '10.66.0.0'], /"10\.66\.0\.0" is not a CIDR block/],
-    [['claims', '--older', 'yesterday'], /duration such as 90s/],
-    [['claims', '--kind', 'container'], /Allowed choices are endpoint, unsure/],
-  ] as const) {
-    it(`${args.join(' ')} is refused with what is wrong`, async () => {
-      const { code, stderr } = await command(...args);
-      expect(code).to.be.greaterThan(0);
-      expect(stderr.split('\n')[0]).to.match(message);
-    });
-  }
-
   it('bear 10,000 pools and 60,000 claims, and a reader who stops early', async () => {
     const since = '2026-01-01T00:00:00.000Z';
     const put = (key: string, record: object) => ({
@@ -148,7 +137,8 @@ describe('commands that list', () => {
     );
     const claims = Array.from({ length: 60_000 }, (_, i) =>
       put(`claims/local/v4/010.100.000.000-16/${wide(10, 100, (i + 1) >> 8, (i + 1) & 255)}`, {
-        ...{ kind: 'endpoint', node: 'c', name: `web-${i}`, since, token: 't' },
+        ...(i % 100 === 0 ? { kind: 'cooling' } : { kind: 'endpoint', node: 'c', name: `web-${i}` }),
+        ...{ since, token: 't' },
       }),
     );
     const all = [...pools, put('pools/local/v4/010.100.000.000-16', { state: 'open', since, token: 't' }), ...claims];
@@ -156,10 +146,15 @@ describe('commands that list', () => {
       await client.txn({ success: all.slice(i, i + 100) }, performance.now() + 10_000);
 
     const began = performance.now();
-    const rows = JSON.parse((await command('pools', '--json')).stdout) as { pool: string; used: number }[];
+    const rows = JSON.parse((await command('pools', '--json')).stdout) as {
+      pool: string;
+      used: number;
+      cooling: number | null;
+    }[];
     const listed = performance.now();
     expect(rows).to.have.length(10_002);
-    expect(rows.find(({ pool }) => pool === '10.100.0.0/16')?.used).to.equal(60_000);
+    const full = rows.find(({ pool }) => pool === '10.100.0.0/16');
+    expect([full?.used, full?.cooling]).to.deep.equal([60_000, 600]);
     const lines = (await command('claims', '10.100.0.0/16')).stdout.trimEnd().split('\n');
     expect(lines).to.have.length(60_001);
     const seconds = (ms: number) => (ms / 1_000).toFixed(1);

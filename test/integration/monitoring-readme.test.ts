@@ -1,5 +1,8 @@
 // README's section on the monitoring kit: its commands, pasted as written, and what it says there is.
 import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { DriverProcess } from '../support/driver-process.js';
 import { startEtcd } from '../support/etcd.js';
@@ -43,12 +46,19 @@ describe('README’s monitoring kit', () => {
     }
   });
 
-  it('installs files that there are', async () => {
+  it('installs the dashboard where the provider that it installs looks for it, below another root', async () => {
     const installed = beginning('sudo install');
     expect(installed).to.have.lengthOf(2);
-    for (const line of installed) {
-      const [, file] = /(deploy\/\S+)/.exec(line)!;
-      expect(readFileSync(file!, 'utf8')).to.not.equal('');
+    const root = await mkdtemp(join(tmpdir(), 'grafana-'));
+    try {
+      const below = installed.map((line) => line.replace(/ (\/\S+)$/, ` '${root}$1'`));
+      await runOrFail('bash', ['-e', '-c', ['sudo() { "$@"; }', ...below].join('\n')]);
+      for (const line of installed) {
+        const [, file, place] = /(deploy\/\S+) (\S+)$/.exec(line)!;
+        expect(readFileSync(join(root, place!), 'utf8')).to.equal(readFileSync(file!, 'utf8'));
+      }
+    } finally {
+      await rm(root, { recursive: true, force: true });
     }
     const provider = readFileSync('deploy/monitoring/grafana.yml', 'utf8');
     expect(installed[0]).to.include(/path: (\S+)/.exec(provider)![1]);

@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { expect } from 'chai';
 import { DriverProcess } from '../support/driver-process.js';
-import { type EtcdProcess, startEtcdProcess } from '../support/etcd.js';
+import { type EtcdProcess, freePorts, startEtcdProcess } from '../support/etcd.js';
 import { eventually, Program, run, runOrFail } from '../support/process.js';
 import { PROGRAM } from '../support/program.js';
+import { typedUnder } from '../support/readme.js';
+import { needProgram } from '../support/skip.js';
 
 const S = '10.66.0.0/24';
 
@@ -45,6 +47,7 @@ describe('README, typed as it stands', function () {
   this.timeout(120_000);
   let etcd: EtcdProcess;
   let directory: string;
+  let port: number;
   let hosts: DriverProcess[] = [];
   const pools = new Map<string, string>();
 
@@ -66,8 +69,10 @@ describe('README, typed as it stands', function () {
     const ours = PROGRAM.map((word) => (/\.(js|ts)$/.test(word) ? resolve(word) : word)).join(' ');
     await writeFile(join(directory, 'etcd-ipam'), `#!/bin/sh\nexec ${process.execPath} ${ours} "$@"\n`);
     await chmod(join(directory, 'etcd-ipam'), 0o755);
-    const env = { IPAM_HISTORY: '7d' };
-    hosts = await Promise.all(['host-a', 'host-b'].map((node) => DriverProcess.start(etcd.url, node, 1, env)));
+    [port] = (await freePorts(1)) as [number];
+    const start = (node: string, IPAM_OPS_LISTEN: string) =>
+      DriverProcess.start(etcd.url, node, 1, { IPAM_HISTORY: '7d', IPAM_OPS_LISTEN });
+    hosts = await Promise.all([start('host-a', `127.0.0.1:${port}`), start('host-b', '')]);
     for (const host of hosts) {
       const ask = { AddressSpace: 'local', Pool: S, SubPool: '', Options: {}, V6: false };
       pools.set(host.node, (await must(host, 'RequestPool', ask)).PoolID);
@@ -134,5 +139,25 @@ describe('README, typed as it stands', function () {
     const shown = await blocks('### What is taken, and by whom');
     expect(shown.flat().length).to.be.greaterThan(6);
     for (const lines of shown) expect(await type(lines)).to.deep.equal(lines.map(({ prints }) => masked(prints)));
+  });
+
+  it('curl has the JSON of the page, and what happens', async function () {
+    needProgram(this, 'curl');
+    const lines = typedUnder('The page').map((line) => line.replaceAll('127.0.0.1:9475', `127.0.0.1:${port}`));
+    const [pools, who, search, events] = lines as [string, string, string, string];
+    expect(lines).to.have.length(4);
+    // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of it
+    const json = async (line: string): Promise<any> => JSON.parse(await runOrFail('bash', ['-c', line]));
+    expect((await json(pools)).pools[0]).to.deep.include({ pool: S, used: 3, cooling: 0, nodes: 2 });
+    expect((await json(who)).in[0].claim).to.deep.include({ node: 'host-b', name: 'db' });
+    expect((await json(search)).claims).to.deep.equal([]);
+    await starts(hosts[0]!, 'web-b', '10.66.0.8');
+    expect((await json(search)).claims[0]).to.deep.include({ address: '10.66.0.8', name: 'web-b' });
+    await using program = await Program.start('bash', ['-c', `exec ${events}`]);
+    await eventually('it is told', async () => {
+      await starts(hosts[0]!, 'probe', '10.66.0.9');
+      await ends(hosts[0]!, '10.66.0.9');
+      return /^event: changes\ndata: .*"name":"probe"/m.test(program.output);
+    });
   });
 });

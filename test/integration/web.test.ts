@@ -148,11 +148,18 @@ describe('the JSON API', () => {
 
   it('says how full pools are and who is alive', async () => {
     const { pools: listed } = await found('/api/v1/pools');
-    const facts = listed.map((one: Record<string, unknown>) => [one.pool, one.size, one.used, one.free, one.nodes]);
+    const facts = listed.map((one: Record<string, unknown>) => [
+      one.pool,
+      one.size,
+      one.used,
+      one.cooling,
+      one.free,
+      one.nodes,
+    ]);
     expect(facts).to.deep.equal([
-      ['10.66.0.0/24', 254, 6, 248, 1],
-      ['10.208.0.0/12', 1_048_574, 1, 1_048_573, 1],
-      ['fd00:66::/64', 2 ** 64, 1, 2 ** 64, 1],
+      ['10.66.0.0/24', 254, 6, 0, 248, 1],
+      ['10.208.0.0/12', 1_048_574, 1, 0, 1_048_573, 1],
+      ['fd00:66::/64', 2 ** 64, 1, 0, 2 ** 64, 1],
     ]);
     expect(await found(SMALL)).to.deep.include({ gateway: '10.66.0.1', members: ['host-a'] });
     const { nodes } = await found('/api/v1/nodes');

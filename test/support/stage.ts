@@ -119,6 +119,7 @@ function entriesOf(planted: number): Entry[] {
   }
 
   const small = 'v4/010.077.003.000-24';
+  const resting = { kind: 'cooling', since: SINCE, token: TOKEN };
   const rules = {
     excluded: [{ from: '10.77.3.240', to: '10.77.3.254', comment: 'routers' }],
     reserved: [{ address: '10.77.3.100', name: 'printer', comment: 'third floor' }],
@@ -126,7 +127,8 @@ function entriesOf(planted: number): Entry[] {
   };
   pool(2, small, 12, { gateway: '10.77.3.1', rules });
   claim(2, small, wide(10, 77, 3, 1), 1, { kind: 'shared' });
-  for (let i = 2; i < 70; i++)
+  for (const i of [67, 68, 69]) entries.push([`claims/local/${small}/${wide(10, 77, 3, i)}`, resting]);
+  for (let i = 2; i < 67; i++)
     claim(2, small, wide(10, 77, 3, i), 1 + (i % 12), { name: `cam-${i}`, mac: `02:00:00:00:03:${hex(i, 2)}` });
 
   const vast = 'v4/010.208.000.000-12';

@@ -12,6 +12,7 @@ const POOL = {
   pool: '10.66.0.0/24',
   size: 254,
   used: 250,
+  cooling: 3,
   excluded: 0,
   reserved: 0,
   free: 4,
@@ -34,12 +35,15 @@ describe('tables', () => {
 
   it('leave columns out on a narrow terminal, the least important first, and cut what is still too wide', () => {
     const at = (width?: number) => poolLines({ width, colour: false })([POOL]);
-    expect(at()[1]).to.equal('local  10.66.0.0/24   254   250     4   99%  [#########.]  10.66.0.1      2');
-    expect(at(80)).to.deep.equal(at());
+    expect(at()[1]).to.equal('local  10.66.0.0/24   254   250     3     4   99%  [#########.]  10.66.0.1      2');
+    expect(at(81)).to.deep.equal(at());
+    expect(at(80)[1]).to.equal('local  10.66.0.0/24   254   250     3     4   99%  [#########.]      2');
+
+    expect(poolLines(PIPE)([{ ...POOL, cooling: null }])[1]).to.contain('   250     ?     4 ');
 
     for (const width of [70, 60, 50, 40, 34, 20])
       for (const line of at(width)) expect(line.length, `${width}: ${line}`).to.be.at.most(width);
-    expect(at(70)[0]).to.not.contain('GATEWAY');
+    expect(at(65)[0]).to.not.contain('COOL');
     expect(at(34)[0]!.split(/ +/)).to.deep.equal(['SPACE', 'POOL', 'FREE', 'USE%']);
     expect(at(20)[1]).to.equal('local  10.66.0.0/24…');
   });

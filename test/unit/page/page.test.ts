@@ -4,13 +4,15 @@ import fc from 'fast-check';
 import { formatAddress as formatHere, parseAddress as parseHere } from '../../../src/net/address.js';
 import { formatAddress, isUnusable, parseAddress, parseBlock } from '../../../src/page/addresses.js';
 import { AddressCells, BlockCells, bestPart } from '../../../src/page/cells.js';
+import { merged } from '../../../src/page/loading.js';
 import { levelOf, verdict } from '../../../src/page/verdict.js';
 import { amount, forecast, happening, percent, roughly } from '../../../src/page/words.js';
 import type { Addresses, Change, Pool } from '../../../src/web/shapes.js';
+import { eventually } from '../../support/process.js';
 
 const NOW = new Date('2026-11-29T12:00:00Z');
 const pool = (rest: Partial<Pool> = {}): Pool => ({
-  ...{ space: 'local', pool: '10.66.0.0/24', size: 254, used: 10, free: 244, nodes: 2 },
+  ...{ space: 'local', pool: '10.66.0.0/24', size: 254, used: 10, cooling: 0, free: 244, nodes: 2 },
   trend: { points: [], perHour: 0, fullAt: null },
   ...rest,
 });
@@ -71,6 +73,13 @@ describe('cells', () => {
     expect(cells.counts().slice(0, 2)).to.deep.equal([253, 1]);
   });
 
+  it('of addresses take a part of their block, from its own first address on', () => {
+    const cells = new AddressCells(parseBlock('10.66.0.0/16'));
+    cells.add({ ...columns, first: '10.66.128.0', offset: [0, 5, 10] });
+    const taken = Array.from({ length: cells.size }, (_, at) => at).filter((at) => !cells.isEmpty(at));
+    expect(taken.map((at) => cells.nameOf(at))).to.deep.equal(['10.66.128.0', '10.66.128.5', '10.66.128.15']);
+  });
+
   it('of blocks count, and show the smallest part as something', () => {
     const cells = new BlockCells({ of: '10.208.0.0/12', length: 22, used: [3, 0, 1_024], occupied: '10.208.0.0/20' });
     expect([0, 1, 2].map((at) => cells.fillAt(at))).to.deep.equal([0.08, 0, 1]);
@@ -86,6 +95,36 @@ describe('cells', () => {
     const four = { of: '10.208.0.0/12', length: 22, used: [9], occupied: '10.208.0.0/13' };
     expect(bestPart(new BlockCells(four))).to.equal(undefined);
     expect(bestPart(new BlockCells({ ...four, occupied: null }))).to.equal(undefined);
+  });
+});
+
+describe('two halves that are read at a time', () => {
+  type Wait = () => Promise<unknown>;
+  const now: Wait = () => Promise.resolve();
+  const away: Wait = () => Promise.reject(new Error('away'));
+  async function* half(name: string, ...waits: readonly Wait[]): AsyncGenerator<string, void, undefined> {
+    for (const [at, wait] of waits.entries()) {
+      await wait();
+      yield `${name}${at}`;
+    }
+  }
+
+  it('come as they are there, all of both', async () => {
+    const order: string[] = [];
+    const late: Wait = () => eventually('b is through', () => order.includes('b1'));
+    for await (const name of merged([half('a', late, late), half('b', now, now), half('c')])) order.push(name);
+    expect(order).to.deep.equal(['b0', 'b1', 'a0', 'a1']);
+  });
+
+  it('end with the first that fails, and nobody hears of the other', async () => {
+    const read = async () => {
+      const names: string[] = [];
+      for await (const name of merged([half('a', now, away), half('b', now, away)])) names.push(name);
+      return names;
+    };
+    expect(await read().catch((error: Error) => error.message)).to.equal('away');
+    // A rejection that nobody waits for fails the run.
+    await new Promise((resolve) => setImmediate(resolve));
   });
 });
 

@@ -1,0 +1,35 @@
+// What README shows of a terminal, by the headings above it; refuses to know what the lines do.
+import { readFileSync } from 'node:fs';
+
+const PROMPT = /^(?:[\w-]+)?\$ /;
+
+/** By heading, the console blocks below it that no other heading comes before, each as the lines that are typed in it. */
+export function typedInReadme(): Map<string, string[][]> {
+  const text = readFileSync('README.md', 'utf8');
+  const parts = text.split(/^#+ (?=.*\n)/m).slice(1);
+  const typed = new Map<string, string[][]>();
+  for (const part of parts) {
+    const blocks = [...part.matchAll(/^```console\n(.*?)^```$/gms)].map(([, block]) => linesOf(block!));
+    if (blocks.length > 0) typed.set(part.slice(0, part.indexOf('\n')), blocks);
+  }
+  return typed;
+}
+
+/** Those below one heading, in one list. */
+export function typedUnder(heading: string): string[] {
+  const blocks = typedInReadme().get(heading);
+  if (!blocks) throw new Error(`README has nothing to be typed under ${heading}`);
+  return blocks.flat();
+}
+
+/** Without prompts, comments and what is printed. */
+function linesOf(block: string): string[] {
+  const lines: string[] = [];
+  let goesOn = false;
+  for (const line of block.split('\n')) {
+    if (goesOn) lines.push(`${lines.pop()}\n${line}`);
+    else if (PROMPT.test(line)) lines.push(line.replace(PROMPT, '').replace(/ {2,}# .*$/, ''));
+    goesOn = (goesOn || PROMPT.test(line)) && line.endsWith('\\');
+  }
+  return lines;
+}
