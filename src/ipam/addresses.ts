@@ -219,10 +219,11 @@ export class Addresses {
       const address = last ? addressOfClaim(last.claim.key) : { family, value: value! };
       const verdict: Verdict = last ? { kind: 'take', ...last } : { kind: 'free' };
       const plan = this.#claiming.plan(ask, ask.purpose, address, verdict, undefined);
-      const window = { keys: claimsIn(ask.pool, chooser.windowAt(address.value)), limit: 0 };
+      const window = chooser.windowAt(address.value);
+      const around = { keys: claimsIn(ask.pool, window), limit: 0 };
       const outcome = brief
-        ? await this.#claiming.commit(ask, view, plan, [window], by, brief)
-        : await this.#claiming.commit(ask, view, plan, [window, ...viewOf(ask.pool)], by);
+        ? await this.#claiming.commit(ask, view, plan, [around], by, brief)
+        : await this.#claiming.commit(ask, view, plan, [around, ...viewOf(ask.pool)], by);
       if (outcome.done) {
         chooser.won();
         return this.#claiming.granted(ask, view, plan, attempt);
@@ -237,7 +238,7 @@ export class Addresses {
       brief = true;
       if (last || !taken.includes(address.value)) brief = false;
       if (!taken.includes(address.value)) chooser.back(address.value);
-      else if (!last) chooser.lost(address.value, taken, rules);
+      else if (!last) chooser.lost(address.value, window, taken, rules);
     }
     throw contended(ask.pool);
   }
