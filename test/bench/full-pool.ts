@@ -27,8 +27,6 @@ export const fullPool: Scenario = {
         const error = await driver.must('RequestAddress', { PoolID, Address: '', Options: {} }).catch(String);
         if (!/no address left/.test(error)) throw new Error(`a full pool answered ${JSON.stringify(error)}`);
         refused++;
-        // The engine of a host asks again when it has been told; it takes longer than this.
-        await new Promise((resolve) => setTimeout(resolve, 20));
       }
     };
     let insisting: Promise<unknown> | undefined;

@@ -2,6 +2,7 @@
 // and checks only that what was given is what etcd has; `--size N` is how many claims are put into large pools.
 import { cpus, loadavg } from 'node:os';
 import { calls } from './calls.js';
+import { dockerRun } from './docker-run.js';
 import { filledPool } from './filled-pool.js';
 import { fullPool } from './full-pool.js';
 import { history } from './history.js';
@@ -23,6 +24,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   start,
   memory,
   history,
+  'docker-run': dockerRun,
 };
 
 const given = process.argv.slice(2);
