@@ -6,6 +6,7 @@ import { dockerRun } from './docker-run.js';
 import { filledPool } from './filled-pool.js';
 import { fullPool } from './full-pool.js';
 import { history } from './history.js';
+import { hosts } from './hosts.js';
 import { memory } from './memory.js';
 import { oneAddress } from './one-address.js';
 import { peers } from './peers.js';
@@ -24,6 +25,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   start,
   memory,
   history,
+  hosts,
   'docker-run': dockerRun,
 };
 
