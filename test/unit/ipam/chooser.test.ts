@@ -221,6 +221,32 @@ describe('chooser', () => {
     expect([claimer.link.commits, claimer.link.lost, claimer.link.reads]).to.deep.equal([61, 1, 0]);
   });
 
+  it('8 callers that run into 40 taken ones lose one claim each, and go on behind them in order', async () => {
+    const store = new MemoryStore();
+    const range = rangeOf(300);
+    fill(store, valuesOf(range).slice(0, 40));
+    const claimer = new Claimer(store, range);
+    await Promise.all(Array.from({ length: 8 }, () => claimer.claim()));
+    for (let i = 0; i < 60; i++) await claimer.claim();
+    expect([...claimer.got].sort(ascending)).to.deep.equal(valuesOf(range).slice(40, 108));
+    expect([claimer.link.lost, claimer.link.reads]).to.deep.equal([8, 0]);
+  });
+
+  it('B loses .1 to A, sees that .2 is free, A claims .2: B walks 64 of its own elsewhere, and A goes on', async () => {
+    const world = new World();
+    const store = new MemoryStore();
+    const [a, b] = [new Claimer(store, rangeOf(65_000), world), new Claimer(store, rangeOf(65_000), world)];
+    await a.claim();
+    b.link.beforeNext(async () => b.link.beforeNext(() => a.claim()));
+    for (let i = 0; i < 64; i++) await b.claim();
+    const places = b.got.map((value) => Number(value - b.range.from));
+    expect(places).to.deep.equal(places.map((_, i) => places[0]! + i));
+    expect(places[0]).to.be.greaterThan(100);
+    expect([b.link.lost, b.link.reads]).to.deep.equal([2, 1]);
+    await a.claim();
+    expect([a.got.map((value) => Number(value - a.range.from)), a.link.lost]).to.deep.equal([[0, 1, 2], 0]);
+  });
+
   it('remembers for a second that a range is full, unless one of its addresses came back', async () => {
     const world = new World();
     const store = new MemoryStore();
