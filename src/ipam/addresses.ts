@@ -229,7 +229,7 @@ export class Addresses {
         ? await this.#claiming.commit(ask, view, plan, [around], by, brief)
         : await this.#claiming.commit(ask, view, plan, [around, ...viewOf(ask.pool)], by);
       if (outcome.done) {
-        chooser.won();
+        chooser.won(address.value);
         return this.#claiming.granted(ask, view, plan, attempt);
       }
       const { seen } = outcome;

@@ -20,6 +20,10 @@ const MANY_LOSSES = 4;
  */
 const STRETCH = 64n;
 const LONGEST_STRETCH = 1_024n;
+/** Of what this process gave back so many are remembered; what rests does so for a quarter longer than it has to, and etcd may be late. */
+const RETURNED = 64;
+const RESTS = 1.25;
+const LATE_MS = 1_000;
 /** That a range is full is believed for so long, or for that many times what it took to find out. */
 const FULL_MS = 1_000;
 const SHARE = 100;
@@ -36,6 +40,10 @@ export class Chooser {
   /** Where they are, or the stretch that is walked through: one that is lost there was taken by somebody who is walking there now. */
   #known: Range | undefined;
   #stretch: { next: bigint; readonly to: bigint } | undefined;
+  /** What this process gave back last, and the instants from which it is free again: in a crowded range nothing is nearer. */
+  #returned: { readonly value: bigint; readonly from: number }[] = [];
+  readonly #retried = new Set<bigint>();
+  readonly #restMs: number;
   #losses = 0;
   /** Only what was looked for is tried. */
   #sparse = false;
@@ -49,6 +57,7 @@ export class Chooser {
   constructor(range: Range, subnet: Subnet, store: Store, self: Self, around: Surroundings) {
     this.#range = range;
     this.#around = around;
+    this.#restMs = self.restMs ?? 0;
     this.#rooms = new Rooms(range, subnet, store, around);
     this.#takeables = new Takeables(range, subnet, store, self, around);
     this.#cursor = range.from;
@@ -57,7 +66,7 @@ export class Chooser {
   /** The next candidate, or undefined when there was no room a moment ago. */
   async next(rules: Rules, by: Deadline): Promise<bigint | undefined> {
     for (;;) {
-      const known = this.#free.shift() ?? this.#walked(rules);
+      const known = this.#free.shift() ?? this.#walked(rules) ?? this.#ownAgain();
       if (known !== undefined && rules.isBarred(known)) continue;
       if (known !== undefined) return known;
       if (this.#around.millis() < this.#fullUntil && rules.same(this.#fullUnder)) return undefined;
@@ -69,8 +78,10 @@ export class Chooser {
     }
   }
 
-  won(): void {
+  won(value: bigint): void {
     this.#losses = 0;
+    this.#retried.delete(value);
+    if (this.#returned.length > 0) this.#returned = this.#returned.filter((one) => one.value !== value);
   }
 
   /** The addresses that a lost claim of `candidate` may read along: itself, and mostly what comes behind. */
@@ -93,6 +104,8 @@ export class Chooser {
       [this.#sparse, this.#among, this.#free] = [true, STRETCH, []];
       this.#known = this.#stretch = undefined;
     }
+    // Others search here too, and have found it: what was given back before it is as likely gone.
+    if (this.#retried.delete(candidate)) this.#returned = [];
     if (this.#sparse || this.#known) return;
     this.#losses++;
     if (freeIn(window, taken).every((value) => rules.isBarred(value)) || this.#losses >= MANY_LOSSES) {
@@ -108,6 +121,10 @@ export class Chooser {
   freed(value?: bigint): void {
     this.#fullUntil = Number.NEGATIVE_INFINITY;
     this.#takeables.freed(value);
+    if (value === undefined || value < this.#range.from || value > this.#range.to) return;
+    const rests = this.#restMs > 0 ? RESTS * this.#restMs + LATE_MS : 0;
+    this.#returned.push({ value, from: this.#around.millis() + rests });
+    if (this.#returned.length > RETURNED) this.#returned.shift();
   }
 
   /** A claim of the range to take over, for when there is no room. */
@@ -139,6 +156,14 @@ export class Chooser {
     this.#stretch = undefined;
     if (this.#among !== undefined && this.#among < LONGEST_STRETCH) this.#among *= 2n;
     return undefined;
+  }
+
+  #ownAgain(): bigint | undefined {
+    const [first] = this.#returned;
+    if (!this.#sparse || !first || this.#around.millis() < first.from) return undefined;
+    this.#returned.shift();
+    this.#retried.add(first.value);
+    return first.value;
   }
 
   async #search(rules: Rules, by: Deadline): Promise<void> {

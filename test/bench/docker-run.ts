@@ -57,7 +57,7 @@ function linesOf(what: string, pairs: Pairs[string]): Line[] {
   const ratios = pairs.map(([theirs, own]) => own / theirs);
   const ratio = { median: quantile(ratios, 0.5), rate: Number.NaN };
   const [low, high] = within(ratios);
-  const remark = `95 % of such medians: ${low.toFixed(3)} to ${high.toFixed(3)}`;
+  const remark = `95 % interval ${low.toFixed(3)} to ${high.toFixed(3)}`;
   return [
     { ...builtIn, what: `${what}, built-in`, perSecond: Number.NaN },
     { ...ours, what: `${what}, etcd-ipam`, perSecond: Number.NaN, ratio, remark },

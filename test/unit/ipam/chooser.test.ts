@@ -33,9 +33,10 @@ class Claimer {
     readonly store: MemoryStore,
     readonly range: Range,
     world = new World(),
+    restMs = 0,
   ) {
     this.link = new Link(store);
-    this.chooser = new Chooser(range, subnet, this.link, self, world.surroundings());
+    this.chooser = new Chooser(range, subnet, this.link, { ...self, restMs }, world.surroundings());
   }
 
   /** False when the chooser says that there is no room. */
@@ -53,7 +54,7 @@ class Claimer {
         soon(),
       );
       if (outcome.done) {
-        this.chooser.won();
+        this.chooser.won(value);
         this.got.push(value);
         return true;
       }
@@ -266,6 +267,53 @@ describe('chooser', () => {
     world.skippedMs += 1_001;
     expect(await claimer.claim()).to.equal(true);
     expect(claimer.got).to.deep.equal([range.from + 3n, range.from + 5n]);
+  });
+
+  it('what it gave back in a crowded range it gives again without a look, once it has rested', async () => {
+    const world = new World();
+    const store = new MemoryStore();
+    const range = rangeOf(1_000);
+    fill(store, valuesOf(range).slice(0, 990));
+    const claimer = new Claimer(store, range, world, 30_000);
+    for (let i = 0; i < 10; i++) await claimer.claim();
+    const given = claimer.got.splice(0);
+    for (const value of given.slice(0, 3)) {
+      store.plant(keyOf(value).key, undefined);
+      claimer.chooser.freed(value);
+    }
+    const { reads } = claimer.link;
+    world.skippedMs += 38_600;
+    for (let i = 0; i < 3; i++) await claimer.claim();
+    expect(claimer.got).to.deep.equal(given.slice(0, 3));
+    expect(claimer.link.reads).to.equal(reads);
+    expect(await claimer.claim()).to.equal(false);
+  });
+
+  it('one that others have by then is lost once, and nothing else that was given back before is tried', async () => {
+    const store = new MemoryStore();
+    const range = rangeOf(1_000);
+    fill(store, valuesOf(range).slice(0, 900));
+    const claimer = new Claimer(store, range);
+    while (await claimer.claim());
+    for (const value of claimer.got.slice(0, 50)) claimer.chooser.freed(value);
+    const { lost } = claimer.link;
+    expect(await claimer.claim()).to.equal(false);
+    expect(claimer.link.lost - lost).to.equal(1);
+  });
+
+  it('what still rests is not tried', async () => {
+    const world = new World();
+    const store = new MemoryStore();
+    const range = rangeOf(20);
+    const claimer = new Claimer(store, range, world, 30_000);
+    for (let i = 0; i < 20; i++) await claimer.claim();
+    expect(await claimer.claim()).to.equal(false);
+    claimer.chooser.freed(range.from);
+    const { commits } = claimer.link;
+    expect(await claimer.claim()).to.equal(false);
+    world.skippedMs += 37_000;
+    expect(await claimer.claim()).to.equal(false);
+    expect(claimer.link.commits).to.equal(commits);
   });
 
   it('10 callers on a full range of 300 search once', async () => {
