@@ -68,6 +68,7 @@ const LEASES_OF_A_PAST = 17;
 const KEYS_PER_LEASE = 500;
 /** As src/observation.ts and src/engine/looks.ts have it. */
 const SURVEYED_S = 30;
+const NODES_SURVEYED_PER_S = 1 / 0.3;
 const LOOKED_S = 30;
 const CLAIMS_LOOKED_AT_PER_S = 100;
 
@@ -77,7 +78,7 @@ export function loadOf(units: Units, cluster: Cluster): Load {
   const ofHost = containers / lifeS;
   const restLeases =
     cooldownS === 0 ? 0 : hosts * Math.min(ofHost, Math.max(LEASES_PER_COOLDOWN / cooldownS, ofHost / KEYS_PER_LEASE));
-  const surveyed = metrics ? (hosts * hosts) / SURVEYED_S : 0;
+  const surveyed = metrics ? hosts * Math.min(hosts / SURVEYED_S, NODES_SURVEYED_PER_S) : 0;
   const looked = hosts * Math.min(claimsSeen / LOOKED_S, CLAIMS_LOOKED_AT_PER_S);
   const idle = hosts / 60;
   const parts: Record<keyof Load['cores'], [Unit, number][]> = {
