@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { Chooser } from '../../../src/ipam/chooser.js';
+import { IpamError } from '../../../src/ipam/errors.js';
 import { addressOfClaim, claimKey, claimsIn } from '../../../src/ipam/keyspace.js';
 import { NO_RULES, Rules } from '../../../src/ipam/rules.js';
 import type { Span } from '../../../src/ipam/store.js';
@@ -449,6 +450,28 @@ describe('chooser', () => {
     const { commits } = a.link;
     await net.endpoint({ name: 'second' });
     expect(a.link.commits - commits).to.be.at.most(2);
+  });
+
+  it('a list of a full /19 that calls have no time for is gone on with: each part of it is read once', async () => {
+    const world = new World();
+    const a = await world.host('a');
+    const net = await a.network('10.66.0.0/19');
+    for (let value = base + 1n; value < base + 8_191n; value++)
+      await world.plant(`claims/local/v4/010.066.000.000-19/${formatWide({ family: 4, value })}`, record);
+    const parts: string[] = [];
+    a.link.beforeRead = (queries) => {
+      const [query] = queries;
+      if (!query || !('span' in query) || !query.span.from.startsWith('claims/')) return;
+      if (parts.length === 3) {
+        parts.push('late');
+        throw new IpamError('unavailable', 'etcd is late');
+      }
+      parts.push(query.span.from);
+    };
+    expect(await refusal(net.endpoint())).to.match(/^unavailable: /);
+    expect(await refusal(net.endpoint())).to.match(/^pool_exhausted: /);
+    expect(new Set(parts).size).to.equal(parts.length);
+    expect(parts).to.have.length(10);
   });
 
   it('with a cool-down a full range of 510 is listed once in 2.5 s, however often it is asked for', async () => {
