@@ -22,6 +22,10 @@ export interface Units {
   readonly lease: Unit;
   /** A minute of a host where nothing happens: keepalives, looks for rounds and for a restored backup. */
   readonly hostMinute: Unit;
+  /** One of the keepalives in that. */
+  readonly keepalive: Unit;
+  /** Where very many are made at once: etcd does more of its work for several together. */
+  readonly claimAtOnce: Unit;
   /** One node read by a host whose metrics are read. */
   readonly nodeRead: Unit;
   /** One claim read by a host that reconciles. */
@@ -37,6 +41,8 @@ export interface Cluster {
   readonly containers: number;
   /** How long a container lives. */
   readonly lifeS: number;
+  /** IPAM_SESSION_TTL. */
+  readonly ttlS: number;
   /** IPAM_COOLDOWN, IPAM_HISTORY; etcd's --auto-compaction-retention. */
   readonly cooldownS: number;
   readonly historyS: number;
@@ -61,6 +67,9 @@ export interface Load {
 /** A look for rounds that begins one: a lease granted, put and ended. One a half minute for all. */
 const COMMITS_PER_ROUND = 3;
 const ROUND_S = 30;
+/** By which the minute was measured; a session is kept three times within it. */
+const TTL_S = 15;
+const KEPT = 3;
 /** As src/etcd/rests.ts has it. */
 const LEASES_PER_COOLDOWN = 4;
 const REST_LASTS = 1.25;
@@ -73,7 +82,7 @@ const LOOKED_S = 30;
 const CLAIMS_LOOKED_AT_PER_S = 100;
 
 export function loadOf(units: Units, cluster: Cluster): Load {
-  const { hosts, containers, lifeS, cooldownS, historyS, retentionS, metrics, claimsSeen } = cluster;
+  const { hosts, containers, lifeS, ttlS, cooldownS, historyS, retentionS, metrics, claimsSeen } = cluster;
   const churn = (hosts * containers) / lifeS;
   const ofHost = containers / lifeS;
   const restLeases =
@@ -82,7 +91,10 @@ export function loadOf(units: Units, cluster: Cluster): Load {
   const looked = hosts * Math.min(claimsSeen / LOOKED_S, CLAIMS_LOOKED_AT_PER_S);
   const idle = hosts / 60;
   const parts: Record<keyof Load['cores'], [Unit, number][]> = {
-    idle: [[units.hostMinute, idle]],
+    idle: [
+      [units.hostMinute, idle],
+      [units.keepalive, KEPT * hosts * (1 / ttlS - 1 / TTL_S)],
+    ],
     churn: [
       [units.claim, churn],
       [units.release, churn],

@@ -7,6 +7,7 @@ const CLUSTER: Cluster = {
   hosts: 1_000,
   containers: 100,
   lifeS: DAY,
+  ttlS: 15,
   cooldownS: 30,
   historyS: 7 * DAY,
   retentionS: HOUR,
@@ -18,7 +19,7 @@ const CLUSTERS: readonly [what: string, cluster: Cluster][] = [
   ['the same, one network of all hosts', { ...CLUSTER, claimsSeen: 100_000 }],
   ['all are replaced within an hour', { ...CLUSTER, lifeS: HOUR }],
   ['the same, IPAM_HISTORY=0', { ...CLUSTER, lifeS: HOUR, historyS: 0 }],
-  ['all are started within a minute', { ...CLUSTER, lifeS: 60, historyS: HOUR }],
+  ['the first, IPAM_SESSION_TTL=5s', { ...CLUSTER, ttlS: 5 }],
 ];
 const GB = 1e9;
 
@@ -56,7 +57,9 @@ function limitsOf(units: Units): string[] {
     return rounded(rate);
   };
   const within = (bytes: number) => (load: Load) => load.dbBytesAtMost <= bytes;
+  const { hosts: all, containers } = CLUSTER;
   return [
+    `* ${rounded(all * containers)} claims at once, as after a power cut: ${rounded((all * containers * units.claimAtOnce.etcdUs) / 1e6)} s of one core of etcd`,
     `* hosts that keep one core of etcd busy: ${hosts({})}; without metrics ${hosts({ metrics: false })}; one network of all hosts ${hosts({ claimsSeen: 1e5 })}`,
     `* containers a second that do so, of 1,000 hosts: ${churn({}, (load) => coresOf(load) <= 1)}`,
     `* containers a second until 2 GB are full: ${churn({}, within(2 * GB))}; 8 GB ${churn({}, within(8 * GB))}; with IPAM_HISTORY=1d ${churn({ historyS: DAY }, within(2 * GB))} and ${churn({ historyS: DAY }, within(8 * GB))}; IPAM_HISTORY=0 ${churn({ historyS: 0 }, within(2 * GB))} and ${churn({ historyS: 0 }, within(8 * GB))}; that, and compaction every 5 minutes ${churn({ historyS: 0, retentionS: 300 }, within(2 * GB))} and ${churn({ historyS: 0, retentionS: 300 }, within(8 * GB))}`,

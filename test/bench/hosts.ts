@@ -52,14 +52,12 @@ interface Measured {
   readonly costs: Costs;
 }
 
+type OfMany = Pick<Units, 'hostMinute' | 'claimAtOnce' | 'nodeRead' | 'claimRead'>;
+
 type Note = (what: string, measured: Measured, remark?: string) => Unit;
 
 /** What it costs where nobody else's transactions share etcd's work: the dearest that it can be. */
-async function oneHost(
-  site: Site,
-  { once }: Scale,
-  note: Note,
-): Promise<Omit<Units, 'hostMinute' | 'nodeRead' | 'claimRead'>> {
+async function oneHost(site: Site, { once }: Scale, note: Note): Promise<Omit<Units, keyof OfMany>> {
   const driver = await site.another('one', 'session alive', {
     IPAM_COOLDOWN: once ? '2s' : COOLDOWN,
     IPAM_HISTORY: '7d',
@@ -94,6 +92,10 @@ async function oneHost(
       await site.etcd.revoke((await site.etcd.grant(60, by)).id, by);
     }
   });
+  const { id } = await site.etcd.grant(60, performance.now() + 10_000);
+  const keepalive = await measured(site, leases, async () => {
+    for (let i = 0; i < leases; i++) await site.etcd.keepAlive(id, performance.now() + 10_000);
+  });
   await driver.must('ReleasePool', { PoolID });
   await driver.stop();
   return {
@@ -101,16 +103,13 @@ async function oneHost(
     release: note('ReleaseAddress, with rest and past', release),
     restEnd: note('end of a rest', restEnd, `${keptTenure.toFixed(0)} bytes of the past once compacted`),
     lease: note('lease granted and ended', lease),
+    keepalive: note('keepalive', keepalive),
     keptClaim,
     keptTenure,
   };
 }
 
-async function manyHosts(
-  site: Site,
-  { once }: Scale,
-  note: Note,
-): Promise<Pick<Units, 'hostMinute' | 'nodeRead' | 'claimRead'>> {
+async function manyHosts(site: Site, { once }: Scale, note: Note): Promise<OfMany> {
   const count = once ? 5 : HOSTS;
   const simulated: SimulatedHost[] = [];
   const inside = { ...site, driverPids: [process.pid], etcdPid: site.etcdPid, url: site.url };
@@ -149,7 +148,7 @@ async function manyHosts(
   const tried = simulated.reduce((sum, host) => sum + host.tried, 0) / (count * each);
   const claims = await site.look.count('claims/');
   if (claims !== count * each) throw new Error(`${count * each} addresses given, ${claims} claims in etcd`);
-  note(
+  const claimAtOnce = note(
     `claim, ${count} hosts at once on one pool`,
     start,
     `${((count * each) / seconds).toFixed(0)} a second, ${tried.toFixed(3)} tried a grant`,
@@ -170,6 +169,7 @@ async function manyHosts(
   for (const host of simulated) await host.stop();
   return {
     hostMinute,
+    claimAtOnce,
     nodeRead: note('node read for metrics', survey),
     claimRead: note('claim read for reconciliation', read),
   };

@@ -5,12 +5,14 @@ const unit = { etcdUs: 100, bytes: 1_000, commits: 1, dbBytes: 500 };
 const units: Units = {
   ...{ claim: unit, release: unit, restEnd: { ...unit, commits: 0 }, lease: { ...unit, commits: 2, dbBytes: 0 } },
   hostMinute: { etcdUs: 6_000, bytes: 6_000, commits: 0, dbBytes: 0 },
+  keepalive: { etcdUs: 100, bytes: 100, commits: 0, dbBytes: 0 },
+  claimAtOnce: unit,
   nodeRead: { etcdUs: 3, bytes: 300, commits: 0, dbBytes: 0 },
   claimRead: { etcdUs: 3, bytes: 300, commits: 0, dbBytes: 0 },
   ...{ keptClaim: 300, keptTenure: 300 },
 };
 const cluster: Cluster = {
-  ...{ hosts: 1_000, containers: 100, lifeS: 10_000, cooldownS: 30, historyS: 1_000, retentionS: 100 },
+  ...{ hosts: 1_000, containers: 100, lifeS: 10_000, ttlS: 15, cooldownS: 30, historyS: 1_000, retentionS: 100 },
   ...{ metrics: false, claimsSeen: 0 },
 };
 
@@ -45,6 +47,12 @@ describe('model of many hosts', () => {
     const looked = (claimsSeen: number) => loadOf(units, { ...cluster, claimsSeen }).cores.reconciliation;
     expect(looked(100)).to.be.closeTo(0.01, 1e-9);
     expect(looked(100_000)).to.be.closeTo(0.3, 1e-9);
+  });
+
+  it('a session of 5 s is kept 36 times a minute, one of 15 s 12 times', () => {
+    const idle = (ttlS: number) => loadOf(units, { ...cluster, ttlS }).cores.idle;
+    expect(idle(5) - idle(15)).to.be.closeTo((1_000 * 24 * 100) / 60e6, 1e-9);
+    expect(idle(60)).to.be.lessThan(idle(15));
   });
 
   it('finds how many hosts keep one core busy', () => {
