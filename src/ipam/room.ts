@@ -24,6 +24,8 @@ const LISTED = 32n;
 /** What a part is parted into: by how large it is, and how many addresses of it are free. The fewer the less is said in vain. */
 const FINE = 16n;
 const SEVERAL = 4n;
+/** So few parts cost more by the reads they wait for than by what is said. */
+const FEW = 8;
 /** etcd refuses more than 128 operations in a transaction. */
 const COUNTED_AT_ONCE = 112;
 
@@ -112,7 +114,7 @@ export class Rooms {
   /** One read. The last piece of each part has what the others have not. */
   async #finer(parts: readonly Counted[], by: Deadline): Promise<Counted[]> {
     const asked = parts.map((one) => {
-      const pieces = this.#isListed(one) ? [] : split(one.part, piecesOf(one));
+      const pieces = this.#isListed(one) ? [] : split(one.part, piecesOf(one, parts.length < FEW));
       return { ...one, pieces, counted: pieces.slice(0, -1) };
     });
     const lists = asked.filter(({ pieces }) => pieces.length === 0);
@@ -145,7 +147,7 @@ export class Rooms {
     const some: Counted[] = [];
     let [promised, counts] = [0n, 0];
     const others = parts.filter((one) => {
-      counts += piecesOf(one) - 1;
+      counts += piecesOf(one, parts.length < FEW) - 1;
       if (promised >= wanted || (some.length > 0 && counts > COUNTED_AT_ONCE)) return true;
       promised += this.#promisedBy([one]);
       some.push(one);
@@ -220,8 +222,8 @@ function partsOf(range: Range): Range[] {
   return split(range, Number(parts < MOST_PARTS ? parts : MOST_PARTS));
 }
 
-function piecesOf({ part, free }: Counted): number {
-  if (sizeOf(part) <= FINE) return 2;
+function piecesOf({ part, free }: Counted, few: boolean): number {
+  if (sizeOf(part) <= FINE) return few ? 4 : 2;
   return free < SEVERAL ? 4 : 16;
 }
 

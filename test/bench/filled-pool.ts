@@ -42,10 +42,13 @@ async function compare(site: Site, { once }: Scale, pool: string, taken: number,
     : `${taken} taken`;
   const base = await filled(site, '10.66.0.0/16', 0, once ? 2 : CALLS, 'an empty /16');
   const full = await filled(site, pool, taken, calls, `${pool}: ${part}`);
-  const churn = taken >= CROWDED * free ? [{ ...full, what: 'the same, as it gives back what it was given' }] : [];
   // Few calls a turn say little each.
   const turns = once ? 1 : Math.max(TURNS, Math.ceil(LEAST / calls));
-  const [, ...lines] = await takeTurns(site, turns, [base, { ...full, ...full.searching }, ...churn]);
+  // What a turn was given goes back behind the driver's back, so that the next one looks for room; or by it.
+  const unseen = () => full.unseen();
+  const churn = { ...full, what: 'the same, as it gives back what it was given', after: unseen };
+  const crowded = taken >= CROWDED * free ? [full, churn] : [{ ...full, after: unseen }];
+  const [, ...lines] = await takeTurns(site, turns, [base, ...crowded]);
   for (const pool of [full, base]) await pool.end();
   return lines;
 }

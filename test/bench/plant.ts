@@ -59,8 +59,8 @@ function randomPlaces(places: bigint, count: number): bigint[] {
 }
 
 export interface Filled extends Subject {
-  /** The same, but what was given goes back behind the driver's back: it has to look for room. */
-  readonly searching: Subject;
+  /** As `after`, but behind the driver's back: it has to look for room next time. */
+  unseen(): Promise<void>;
   /** The network goes, with all that was planted. */
   end(): Promise<void>;
 }
@@ -79,11 +79,10 @@ export async function filled(site: Site, pool: string, taken: number, calls: num
     for (const address of given.splice(0)) await back(address.split('/')[0]!);
   };
   const release = (Address: string) => site.must('ReleaseAddress', { PoolID, Address });
-  const subject = { what, inFlight: 1, calls, call };
   return {
-    ...subject,
+    ...{ what, inFlight: 1, calls, call },
     after: () => after(release),
-    searching: { ...subject, after: () => after((address) => removed(site, prefix, address)) },
+    unseen: () => after((address) => removed(site, prefix, address)),
     end: async () => {
       await site.must('ReleasePool', { PoolID });
       // What takes longer than a call goes on behind it, and would be measured with what comes next.
