@@ -40,7 +40,7 @@ export class SimulatedHost {
   constructor(url: string, i: number, ttlS = TTL_S) {
     const node = `simulated-${i}`;
     const self = { node, boot: 'boot', machine: node };
-    const client = openClient({ endpoints: [url], attemptMs: 10_000 });
+    const client = openClient({ endpoints: [url], attemptMs: 60_000 });
     const session = new SessionKeeper(client, {
       ...{ ...self, instance: 'one', host: node, prefix: PREFIX, ttl: ttlS },
       report: () => undefined,
@@ -99,5 +99,5 @@ export class SimulatedHost {
 }
 
 function by(): number {
-  return performance.now() + 120_000;
+  return performance.now() + 300_000;
 }
