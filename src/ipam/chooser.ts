@@ -1,5 +1,5 @@
-// Which address to try next: a cursor of one's own that leaps over what it finds taken, and a search that lets the
-// store count when little is left. Remembers candidates, never claims; every one of them may be lost to another host.
+// Which address to try next: a cursor of one's own that leaps over what it finds taken, stretches of one's own where others walk
+// as well, and a search that lets the store count when little is left. Remembers candidates, never claims; every one of them may be lost to another host.
 import { freeIn } from '../net/gaps.js';
 import type { Range } from '../net/prefix.js';
 import type { Subnet } from './keyspace.js';

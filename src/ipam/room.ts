@@ -75,7 +75,7 @@ export class Rooms {
     return fresh ? undefined : this.find(rules, by, among);
   }
 
-  /** Parts with room. What each costs is known before it is looked for whether that is much: the longer it takes the less will do. */
+  /** Parts with room. The longer that takes, the less will do. */
   async #look(by: Deadline): Promise<Counted[]> {
     const roomy: Counted[] = [];
     for (let [most, enough] = [LOOKED_AT, WANTED]; this.#parts.length > 0; most = Math.min(2 * most, LOOKED_AT_MOST)) {
