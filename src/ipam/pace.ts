@@ -4,7 +4,7 @@ import type { Deadline } from './store.js';
 import type { Surroundings } from './surroundings.js';
 
 /** Between the beginnings of two looks: none at first, then 1 ms, and twice as long each time up to this. */
-const LONGEST_MS = 100;
+const LONGEST_MS = 250;
 /** After so long without one the next is again the first. */
 const CALM_MS = 1_000;
 
@@ -24,8 +24,9 @@ export class Pace<T> {
   async look(by: Deadline): Promise<T> {
     const now = this.#around.millis();
     if (now - this.#next > CALM_MS) this.#gapMs = 0;
-    if (now >= this.#next || by - now < 2 * LONGEST_MS) return this.#begin(by);
-    this.#waiting ??= this.#around.pause(this.#next - now).then(() => {
+    const wait = this.#next - now;
+    if (wait <= 0 || by - now < 2 * wait) return this.#begin(by);
+    this.#waiting ??= this.#around.pause(wait).then(() => {
       this.#waiting = undefined;
       return this.#begin(by);
     });
