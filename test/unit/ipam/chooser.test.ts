@@ -517,6 +517,20 @@ describe('chooser', () => {
     expect(again).to.deep.equal(given.slice(106, 170));
   });
 
+  it('100 callers at once are refused a full pool by 2 looks at its rules', async () => {
+    const a = await new World().host('a');
+    const net = await a.network('10.66.0.0/30');
+    for (let i = 0; i < 2; i++) await net.endpoint();
+    const full = () => refusal(net.endpoint());
+    await full();
+    let looks = 0;
+    a.link.beforeRead = ([query]) => {
+      if (query && 'one' in query && query.one.key.startsWith('pools/')) looks++;
+    };
+    for (const text of await Promise.all(Array.from({ length: 100 }, full))) expect(text).to.match(/^pool_exhausted: /);
+    expect(looks).to.be.within(1, 2);
+  });
+
   it('says how many are in use when none is left', async () => {
     const a = await new World().host('a');
     const net = await a.network('10.66.0.0/30');
