@@ -11,7 +11,7 @@ import { BRAKE, EVERY_JOIN, parentOf, RESTORED, type Subnet, subnetOfPool } from
 import { readNodes } from './ipam/nodes.js';
 import { all } from './ipam/pages.js';
 import type { Looked, Reconciled } from './ipam/reconciler.js';
-import { standingOf } from './ipam/silence.js';
+import { type Standing, standingOf } from './ipam/silence.js';
 import type { Store } from './ipam/store.js';
 import type { Surroundings } from './ipam/surroundings.js';
 import type { Watching } from './ipam/watching.js';
@@ -27,8 +27,9 @@ import { Samples } from './web/trend.js';
 const COUNTED_ANEW_MS = 10_000;
 const SHARE = 100;
 const WITHIN_MS = 2_000;
-/** Silence counts in rounds of half a minute, and all hosts read all nodes. */
+/** Silence counts in rounds of half a minute; of many nodes, since all hosts read all of them, a host reads so many a second. */
 const SURVEYED_ANEW_MS = 30_000;
+const NODES_PER_S = 100 / 30;
 /** Figures that could not be renewed for so long are shown no more: another host's may be newer, and one gap ends an alert. */
 const KEPT_MS = 60_000;
 
@@ -55,6 +56,8 @@ export class Observation {
   #listed = false;
   #countedUntil = 0;
   #surveyedUntil = 0;
+  #nodesUntil = 0;
+  #nodes: Readonly<Record<Standing, number>> = { alive: 0, silent: 0, gone: 0, evicted: 0 };
   #keptUntil = 0;
   readonly #samples = new Samples();
   readonly #web: Web;
@@ -167,8 +170,14 @@ export class Observation {
     const { store, goneRounds } = this.#of;
     if (this.#now() < this.#surveyedUntil) return;
     const [brake, restored] = await store.read([{ one: BRAKE }, { one: RESTORED }], by);
-    const nodes = { alive: 0, silent: 0, gone: 0, evicted: 0 };
-    for (const node of await readNodes(store, by)) nodes[standingOf(node, goneRounds)]++;
+    if (this.#now() >= this.#nodesUntil) {
+      const nodes = { alive: 0, silent: 0, gone: 0, evicted: 0 };
+      const seen = await readNodes(store, by);
+      for (const node of seen) nodes[standingOf(node, goneRounds)]++;
+      this.#nodes = nodes;
+      this.#nodesUntil = this.#now() + (1_000 * seen.length) / NODES_PER_S;
+    }
+    const nodes = this.#nodes;
     this.#metrics.cluster.surveyed({ nodes, braked: brake !== undefined, restored: restored !== undefined });
     this.#surveyedUntil = this.#now() + SURVEYED_ANEW_MS;
   }

@@ -10,13 +10,14 @@ import { chooseGateway, isStillMeant, overtaken } from './gateways.js';
 import type { Grant } from './grant.js';
 import { addressOfClaim, claimKey, claimsIn, holderKey, joinsOf, poolKey } from './keyspace.js';
 import { readNode } from './nodes.js';
+import { Pace } from './pace.js';
 import type { PoolRef } from './pool-id.js';
 import type { HolderRecord } from './records.js';
 import { poolAround, type Releases } from './releases.js';
 import { ruledOut } from './ruled-out.js';
 import { type Rules, rulesOf } from './rules.js';
 import { isGlobal } from './spaces.js';
-import type { Deadline, Found, Store } from './store.js';
+import type { Answers, Deadline, Found, Store } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 import type { Takeable } from './takeables.js';
 import type { Undos } from './undos.js';
@@ -43,6 +44,8 @@ export class Addresses {
   readonly #claiming: Claiming;
   /** The round in which this process first gave an address through the join. */
   readonly #served = new Map<string, number>();
+  /** What is read before a range is said to be full, by join. */
+  readonly #paces = new Map<string, Pace<Answers<ReturnType<typeof viewOf>>>>();
   readonly #choosers = new Map<string, { readonly chooser: Chooser; readonly joins: Set<string> }>();
 
   constructor(store: Store, self: Self, around: Surroundings, views: Views, releases: Releases, undos: Undos) {
@@ -82,6 +85,7 @@ export class Addresses {
 
   forget(pool: PoolRef): void {
     this.#served.delete(pool.join);
+    this.#paces.delete(pool.join);
     for (const [key, { joins }] of this.#choosers)
       if (joins.delete(pool.join) && joins.size === 0) this.#choosers.delete(key);
   }
@@ -210,7 +214,7 @@ export class Addresses {
       const last = value === undefined ? await this.#takeable(ask.pool, chooser, rules, by) : undefined;
       if (value === undefined && !last) {
         // Nothing was compared: what is remembered of the rules may be out of date.
-        const [pool, join] = await this.#store.read(viewOf(ask.pool), by);
+        const [pool, join] = await this.#looks(ask.pool).look(by);
         if (pool?.version === view.pool.version) throw exhausted(ask.pool, rules);
         view = this.#views.set(ask.pool, pool, join);
         if (reservedFor(ask, view)) throw overtaken(ask.pool);
@@ -219,12 +223,13 @@ export class Addresses {
       const address = last ? addressOfClaim(last.claim.key) : { family, value: value! };
       const verdict: Verdict = last ? { kind: 'take', ...last } : { kind: 'free' };
       const plan = this.#claiming.plan(ask, ask.purpose, address, verdict, undefined);
-      const window = { keys: claimsIn(ask.pool, chooser.windowAt(address.value)), limit: 0 };
+      const window = chooser.windowAt(address.value);
+      const around = { keys: claimsIn(ask.pool, window), limit: 0 };
       const outcome = brief
-        ? await this.#claiming.commit(ask, view, plan, [window], by, brief)
-        : await this.#claiming.commit(ask, view, plan, [window, ...viewOf(ask.pool)], by);
+        ? await this.#claiming.commit(ask, view, plan, [around], by, brief)
+        : await this.#claiming.commit(ask, view, plan, [around, ...viewOf(ask.pool)], by);
       if (outcome.done) {
-        chooser.won();
+        chooser.won(address.value);
         return this.#claiming.granted(ask, view, plan, attempt);
       }
       const { seen } = outcome;
@@ -237,7 +242,7 @@ export class Addresses {
       brief = true;
       if (last || !taken.includes(address.value)) brief = false;
       if (!taken.includes(address.value)) chooser.back(address.value);
-      else if (!last) chooser.lost(address.value, taken, rules);
+      else if (!last) chooser.lost(address.value, window, taken, rules);
     }
     throw contended(ask.pool);
   }
@@ -253,6 +258,15 @@ export class Addresses {
     const name = claim.record.node ?? this.#self.node;
     const node = await readNode(this.#store, name, by);
     chooser.lostTakeable(name, node?.found, node?.living ?? false);
+  }
+
+  #looks(pool: PoolRef): Pace<Answers<ReturnType<typeof viewOf>>> {
+    let pace = this.#paces.get(pool.join);
+    if (!pace) {
+      pace = new Pace(this.#around, (by) => this.#store.read(viewOf(pool), by));
+      this.#paces.set(pool.join, pace);
+    }
+    return pace;
   }
 
   #chooser(pool: PoolRef): Chooser {

@@ -1,5 +1,5 @@
-// Which address to try next: a cursor of one's own that leaps over what it finds taken, and a search that lets the
-// store count when little is left. Remembers candidates, never claims; every one of them may be lost to another host.
+// Which address to try next: a cursor of one's own that leaps over what it finds taken, stretches of one's own where others walk
+// as well, and a search that lets the store count when little is left. Remembers candidates, never claims; every one of them may be lost to another host.
 import { freeIn } from '../net/gaps.js';
 import type { Range } from '../net/prefix.js';
 import type { Subnet } from './keyspace.js';
@@ -12,8 +12,18 @@ import { type Left, type Takeable, Takeables } from './takeables.js';
 
 /** Keys a lost claim reads along, from the candidate on. */
 export const WINDOW = 64n;
-/** Consecutive losses after which leaping about is given up for a search. */
+/** Consecutive losses after which walking on is given up for a search. */
 const MANY_LOSSES = 4;
+/**
+ * Stretches of a process that has met others: so long to begin with, and each time that one was its own to the end the next is
+ * twice as long.
+ */
+const STRETCH = 64n;
+const LONGEST_STRETCH = 1_024n;
+/** Of what this process gave back so many are remembered; what rests does so for a quarter longer than it has to, and etcd may be late. */
+const RETURNED = 64;
+const RESTS = 1.25;
+const LATE_MS = 1_000;
 /** That a range is full is believed for so long, or for that many times what it took to find out. */
 const FULL_MS = 1_000;
 const SHARE = 100;
@@ -25,9 +35,20 @@ export class Chooser {
   readonly #takeables: Takeables;
   readonly #rooms: Rooms;
   #cursor: bigint;
+  /** Candidates that were free when they were looked at. */
   #free: bigint[] = [];
+  /** Where they are, or the stretch that is walked through: one that is lost there was taken by somebody who is walking there now. */
+  #known: Range | undefined;
+  #stretch: { next: bigint; readonly to: bigint } | undefined;
+  /** What this process gave back last, and the instants from which it is free again: in a crowded range nothing is nearer. */
+  #returned: { readonly value: bigint; readonly from: number }[] = [];
+  readonly #retried = new Set<bigint>();
+  readonly #restMs: number;
   #losses = 0;
+  /** Only what was looked for is tried. */
   #sparse = false;
+  /** Others walk here, too: how long a stretch is looked for. */
+  #among: bigint | undefined;
   #searching: Promise<void> | undefined;
   #fullUntil = Number.NEGATIVE_INFINITY;
   /** The rules under which nothing was left. */
@@ -36,6 +57,7 @@ export class Chooser {
   constructor(range: Range, subnet: Subnet, store: Store, self: Self, around: Surroundings) {
     this.#range = range;
     this.#around = around;
+    this.#restMs = self.restMs ?? 0;
     this.#rooms = new Rooms(range, subnet, store, around);
     this.#takeables = new Takeables(range, subnet, store, self, around);
     this.#cursor = range.from;
@@ -44,7 +66,7 @@ export class Chooser {
   /** The next candidate, or undefined when there was no room a moment ago. */
   async next(rules: Rules, by: Deadline): Promise<bigint | undefined> {
     for (;;) {
-      const known = this.#free.shift();
+      const known = this.#free.shift() ?? this.#walked(rules) ?? this.#ownAgain();
       if (known !== undefined && rules.isBarred(known)) continue;
       if (known !== undefined) return known;
       if (this.#around.millis() < this.#fullUntil && rules.same(this.#fullUnder)) return undefined;
@@ -56,13 +78,15 @@ export class Chooser {
     }
   }
 
-  won(): void {
+  won(value: bigint): void {
     this.#losses = 0;
+    this.#retried.delete(value);
+    if (this.#returned.length > 0) this.#returned = this.#returned.filter((one) => one.value !== value);
   }
 
-  /** The addresses that a lost claim of `candidate` may read along: from it on, at most WINDOW of them. */
+  /** The addresses that a lost claim of `candidate` may read along: itself, and mostly what comes behind. */
   windowAt(candidate: bigint): Range {
-    const end = candidate + WINDOW - 1n;
+    const end = this.#sparse ? candidate : candidate + WINDOW - 1n;
     return { family: this.#range.family, from: candidate, to: end < this.#range.to ? end : this.#range.to };
   }
 
@@ -71,18 +95,24 @@ export class Chooser {
     this.#free.unshift(candidate);
   }
 
-  /** `taken`: what the store holds of the window, ascending. Two losses in a row are a race: leap to elsewhere. */
-  lost(candidate: bigint, taken: readonly bigint[], rules: Rules): void {
-    const window = this.windowAt(candidate);
+  /**
+   * `taken`: what the store holds of the window, ascending. Walking into what is taken is no race, and what is free behind it is
+   * tried next. It is one where that is lost as well. What several calls lose at once is one and the same loss.
+   */
+  lost(candidate: bigint, window: Range, taken: readonly bigint[], rules: Rules): void {
+    if (this.#known && candidate >= this.#known.from && candidate <= this.#known.to) {
+      [this.#sparse, this.#among, this.#free] = [true, STRETCH, []];
+      this.#known = this.#stretch = undefined;
+    }
+    // Others search here too, and have found it: what was given back before it is as likely gone.
+    if (this.#retried.delete(candidate)) this.#returned = [];
+    if (this.#sparse || this.#known) return;
     this.#losses++;
     if (freeIn(window, taken).every((value) => rules.isBarred(value)) || this.#losses >= MANY_LOSSES) {
       this.#sparse = true;
-      if (this.#cursor <= window.to) this.#cursor = window.to + 1n;
-    } else if (this.#losses > 1) {
-      this.#free = [];
-      this.#cursor = this.#range.from + this.#around.below(this.#range.to - this.#range.from + 1n);
-    } else if (this.#free.length === 0 && this.#cursor <= window.to) {
-      this.#free = freeIn({ ...window, from: this.#cursor }, taken);
+    } else if (this.#cursor <= window.to) {
+      this.#known = { ...window, from: this.#cursor };
+      this.#free.push(...freeIn(this.#known, taken));
       this.#cursor = window.to + 1n;
     }
   }
@@ -91,6 +121,10 @@ export class Chooser {
   freed(value?: bigint): void {
     this.#fullUntil = Number.NEGATIVE_INFINITY;
     this.#takeables.freed(value);
+    if (value === undefined || value < this.#range.from || value > this.#range.to) return;
+    const rests = this.#restMs > 0 ? RESTS * this.#restMs + LATE_MS : 0;
+    this.#returned.push({ value, from: this.#around.millis() + rests });
+    if (this.#returned.length > RETURNED) this.#returned.shift();
   }
 
   /** A claim of the range to take over, for when there is no room. */
@@ -108,21 +142,48 @@ export class Chooser {
     let next = rules.nextOpen(this.#cursor);
     if (next > this.#range.to) next = rules.nextOpen(this.#range.from);
     if (next > this.#range.to) return undefined;
+    this.#known = undefined;
     this.#cursor = next + 1n;
     return next;
   }
 
+  /** The next one of the stretch. */
+  #walked(rules: Rules): bigint | undefined {
+    if (!this.#stretch) return undefined;
+    const next = rules.nextOpen(this.#stretch.next);
+    this.#stretch.next = next + 1n;
+    if (next <= this.#stretch.to) return next;
+    this.#stretch = undefined;
+    if (this.#among !== undefined && this.#among < LONGEST_STRETCH) this.#among *= 2n;
+    return undefined;
+  }
+
+  #ownAgain(): bigint | undefined {
+    const [first] = this.#returned;
+    if (!this.#sparse || !first || this.#around.millis() < first.from) return undefined;
+    this.#returned.shift();
+    this.#retried.add(first.value);
+    return first.value;
+  }
+
   async #search(rules: Rules, by: Deadline): Promise<void> {
     const began = this.#around.millis();
-    const room = await this.#rooms.find(rules, by);
+    const room = await this.#rooms.find(rules, by, this.#among);
     if (!room) {
       this.#fullUnder = rules;
       this.#fullUntil = fullUntil(began, this.#around.millis());
     }
     this.#free.push(...(room?.free ?? []));
-    if (room?.onFrom === undefined) return;
-    this.#sparse = false;
-    this.#cursor = room.onFrom;
+    if (!room?.stretch) return;
+    const { from, to } = room.stretch;
+    if (this.#among === undefined && to - from >= WINDOW / 2n - 1n) {
+      this.#sparse = false;
+      this.#losses = 0;
+      this.#cursor = from;
+    } else {
+      this.#known = room.stretch;
+      this.#stretch = { next: from, to };
+    }
   }
 }
 

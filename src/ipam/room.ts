@@ -1,5 +1,5 @@
-// Where a crowded range has room: the store counts parts of it, those with room are parted and counted again, the smallest are
-// listed. Remembers parts that had room when they were counted; refuses to know who claims what it finds.
+// Where a crowded range has room: the store counts parts of it, and those with room are parted and counted again, down to
+// addresses. Remembers parts that had room when they were counted; refuses to know who claims what it finds.
 import { freeIn, split } from '../net/gaps.js';
 import type { Range } from '../net/prefix.js';
 import { addressOfClaim, claimsIn, type Subnet } from './keyspace.js';
@@ -7,22 +7,38 @@ import { NO_RULES, type Rules } from './rules.js';
 import type { Deadline, Store } from './store.js';
 import type { Surroundings } from './surroundings.js';
 
-/** To begin with. */
-const PARTS = 64;
-/** What is no longer parted. */
-const LISTED = 32n;
-/** Parts that one count looks at, so that it costs the store little of a /16; and how many times more where it found nothing. */
+/** Addresses of a part to begin with, and parts at most. */
+const PART = 1_024n;
+const MOST_PARTS = 4_096n;
+/** Parts that the first count looks at, so that it costs the store little of a /16; each further one twice as many, to so many. */
 const LOOKED_AT = 4;
-const MORE = 4;
-/** Listed at once: more would be candidates for a long time. */
-const LISTED_AT_ONCE = 16;
+const LOOKED_AT_MOST = 16;
+/** Found at once: more would be candidates for a long time. Half as many are enough after each count. */
+const WANTED = 16n;
+/** All free, so many are worth being walked through. */
+const STRETCH = 8n;
+/** Mostly free, so many are worth being walked through by whoever reads along what is taken of them. */
+const WALKED = 32n;
+/** What is listed, and not counted, if it has addresses that are barred: only a list tells these from others. */
+const LISTED = 32n;
+/** What a part is parted into: by how large it is, and how many addresses of it are free. The fewer the less is said in vain. */
+const FINE = 16n;
+const SEVERAL = 4n;
+/** So few parts cost more by the reads they wait for than by what is said. */
+const FEW = 8;
 /** etcd refuses more than 128 operations in a transaction. */
-const COUNTED_AT_ONCE = 128;
+const COUNTED_AT_ONCE = 112;
 
-/** Candidates; and where to go on one by one, if there is much room. */
+/** Addresses to try by themselves, or a stretch to walk through. */
 export interface Room {
   readonly free: readonly bigint[];
-  readonly onFrom?: bigint;
+  readonly stretch?: Range;
+}
+
+interface Counted {
+  readonly part: Range;
+  /** Not claimed; some of them may be barred. */
+  readonly free: bigint;
 }
 
 export class Rooms {
@@ -30,9 +46,8 @@ export class Rooms {
   readonly #subnet: Subnet;
   readonly #store: Store;
   readonly #around: Surroundings;
-  /** Not looked at yet, or counted and not full; the finest last, and those to be listed apart. */
+  /** Not looked at yet, or counted and not full; what was counted last comes last, and is looked at first. */
   #parts: Range[] = [];
-  #least: Range[] = [];
   /** Blocks that they bar are in no part, but small ones: those are met when a part is listed. */
   #under = NO_RULES;
 
@@ -43,66 +58,183 @@ export class Rooms {
     this.#around = around;
   }
 
-  /** Undefined where each part of the range was looked at and had none. */
-  async find(rules: Rules, by: Deadline): Promise<Room | undefined> {
-    const fresh = this.#parts.length + this.#least.length === 0 || !rules.same(this.#under);
+  /**
+   * Undefined where each part of the range was looked at and had none. `among`: others look for room as well; then a stretch
+   * is free altogether and no longer than that, and elsewhere than theirs.
+   */
+  async find(rules: Rules, by: Deadline, among?: bigint): Promise<Room | undefined> {
+    const fresh = this.#parts.length === 0 || !rules.same(this.#under);
     if (fresh) {
-      [this.#parts, this.#least, this.#under] = [[], [], rules];
-      this.#keep(parted(this.#range, PARTS).flatMap((part) => rules.openIn(part, LISTED)));
+      this.#under = rules;
+      this.#parts = this.#shuffled(partsOf(this.#range).flatMap((part) => rules.openIn(part, LISTED)));
     }
-    let lookAt = LOOKED_AT;
-    while (this.#parts.length + this.#least.length > 0) {
-      const left = this.#least.length > 0 ? 0 : Math.max(0, this.#parts.length - lookAt);
-      const room = this.#least.length > 0 ? await this.#list(by) : await this.#count(lookAt, by);
+    while (this.#parts.length > 0) {
+      const room = await this.#narrow(await this.#look(by), by, among);
       if (room) return room;
-      const found = this.#least.length > 0 || this.#parts.length > left;
-      lookAt = found ? LOOKED_AT : Math.min(lookAt * MORE, PARTS);
     }
-    return fresh ? undefined : this.find(rules, by);
+    return fresh ? undefined : this.find(rules, by, among);
   }
 
-  async #list(by: Deadline): Promise<Room | undefined> {
-    const parts = this.#least.splice(-LISTED_AT_ONCE);
-    const lists = await this.#store.read(
-      parts.map((part) => ({ keys: claimsIn(this.#subnet, part), limit: 0 })),
+  /** Parts with room. The longer that takes, the less will do. */
+  async #look(by: Deadline): Promise<Counted[]> {
+    const roomy: Counted[] = [];
+    for (let [most, enough] = [LOOKED_AT, WANTED]; this.#parts.length > 0; most = Math.min(2 * most, LOOKED_AT_MOST)) {
+      const parts = this.#taken(most);
+      const counts = await this.#store.read(
+        parts.map((part) => ({ count: claimsIn(this.#subnet, part) })),
+        by,
+      );
+      roomy.push(...parts.map((part, i) => ({ part, free: sizeOf(part) - BigInt(counts[i]!) })).filter(hasRoom));
+      if (this.#promisedBy(roomy) >= enough) break;
+      enough = enough > 1n ? enough / 2n : 1n;
+    }
+    return roomy;
+  }
+
+  async #narrow(counted: readonly Counted[], by: Deadline, among: bigint | undefined): Promise<Room | undefined> {
+    const free: bigint[] = [];
+    for (let left = this.#shuffled(counted); ; ) {
+      const stretch = left.find((one) => this.#isStretch(one, among));
+      if (stretch) {
+        this.#keep(left.filter((one) => one !== stretch));
+        return { free, stretch: this.#shortened(stretch.part, among) };
+      }
+      free.push(
+        ...left.filter(isAllFree).flatMap(({ part }) => freeIn(part, []).filter((v) => !this.#under.isBarred(v))),
+      );
+      left = this.#some(
+        left.filter((one) => !isAllFree(one)),
+        WANTED - BigInt(free.length),
+      );
+      if (left.length === 0) return free.length > 0 ? { free: this.#shuffled(free) } : undefined;
+      left = this.#shuffled(await this.#finer(left, by));
+    }
+  }
+
+  /** One read. The last piece of each part has what the others have not. */
+  async #finer(parts: readonly Counted[], by: Deadline): Promise<Counted[]> {
+    const asked = parts.map((one) => {
+      const pieces = this.#isListed(one) ? [] : split(one.part, piecesOf(one, parts.length < FEW));
+      return { ...one, pieces, counted: pieces.slice(0, -1) };
+    });
+    const lists = asked.filter(({ pieces }) => pieces.length === 0);
+    const answers = await this.#store.read(
+      [
+        ...asked.flatMap(({ counted }) => counted.map((piece) => ({ count: claimsIn(this.#subnet, piece) }))),
+        ...lists.map(({ part }) => ({ keys: claimsIn(this.#subnet, part), limit: 0 })),
+      ],
       by,
     );
-    const taken = lists.map(({ keys }) => keys.map((key) => addressOfClaim(key).value));
-    const free = parts.flatMap((part, i) => freeIn(part, taken[i]!)).filter((value) => !this.#under.isBarred(value));
-    if (free.length === 0) return undefined;
-    const isRoomy = free.length > taken.flat().length && parts.length < parted(this.#range, PARTS).length;
-    return { free, ...(isRoomy && { onFrom: parts.at(-1)!.to + 1n }) };
+    const counts = answers.filter((answer) => typeof answer === 'number');
+    const listed = answers.filter((answer) => typeof answer !== 'number');
+    return asked
+      .flatMap(({ part, free, pieces, counted }) => {
+        if (pieces.length === 0) {
+          const taken = listed.shift()!.keys.map((key) => addressOfClaim(key).value);
+          const values = freeIn(part, taken).filter((value) => !this.#under.isBarred(value));
+          return values.map((value) => ({ part: { ...part, from: value, to: value }, free: 1n }));
+        }
+        const fine = counted.map((piece) => ({ part: piece, free: sizeOf(piece) - BigInt(counts.shift()!) }));
+        const last = pieces.at(-1)!;
+        const left = free - fine.reduce((sum, one) => sum + one.free, 0n);
+        return [...fine, { part: last, free: left < sizeOf(last) ? left : sizeOf(last) }];
+      })
+      .filter(hasRoom);
   }
 
-  async #count(lookAt: number, by: Deadline): Promise<Room | undefined> {
-    const parts = this.#parts.splice(-lookAt);
-    const finer = parts.flatMap((part) => parted(part, Math.floor(COUNTED_AT_ONCE / parts.length)));
-    const counts = await this.#store.read(
-      finer.map((part) => ({ count: claimsIn(this.#subnet, part) })),
-      by,
-    );
-    const [empty] = this.#shuffled(finer.filter((part, i) => counts[i] === 0 && !isListed(part)));
-    this.#keep(finer.filter((part, i) => BigInt(counts[i]!) <= part.to - part.from));
-    return empty && { free: [], onFrom: empty.from };
+  /** So many of them as promise as many addresses as are wanted; the others are kept. */
+  #some(parts: readonly Counted[], wanted: bigint): Counted[] {
+    const some: Counted[] = [];
+    let [promised, counts] = [0n, 0];
+    const others = parts.filter((one) => {
+      counts += piecesOf(one, parts.length < FEW) - 1;
+      if (promised >= wanted || (some.length > 0 && counts > COUNTED_AT_ONCE)) return true;
+      promised += this.#promisedBy([one]);
+      some.push(one);
+      return false;
+    });
+    this.#keep(others);
+    return some;
   }
 
-  #keep(parts: readonly Range[]): void {
-    for (const part of this.#shuffled(parts)) (isListed(part) ? this.#least : this.#parts).push(part);
+  /** Those that were kept last, as many as are worth so many parts of the range. */
+  #taken(most: number): Range[] {
+    const taken: Range[] = [];
+    const budget = BigInt(most) * PART;
+    for (let cost = 0n; this.#parts.length > 0 && taken.length < COUNTED_AT_ONCE; ) {
+      const size = sizeOf(this.#parts.at(-1)!);
+      cost += size < PART ? size : PART;
+      if (taken.length > 0 && cost > budget) break;
+      taken.push(this.#parts.pop()!);
+    }
+    return taken;
+  }
+
+  #keep(parts: readonly Counted[]): void {
+    this.#parts.push(...parts.map(({ part }) => part));
   }
 
   /** Hosts that look at the same time are to find different ones. */
-  #shuffled(parts: readonly Range[]): Range[] {
-    const left = [...parts];
-    return parts.map(() => left.splice(Number(this.#around.below(BigInt(left.length))), 1)[0]!);
+  #shortened(part: Range, among: bigint | undefined): Range {
+    if (among === undefined || sizeOf(part) < 2n * among) return part;
+    this.#parts.unshift(part);
+    const from = part.from + among * this.#around.below(sizeOf(part) / among);
+    return { ...part, from, to: from + among - 1n };
+  }
+
+  /** But for what may be barred. */
+  #promisedBy(parts: readonly Counted[]): bigint {
+    return parts.reduce((sum, { part, free }) => {
+      const barred = this.#barredIn(part);
+      return barred < free ? sum + free - barred : sum;
+    }, 0n);
+  }
+
+  #isStretch(one: Counted, among: bigint | undefined): boolean {
+    const size = sizeOf(one.part);
+    const promised = this.#promisedBy([one]);
+    if (isAllFree(one) && promised >= STRETCH) return true;
+    return among === undefined && size >= WALKED && size <= 2n * WALKED && 2n * promised > size;
+  }
+
+  #isListed({ part }: Counted): boolean {
+    return sizeOf(part) <= LISTED && this.#barredIn(part) > 0n;
+  }
+
+  #barredIn(part: Range): bigint {
+    if (this.#under.barred.length === 0) return 0n;
+    const { excluded, reserved } = this.#under.countIn(part);
+    return excluded + reserved;
+  }
+
+  #shuffled<T>(all: readonly T[]): T[] {
+    const left = [...all];
+    for (let i = left.length - 1; i > 0; i--) {
+      const j = Number(this.#around.below(BigInt(i + 1)));
+      [left[i], left[j]] = [left[j]!, left[i]!];
+    }
+    return left;
   }
 }
 
-function isListed(part: Range): boolean {
-  return part.to - part.from < LISTED;
+function partsOf(range: Range): Range[] {
+  const parts = (sizeOf(range) + PART - 1n) / PART;
+  return split(range, Number(parts < MOST_PARTS ? parts : MOST_PARTS));
 }
 
-/** Into at most that many, and no finer than what is listed. */
-function parted(range: Range, most: number): Range[] {
-  const wanted = (range.to - range.from) / LISTED + 1n;
-  return split(range, wanted < BigInt(most) ? Number(wanted) : most);
+function piecesOf({ part, free }: Counted, few: boolean): number {
+  if (sizeOf(part) <= FINE) return few ? 4 : 2;
+  return free < SEVERAL ? 4 : 16;
+}
+
+function isAllFree({ part, free }: Counted): boolean {
+  return free === sizeOf(part);
+}
+
+function hasRoom({ free }: Counted): boolean {
+  return free > 0n;
+}
+
+function sizeOf({ from, to }: Range): bigint {
+  return to - from + 1n;
 }

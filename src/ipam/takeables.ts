@@ -1,5 +1,6 @@
 // Claims of a range that may be taken over where nothing is free: what rests, then what nobody stands behind. Remembers
 // candidates, never claims; every one of them may be lost to another host.
+import { split } from '../net/gaps.js';
 import type { Range } from '../net/prefix.js';
 import { findTakeable, isOfFormerEpoch } from './decide.js';
 import { addressOfClaim, behind, claimKey, claimsIn, nodeKey, type Subnet } from './keyspace.js';
@@ -9,11 +10,18 @@ import { isResting } from './resting.js';
 import { NO_RULES, type Rules } from './rules.js';
 import { isGone, type NodeSeen } from './silence.js';
 import { familyOf, localSpace } from './spaces.js';
-import type { Condition, Deadline, Found, Store } from './store.js';
+import type { Condition, Deadline, Found, Span, Store } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 
+/** Claims read at once. Of a range that is not larger than this it is so many addresses: a page of what is left makes etcd count all of that. */
 const PAGE = 1_000;
+const PARTED = 1n << 22n;
 const MOST = 64;
+/** After so many pages each is followed by a pause, so much longer than it took: hosts that list a full /16 together leave etcd to others. */
+const UNPAUSED = 4;
+const PAUSE = 2;
+/** A list that was begun is gone on with for so long, whoever's call it was begun in. */
+const BEGUN_MS = 60_000;
 /** That a range has none is remembered for as long as listing it costs etcd and us, so that full pools stay cheap. */
 const CLAIM_MS = 5;
 const NONE_AT_LEAST_MS = 1_000;
@@ -33,6 +41,18 @@ export interface Takeable {
  */
 export type Left = 'nodes' | 'nobody' | { readonly leader: string };
 
+/** A list under way. */
+interface Listing {
+  readonly what: string;
+  readonly rules: Rules;
+  readonly left: Span<ClaimRecord>[];
+  readonly resting: Found<ClaimRecord>[];
+  readonly others: Takeable[];
+  listed: number;
+  pages: number;
+  at: number;
+}
+
 export class Takeables {
   readonly #range: Range;
   readonly #subnet: Subnet;
@@ -41,6 +61,7 @@ export class Takeables {
   readonly #around: Surroundings;
   #found: Takeable[] = [];
   #scanning: Promise<void> | undefined;
+  #listing: Listing | undefined;
   #nothingUntil = Number.NEGATIVE_INFINITY;
   /** What was looked for and not found in the whole range, and until when that is believed. */
   #barren = { what: '', until: Number.NEGATIVE_INFINITY };
@@ -103,7 +124,7 @@ export class Takeables {
     // What a former epoch gave comes free when its node gives it back, which no record of ours tells.
     const known = typeof left === 'string' && what === this.#barren.what && now < this.#barren.until;
     if (!known) {
-      const { found, listed } = await this.#list(left, absent, rules, by);
+      const { found, listed } = await this.#list(what, left, absent, rules, by);
       this.#found = found;
       if (found.length > 0) return;
       this.#barren = { what, until: now + this.#believed(listed) };
@@ -111,23 +132,40 @@ export class Takeables {
     this.#nothingUntil = Math.min(now + NODES_MS, this.#barren.until);
   }
 
-  async #list(left: Left, absent: ReadonlyMap<string, NodeSeen>, rules: Rules, by: Deadline) {
-    const resting: Found<ClaimRecord>[] = [];
-    const others: Takeable[] = [];
-    let rest = claimsIn(this.#subnet, this.#range);
-    let listed = 0;
-    for (let more = true; more && resting.length + others.length < MOST; ) {
-      const [page] = await this.#store.read([{ span: rest, limit: PAGE }], by);
+  /** A call that has no time left for all of it leaves the rest to the next one. */
+  async #list(what: string, left: Left, absent: ReadonlyMap<string, NodeSeen>, rules: Rules, by: Deadline) {
+    const begun = this.#around.millis();
+    const known = this.#listing;
+    const goesOn = known?.what === what && known.rules.same(rules) && begun - known.at < BEGUN_MS;
+    const listing: Listing = goesOn
+      ? known
+      : { what, rules, left: this.#pages(), resting: [], others: [], listed: 0, pages: 0, at: begun };
+    this.#listing = listing;
+    const { resting, others } = listing;
+    while (listing.left.length > 0 && resting.length + others.length < MOST) {
+      const [span] = listing.left as [Span<ClaimRecord>];
+      const began = this.#around.millis();
+      const [page] = await this.#store.read([{ span, limit: PAGE }], by);
       const claims = page.found.filter((claim) => isOpen(rules, claim));
+      const former =
+        typeof left === 'string' ? this.#leftBehind(claims, absent) : await this.#former(claims, left.leader, by);
       resting.push(...claims.filter(isResting));
-      others.push(
-        ...(typeof left === 'string' ? this.#leftBehind(claims, absent) : await this.#former(claims, left.leader, by)),
-      );
-      listed += page.found.length;
-      more = page.more;
-      if (more) rest = behind(rest, page.found.at(-1)!.key);
+      others.push(...former);
+      listing.listed += page.found.length;
+      if (page.more) listing.left[0] = behind(span, page.found.at(-1)!.key);
+      else listing.left.shift();
+      listing.at = this.#around.millis();
+      const pause = PAUSE * (listing.at - began);
+      if (++listing.pages >= UNPAUSED && listing.at + pause < by) await this.#around.pause(pause);
     }
-    return { found: [...oldestFirst(resting), ...others].slice(0, MOST), listed };
+    this.#listing = undefined;
+    return { found: [...oldestFirst(resting), ...others].slice(0, MOST), listed: listing.listed };
+  }
+
+  #pages(): Span<ClaimRecord>[] {
+    const size = this.#range.to - this.#range.from + 1n;
+    const pages = size > PARTED ? 1n : (size + BigInt(PAGE) - 1n) / BigInt(PAGE);
+    return split(this.#range, Number(pages)).map((part) => claimsIn(this.#subnet, part));
   }
 
   /** Where nothing rests claims become takeable when a node does, but for what an undo restores. */

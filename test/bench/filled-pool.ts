@@ -7,6 +7,9 @@ import { type Line, takeTurns } from './turns.js';
 
 const TURNS = 7;
 const CALLS = 60;
+const LEAST = 20;
+/** So much more is taken than free that room has to be looked for. */
+const CROWDED = 50;
 
 const POOLS: readonly [pool: string, fills: readonly number[]][] = [
   ['10.67.0.0/16', [0.5, 0.9, 0.99, 0.999, 0.9999]],
@@ -39,7 +42,13 @@ async function compare(site: Site, { once }: Scale, pool: string, taken: number,
     : `${taken} taken`;
   const base = await filled(site, '10.66.0.0/16', 0, once ? 2 : CALLS, 'an empty /16');
   const full = await filled(site, pool, taken, calls, `${pool}: ${part}`);
-  const [, line] = await takeTurns(site, once ? 1 : TURNS, [base, full]);
+  // Few calls a turn say little each.
+  const turns = once ? 1 : Math.max(TURNS, Math.ceil(LEAST / calls));
+  // What a turn was given goes back behind the driver's back, so that the next one looks for room; or by it.
+  const unseen = () => full.unseen();
+  const churn = { ...full, what: 'the same, as it gives back what it was given', after: unseen };
+  const crowded = taken >= CROWDED * free ? [full, churn] : [{ ...full, after: unseen }];
+  const [, ...lines] = await takeTurns(site, turns, [base, ...crowded]);
   for (const pool of [full, base]) await pool.end();
-  return [line!];
+  return lines;
 }

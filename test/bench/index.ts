@@ -2,9 +2,11 @@
 // and checks only that what was given is what etcd has; `--size N` is how many claims are put into large pools.
 import { cpus, loadavg } from 'node:os';
 import { calls } from './calls.js';
+import { dockerRun } from './docker-run.js';
 import { filledPool } from './filled-pool.js';
 import { fullPool } from './full-pool.js';
 import { history } from './history.js';
+import { hosts } from './hosts.js';
 import { memory } from './memory.js';
 import { oneAddress } from './one-address.js';
 import { peers } from './peers.js';
@@ -23,6 +25,8 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   start,
   memory,
   history,
+  hosts,
+  'docker-run': dockerRun,
 };
 
 const given = process.argv.slice(2);

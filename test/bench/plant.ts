@@ -1,6 +1,8 @@
 // Pools that are full to a given part, by hand: claims of nobody, at random places, as other hosts would have left them.
 import { claimKey } from '../../src/ipam/keyspace.js';
+import { parseAddress } from '../../src/net/address.js';
 import { type Prefix, parsePrefix, usable } from '../../src/net/prefix.js';
+import { eventually } from '../support/process.js';
 import type { Site } from './site.js';
 import type { Subject } from './turns.js';
 
@@ -25,13 +27,16 @@ export async function plant(site: Site, prefix: Prefix, count: number): Promise<
   const worker = async () => {
     for (let chunk = chunks.pop(); chunk; chunk = chunks.pop()) {
       const success = chunk.map((value) => {
-        const { key } = claimKey({ space: 'local', prefix }, { family: prefix.family, value: from + value });
-        return { request_put: { key: Buffer.from(`/etcd-ipam/${key}`), value: VALUE } };
+        return { request_put: { key: Buffer.from(`/etcd-ipam/${keyOf(prefix, from + value)}`), value: VALUE } };
       });
       await site.etcd.txn({ success }, performance.now() + 10_000);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
+}
+
+function keyOf(prefix: Prefix, value: bigint): string {
+  return claimKey({ space: 'local', prefix }, { family: prefix.family, value }).key;
 }
 
 function randomPlaces(places: bigint, count: number): bigint[] {
@@ -54,6 +59,8 @@ function randomPlaces(places: bigint, count: number): bigint[] {
 }
 
 export interface Filled extends Subject {
+  /** As `after`, but behind the driver's back: it has to look for room next time. */
+  unseen(): Promise<void>;
   /** The network goes, with all that was planted. */
   end(): Promise<void>;
 }
@@ -61,20 +68,31 @@ export interface Filled extends Subject {
 /** Claims of nobody in a network that is full to that part; resolves with a subject that asks it for addresses. */
 export async function filled(site: Site, pool: string, taken: number, calls: number, what: string): Promise<Filled> {
   const { PoolID } = await site.must('RequestPool', { AddressSpace: 'local', Pool: pool, SubPool: '', Options: {} });
-  await plant(site, parsePrefix(pool), taken);
+  const prefix = parsePrefix(pool);
+  await plant(site, prefix, taken);
   const given: string[] = [];
-  return {
-    what,
-    inFlight: 1,
-    calls,
-    call: async () =>
-      given.push((await site.must('RequestAddress', { PoolID, Address: '', Options: {} })).Address as string),
-    // What a turn was given goes back, so that each meets the pool as full as the one before.
-    after: async () => {
-      if (new Set(given).size < given.length) throw new Error(`an address of ${pool} was given twice`);
-      for (const address of given.splice(0))
-        await site.must('ReleaseAddress', { PoolID, Address: address.split('/')[0] });
-    },
-    end: () => site.must('ReleasePool', { PoolID }),
+  const call = async () =>
+    given.push((await site.must('RequestAddress', { PoolID, Address: '', Options: {} })).Address as string);
+  // What a turn was given goes back, so that each meets the pool as full as the one before.
+  const after = async (back: (address: string) => Promise<unknown>) => {
+    if (new Set(given).size < given.length) throw new Error(`an address of ${pool} was given twice`);
+    for (const address of given.splice(0)) await back(address.split('/')[0]!);
   };
+  const release = (Address: string) => site.must('ReleaseAddress', { PoolID, Address });
+  return {
+    ...{ what, inFlight: 1, calls, call },
+    after: () => after(release),
+    unseen: () => after((address) => removed(site, prefix, address)),
+    end: async () => {
+      await site.must('ReleasePool', { PoolID });
+      // What takes longer than a call goes on behind it, and would be measured with what comes next.
+      const claims = keyOf(prefix, 0n).replace(/[^/]+$/, '');
+      await eventually(`${pool} is empty`, async () => (await site.look.count(claims)) === 0, 120_000);
+    },
+  };
+}
+
+async function removed(site: Site, prefix: Prefix, address: string): Promise<void> {
+  const key = Buffer.from(`/etcd-ipam/${keyOf(prefix, parseAddress(address).value)}`);
+  await site.etcd.txn({ success: [{ request_delete_range: { key } }] }, performance.now() + 10_000);
 }

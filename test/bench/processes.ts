@@ -1,14 +1,18 @@
-// Many hosts: driver processes that allocate at the same time, all from one pool or each from its own.
+// Many hosts: driver processes that allocate at the same time, all from one pool until nine tenths of it are taken, or each from
+// its own.
+import { parsePrefix } from '../../src/net/prefix.js';
+import { placesIn } from './plant.js';
 import type { Driver, Scale, Scenario, Site } from './site.js';
-import { type Line, takeTurns } from './turns.js';
+import { type Line, type Subject, takeTurns } from './turns.js';
 
-const TURNS = 3;
-const COUNTS = [1, 4, 16];
+const TURNS = 5;
+const COUNTS = [4, 16];
 const IN_FLIGHT_EACH = 4;
-const CALLS_EACH = 100;
+const SHARED = '10.66.0.0/20';
+const FILL = 0.9;
 
 export const processes: Scenario = {
-  title: 'driver processes, 4 calls in flight each: all on one pool, against each on its own',
+  title: `driver processes, ${IN_FLIGHT_EACH} calls in flight each: all on one /20 until 90 % are taken, against each on its own`,
   async run(site, { once, size }: Scale) {
     const drivers = [site.driver];
     const lines: Line[] = [];
@@ -20,43 +24,70 @@ export const processes: Scenario = {
   },
 };
 
+interface Shared extends Subject {
+  end(): Promise<unknown>;
+}
+
 async function compare(site: Site, drivers: readonly Driver[], once: boolean): Promise<Line[]> {
-  const given = new Set<string>();
-  let requests = 0;
-  const subject = async (what: string, poolOf: (i: number) => string) => {
-    const pools = await Promise.all(
+  const inFlight = IN_FLIGHT_EACH * drivers.length;
+  const full = Math.floor(Number(placesIn(parsePrefix(SHARED))) * FILL);
+  const calls = once ? 2 * inFlight : full;
+  const apart = await subject(
+    site,
+    drivers,
+    calls,
+    `${drivers.length} on ${drivers.length} pools`,
+    (i) => `10.${100 + i}.0.0/16`,
+  );
+  const together = await subject(site, drivers, calls, `${drivers.length} on one /20`, () => SHARED);
+  const before = await attemptsIn(SHARED, drivers);
+  const [alone, shared] = await takeTurns(site, once ? 1 : TURNS, [apart, together]);
+  const after = await attemptsIn(SHARED, drivers);
+  for (const { end } of [apart, together]) await end();
+  const tried = (after.claims - before.claims) / (after.grants - before.grants);
+  return [alone!, { ...shared!, remark: `${tried.toFixed(3)} claims tried a grant; no address twice` }];
+}
+
+/** Drivers that are asked in turn. Each turn begins with empty pools. */
+async function subject(
+  site: Site,
+  drivers: readonly Driver[],
+  calls: number,
+  what: string,
+  poolOf: (i: number) => string,
+): Promise<Shared> {
+  const made = () =>
+    Promise.all(
       drivers.map(async ({ must }, i) => {
         const pool = { AddressSpace: 'local', Pool: poolOf(i), SubPool: '', Options: {} };
         return (await must('RequestPool', pool)).PoolID as string;
       }),
     );
-    let turn = 0;
-    const call = async () => {
-      const i = turn++ % drivers.length;
-      requests++;
-      given.add((await drivers[i]!.must('RequestAddress', { PoolID: pools[i], Address: '', Options: {} })).Address);
-    };
-    const end = () => Promise.all(pools.map((PoolID, i) => drivers[i]!.must('ReleasePool', { PoolID })));
-    const inFlight = IN_FLIGHT_EACH * drivers.length;
-    return { what, inFlight, calls: (once ? 4 : CALLS_EACH) * drivers.length, call, end };
+  const end = () => Promise.all(pools.map((PoolID, i) => drivers[i]!.must('ReleasePool', { PoolID })));
+  const given: string[] = [];
+  let pools = await made();
+  let turn = 0;
+  const call = async () => {
+    const i = turn++ % drivers.length;
+    given.push((await drivers[i]!.must('RequestAddress', { PoolID: pools[i], Address: '', Options: {} })).Address);
   };
-  const many = await subject(`${drivers.length} on ${drivers.length} pools`, (i) => `10.${100 + i}.0.0/16`);
-  const one = await subject(`${drivers.length} on one pool`, () => '10.66.0.0/16');
-  const before = await attemptsOf(drivers);
-  const [apart, together] = await takeTurns(site, once ? 1 : TURNS, [many, one]);
-  const claims = await site.look.count('claims/');
-  if (given.size !== requests || claims !== requests)
-    throw new Error(`${requests} addresses asked for, ${given.size} different ones given, ${claims} claims`);
-  for (const { end } of [many, one]) await end();
-  const { tried, granted } = await attemptsOf(drivers, before);
-  const remark = `${(tried / granted).toFixed(2)} claims tried a grant, in both; no address twice`;
-  return [apart!, { ...together!, remark }];
+  const after = async () => {
+    const different = new Set(given).size;
+    const claims = await site.look.count('claims/');
+    if (different !== calls || claims !== calls)
+      throw new Error(`${calls} addresses asked for, ${different} different ones given, ${claims} claims`);
+    given.length = 0;
+    await end();
+    pools = await made();
+  };
+  return { what, inFlight: IN_FLIGHT_EACH * drivers.length, calls, call, after, end };
 }
 
 /** As the logs have it. */
-async function attemptsOf(drivers: readonly Driver[], since = { tried: 0, granted: 0 }) {
-  const all = await Promise.all(drivers.map(({ process }) => process.decisions()));
-  const grants = all.flat().filter(({ call, outcome }) => call === 'RequestAddress' && outcome === 'granted');
-  const tried = grants.reduce((sum, { attempts = 1 }) => sum + attempts, 0);
-  return { tried: tried - since.tried, granted: grants.length - since.granted };
+async function attemptsIn(pool: string, drivers: readonly Driver[]): Promise<{ claims: number; grants: number }> {
+  const logs = await Promise.all(drivers.map(({ process }) => process.decisions()));
+  const grants = logs
+    .flat()
+    .filter((one) => one.call === 'RequestAddress' && one.outcome === 'granted' && one.pool === pool);
+  return { claims: grants.reduce((sum, { attempts = 1 }) => sum + attempts, 0), grants: grants.length };
 }

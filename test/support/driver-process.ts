@@ -14,6 +14,7 @@ import { PROGRAM } from './program.js';
 export interface Decision {
   readonly call: string;
   readonly outcome: string;
+  readonly pool?: string;
   readonly attempts?: number;
   readonly ms: number;
 }

@@ -72,6 +72,17 @@ describe('observation', () => {
     expect(await read(20_000)).to.deep.equal({ asked: true, taken: 2, silent: 1, gone: 1, restored: 1 });
   });
 
+  it('counts 400 nodes every 2 minutes, and looks for a restored backup every 30 s', async () => {
+    const { store, read } = observed();
+    for (let i = 4; i < 400; i++) store.plant(`nodes/n${i}`, { machine: 'm', boot: 'b', since: SINCE, silence: 3 });
+    const first = { asked: true, taken: 1, silent: 398, gone: 1, restored: 0 };
+    expect(await read(0)).to.deep.equal(first);
+    store.plant('sessions/b/1', { machine: 'm', boot: 'b', since: SINCE, token: 't' });
+    store.plant('restored', { token: 't', node: 'a', what: 'x', since: SINCE });
+    expect(await read(31_000)).to.deep.equal({ ...first, restored: 1 });
+    expect(await read(90_000)).to.deep.equal({ ...first, restored: 1, silent: 397 });
+  });
+
   it('spends a hundredth of its time on that: after 1 s the next is 100 s later', async () => {
     const { now, read } = observed();
     now.slowMs = 250;

@@ -1,8 +1,10 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { Chooser } from '../../../src/ipam/chooser.js';
+import { IpamError } from '../../../src/ipam/errors.js';
 import { addressOfClaim, claimKey, claimsIn } from '../../../src/ipam/keyspace.js';
 import { NO_RULES, Rules } from '../../../src/ipam/rules.js';
+import type { Span } from '../../../src/ipam/store.js';
 import { formatAddress, formatWide } from '../../../src/net/address.js';
 import { parsePrefix, type Range } from '../../../src/net/prefix.js';
 import { refusal, soon, World } from '../../support/allocator-fixture.js';
@@ -32,9 +34,10 @@ class Claimer {
     readonly store: MemoryStore,
     readonly range: Range,
     world = new World(),
+    restMs = 0,
   ) {
     this.link = new Link(store);
-    this.chooser = new Chooser(range, subnet, this.link, self, world.surroundings());
+    this.chooser = new Chooser(range, subnet, this.link, { ...self, restMs }, world.surroundings());
   }
 
   /** False when the chooser says that there is no room. */
@@ -42,21 +45,23 @@ class Claimer {
     for (let attempt = 0; attempt < 200; attempt++) {
       const value = await this.chooser.next(this.rules, soon());
       if (value === undefined) return false;
+      const window = this.chooser.windowAt(value);
       const outcome = await this.link.commit(
         {
           when: [{ key: keyOf(value), version: null }],
           write: [{ put: keyOf(value), record }],
-          otherwise: [{ keys: claimsIn(subnet, this.chooser.windowAt(value)), limit: 0 }],
+          otherwise: [{ keys: claimsIn(subnet, window), limit: 0 }],
         },
         soon(),
       );
       if (outcome.done) {
-        this.chooser.won();
+        this.chooser.won(value);
         this.got.push(value);
         return true;
       }
       this.chooser.lost(
         value,
+        window,
         outcome.seen[0].keys.map((key) => addressOfClaim(key).value),
         this.rules,
       );
@@ -64,6 +69,9 @@ class Claimer {
     throw new Error('200 losses in a row');
   }
 }
+
+const sizeOf = ({ from, to }: Span<unknown>) =>
+  addressOfClaim(to.slice(0, from.length)).value - addressOfClaim(from).value;
 
 function fill(store: MemoryStore, values: Iterable<bigint>): void {
   for (const value of values) store.plant(keyOf(value).key, record);
@@ -215,6 +223,32 @@ describe('chooser', () => {
     expect([claimer.link.commits, claimer.link.lost, claimer.link.reads]).to.deep.equal([61, 1, 0]);
   });
 
+  it('8 callers that run into 40 taken ones lose one claim each, and go on behind them in order', async () => {
+    const store = new MemoryStore();
+    const range = rangeOf(300);
+    fill(store, valuesOf(range).slice(0, 40));
+    const claimer = new Claimer(store, range);
+    await Promise.all(Array.from({ length: 8 }, () => claimer.claim()));
+    for (let i = 0; i < 60; i++) await claimer.claim();
+    expect([...claimer.got].sort(ascending)).to.deep.equal(valuesOf(range).slice(40, 108));
+    expect([claimer.link.lost, claimer.link.reads]).to.deep.equal([8, 0]);
+  });
+
+  it('B loses .1 to A, sees that .2 is free, A claims .2: B walks 64 of its own elsewhere, and A goes on', async () => {
+    const world = new World();
+    const store = new MemoryStore();
+    const [a, b] = [new Claimer(store, rangeOf(65_000), world), new Claimer(store, rangeOf(65_000), world)];
+    await a.claim();
+    b.link.beforeNext(async () => b.link.beforeNext(() => a.claim()));
+    for (let i = 0; i < 64; i++) await b.claim();
+    const places = b.got.map((value) => Number(value - b.range.from));
+    expect(places).to.deep.equal(places.map((_, i) => places[0]! + i));
+    expect(places[0]).to.be.greaterThan(100);
+    expect([b.link.lost, b.link.reads]).to.deep.equal([2, 1]);
+    await a.claim();
+    expect([a.got.map((value) => Number(value - a.range.from)), a.link.lost]).to.deep.equal([[0, 1, 2], 0]);
+  });
+
   it('remembers for a second that a range is full, unless one of its addresses came back', async () => {
     const world = new World();
     const store = new MemoryStore();
@@ -236,6 +270,53 @@ describe('chooser', () => {
     expect(claimer.got).to.deep.equal([range.from + 3n, range.from + 5n]);
   });
 
+  it('what it gave back in a crowded range it gives again without a look, once it has rested', async () => {
+    const world = new World();
+    const store = new MemoryStore();
+    const range = rangeOf(1_000);
+    fill(store, valuesOf(range).slice(0, 990));
+    const claimer = new Claimer(store, range, world, 30_000);
+    for (let i = 0; i < 10; i++) await claimer.claim();
+    const given = claimer.got.splice(0);
+    for (const value of given.slice(0, 3)) {
+      store.plant(keyOf(value).key, undefined);
+      claimer.chooser.freed(value);
+    }
+    const { reads } = claimer.link;
+    world.skippedMs += 38_600;
+    for (let i = 0; i < 3; i++) await claimer.claim();
+    expect(claimer.got).to.deep.equal(given.slice(0, 3));
+    expect(claimer.link.reads).to.equal(reads);
+    expect(await claimer.claim()).to.equal(false);
+  });
+
+  it('one that others have by then is lost once, and nothing else that was given back before is tried', async () => {
+    const store = new MemoryStore();
+    const range = rangeOf(1_000);
+    fill(store, valuesOf(range).slice(0, 900));
+    const claimer = new Claimer(store, range);
+    while (await claimer.claim());
+    for (const value of claimer.got.slice(0, 50)) claimer.chooser.freed(value);
+    const { lost } = claimer.link;
+    expect(await claimer.claim()).to.equal(false);
+    expect(claimer.link.lost - lost).to.equal(1);
+  });
+
+  it('what still rests is not tried', async () => {
+    const world = new World();
+    const store = new MemoryStore();
+    const range = rangeOf(20);
+    const claimer = new Claimer(store, range, world, 30_000);
+    for (let i = 0; i < 20; i++) await claimer.claim();
+    expect(await claimer.claim()).to.equal(false);
+    claimer.chooser.freed(range.from);
+    const { commits } = claimer.link;
+    expect(await claimer.claim()).to.equal(false);
+    world.skippedMs += 37_000;
+    expect(await claimer.claim()).to.equal(false);
+    expect(claimer.link.commits).to.equal(commits);
+  });
+
   it('10 callers on a full range of 300 search once', async () => {
     const store = new MemoryStore();
     fill(store, valuesOf(rangeOf(300)));
@@ -248,7 +329,7 @@ describe('chooser', () => {
     expect(claimer.link.reads - reads).to.equal(1);
   });
 
-  it('a part that fills up between its count and its listing is not taken for the end while another part has room', async () => {
+  it('a part that fills up between its count and that of its pieces is not taken for the end while another part has room', async () => {
     const store = new MemoryStore();
     const range: Range = { family: 4, from: base, to: base + 0xffffn };
     fill(
@@ -258,9 +339,10 @@ describe('chooser', () => {
     const claimer = new Claimer(store, range);
     let filled = false;
     claimer.link.beforeRead = (queries) => {
-      if (!('keys' in queries[0]!) || filled) return;
+      const finer = queries.every((query) => 'count' in query && sizeOf(query.count) < 1_000n);
+      if (!finer || filled) return;
       // Somebody else takes the last address of the part that was chosen.
-      const { from } = queries[0].keys;
+      const { from } = (queries[0] as { count: Span<unknown> }).count;
       const free = from < claimsIn(subnet, rangeOf(1, 30_000n)).from ? 10_000n : 60_000n;
       fill(store, [base + free]);
       filled = true;
@@ -269,6 +351,35 @@ describe('chooser', () => {
     expect(filled).to.equal(true);
     expect(Object.keys(store.keyspace())).to.have.length(65_536);
   });
+
+  for (const [hosts, places, most] of [
+    [2, 254, 1.1],
+    [16, 4_094, 1.15],
+    [32, 4_094, 1.3],
+  ] as const)
+    it(`${hosts} hosts with 4 callers each take 90 % of ${places} addresses with at most ${most} claims a grant`, async () => {
+      const world = new World(new MemoryBackend(), 7);
+      const { below } = world.surroundings();
+      const store = new MemoryStore();
+      const all = Array.from({ length: hosts }, () => new Claimer(store, rangeOf(places), world));
+      const later = async () => {
+        for (let turns = 1n + below(8n); turns > 0n; turns--) await Promise.resolve();
+      };
+      for (const { link } of all) link.beforeCommit = link.beforeRead = later;
+      let left = Math.floor(places * 0.9);
+      await Promise.all(
+        all.flatMap((host) =>
+          Array.from({ length: 4 }, async () => {
+            while (left-- > 0) expect(await host.claim()).to.equal(true);
+          }),
+        ),
+      );
+      const sum = (of: (link: Link) => number) => all.reduce((total, { link }) => total + of(link), 0);
+      const granted = Math.floor(places * 0.9);
+      expect(Object.keys(store.keyspace())).to.have.length(granted);
+      expect(sum(({ commits }) => commits) / granted).to.be.at.most(most);
+      expect(sum(({ reads }) => reads) / granted).to.be.at.most(0.1);
+    });
 
   it('an address per claim in an IPv6 /64: one commit each', async () => {
     const world = new World();
@@ -290,7 +401,7 @@ describe('chooser', () => {
 
   for (const [taken, most] of [
     [9_000n, 1.3],
-    [9_900n, 1.3],
+    [9_900n, 1.5],
     [9_990n, 2],
   ] as const)
     it(`a /16 of which ${Number(taken) / 100} % are taken costs at most ${most} round trips a claim on average`, async () => {
@@ -341,6 +452,28 @@ describe('chooser', () => {
     expect(a.link.commits - commits).to.be.at.most(2);
   });
 
+  it('a list of a full /19 that calls have no time for is gone on with: each part of it is read once', async () => {
+    const world = new World();
+    const a = await world.host('a');
+    const net = await a.network('10.66.0.0/19');
+    for (let value = base + 1n; value < base + 8_191n; value++)
+      await world.plant(`claims/local/v4/010.066.000.000-19/${formatWide({ family: 4, value })}`, record);
+    const parts: string[] = [];
+    a.link.beforeRead = (queries) => {
+      const [query] = queries;
+      if (!query || !('span' in query) || !query.span.from.startsWith('claims/')) return;
+      if (parts.length === 3) {
+        parts.push('late');
+        throw new IpamError('unavailable', 'etcd is late');
+      }
+      parts.push(query.span.from);
+    };
+    expect(await refusal(net.endpoint())).to.match(/^unavailable: /);
+    expect(await refusal(net.endpoint())).to.match(/^pool_exhausted: /);
+    expect(new Set(parts).size).to.equal(parts.length);
+    expect(parts).to.have.length(10);
+  });
+
   it('with a cool-down a full range of 510 is listed once in 2.5 s, however often it is asked for', async () => {
     const world = new World();
     world.restMs = 30_000;
@@ -382,6 +515,20 @@ describe('chooser', () => {
     const again = [];
     for (let i = 0; i < 64; i++) again.push((await net.endpoint()).ip);
     expect(again).to.deep.equal(given.slice(106, 170));
+  });
+
+  it('100 callers at once are refused a full pool by 2 looks at its rules', async () => {
+    const a = await new World().host('a');
+    const net = await a.network('10.66.0.0/30');
+    for (let i = 0; i < 2; i++) await net.endpoint();
+    const full = () => refusal(net.endpoint());
+    await full();
+    let looks = 0;
+    a.link.beforeRead = ([query]) => {
+      if (query && 'one' in query && query.one.key.startsWith('pools/')) looks++;
+    };
+    for (const text of await Promise.all(Array.from({ length: 100 }, full))) expect(text).to.match(/^pool_exhausted: /);
+    expect(looks).to.be.within(1, 2);
   });
 
   it('says how many are in use when none is left', async () => {
