@@ -81,7 +81,9 @@ export async function changeRules(
       throw taken(barred!, subnet, inTheWay, !inTheWay.some(isShared));
     if (next === rules || dryRun) return { rules: next, inUse, changed: did || next !== rules, keeping: inTheWay };
     const record = { ...next, since: now.toISOString(), token };
-    const none = barred && !keep ? [{ none: claimsIn(subnet, barred), newerThan: since }] : [];
+    // Containers may keep what they have, and get it just now. What networks share nobody else can have: of one address it is told.
+    const guarded = barred && (!keep || change.kind === 'reserve');
+    const none = guarded ? [{ none: claimsIn(subnet, barred), newerThan: since }] : [];
     const when: Condition[] = [
       { key: rulesKey(subnet), version: seen.record?.version ?? null },
       { key: poolKey(subnet), version: seen.pool?.version ?? null },

@@ -98,10 +98,10 @@ const gateway = (at: number, join: number) => {
 };
 
 /** The steps together, after so many restarts of the first process: each changes its pace. */
-async function atEveryPace(before: Single, steps: Single[]): Promise<void> {
+async function atEveryPace(before: Single, steps: Single[], first: readonly Single[] = []): Promise<void> {
   for (let pace = 0; pace < 100; pace++) {
     const restarts = Array.from({ length: pace }, (): Step => ({ do: 'restart', at: 0 }));
-    await play(memoryWorld(), [...restarts, before, { do: 'together', steps }]);
+    await play(memoryWorld(), [...restarts, ...first, before, { do: 'together', steps }]);
   }
 }
 
@@ -114,6 +114,19 @@ describe('sequences that once went wrong', () => {
 
   it('A looks for a gateway, B is given the lowest address as an auxiliary one: A is given another', () =>
     atEveryPace({ ...join(0), aux: ['10.0.0.1'] }, [gateway(0, 0), { ...gateway(1, 0), index: 1, as: {} }]));
+
+  it('an operator reserves an address whoever has it, A is given it as an auxiliary one: one of them is refused', () => {
+    const rule = { do: 'rule', cidr: '10.0.0.0/28', more: 0, name: 'web', keep: true } as const;
+    const reserve = { ...rule, kind: 'reserve', index: 2 } as const;
+    // Commands before it change the pace of this one.
+    const note = { ...rule, kind: 'exclude', index: 9 } as const;
+    const auxiliary = { ...gateway(0, 0), index: 2, as: {} } as const;
+    return Promise.all(
+      Array.from({ length: 3 }, (_, commands) =>
+        atEveryPace({ ...join(0), aux: ['10.0.0.2'] }, [reserve, auxiliary], Array(commands).fill(note)),
+      ),
+    );
+  });
 });
 
 describe('what is told of former holders', () => {
