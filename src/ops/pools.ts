@@ -18,8 +18,8 @@ export interface PoolRow extends Fill {
 
 const BAR = 10;
 const PAGE = 1_000;
-/** Claims that are read in all for the sake of those that rest: some half a second. */
-const MOST_CLAIMS = 65_536;
+/** Claims that are read in all for the sake of those that rest: some quarter of a second. */
+const MOST_CLAIMS = 32_768;
 /** Counts of one page that are under way at a time. */
 const AT_ONCE = 4;
 

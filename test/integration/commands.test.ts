@@ -154,7 +154,8 @@ describe('commands that list', () => {
     const listed = performance.now();
     expect(rows).to.have.length(10_002);
     const full = rows.find(({ pool }) => pool === '10.100.0.0/16');
-    expect([full?.used, full?.cooling]).to.deep.equal([60_000, 600]);
+    // To be read for the sake of what rests they are too many, which 30,000 are not (unit/ops/pools.test.ts).
+    expect([full?.used, full?.cooling]).to.deep.equal([60_000, null]);
     const lines = (await command('claims', '10.100.0.0/16')).stdout.trimEnd().split('\n');
     expect(lines).to.have.length(60_001);
     const seconds = (ms: number) => (ms / 1_000).toFixed(1);
