@@ -517,7 +517,7 @@ describe('chooser', () => {
     expect(again).to.deep.equal(given.slice(106, 170));
   });
 
-  it('100 callers at once are refused a full pool by 2 looks at its rules', async () => {
+  it('100 callers at once are refused a full pool by at most 12 looks at its rules', async () => {
     const a = await new World().host('a');
     const net = await a.network('10.66.0.0/30');
     for (let i = 0; i < 2; i++) await net.endpoint();
@@ -528,7 +528,8 @@ describe('chooser', () => {
       if (query && 'one' in query && query.one.key.startsWith('pools/')) looks++;
     };
     for (const text of await Promise.all(Array.from({ length: 100 }, full))) expect(text).to.match(/^pool_exhausted: /);
-    expect(looks).to.be.within(1, 2);
+    // One or two where the machine has nothing else to do; the pauses between them double.
+    expect(looks).to.be.within(1, 12);
   });
 
   it('says how many are in use when none is left', async () => {
