@@ -12,7 +12,7 @@ import { makeEtcdImage, makeImage, makeNodeBaseImage } from '../support/image.js
 import { guard, KeyspaceView, NodeRecords, pool, wholeOf } from '../support/keyspace-view.js';
 import { type Outside, openOutside } from '../support/outside.js';
 import { eventually, type Outcome, run, runOrFail, tail } from '../support/process.js';
-import { typedUnder } from '../support/readme.js';
+import { inText, typedUnder } from '../support/readme.js';
 import { needPrivateHost, skip } from '../support/skip.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -96,7 +96,12 @@ describe('the shipped compose file', function () {
     await bothHealthy();
     const version = await must(['exec', '-T', 'etcd', '/usr/local/bin/etcd', '--version']);
     console.log(`compose: ${version.split('\n')[0]}, under the tag ${etcdImage}`);
-    expect(await must(['exec', '-T', 'plugin', 'etcd-ipam', 'status'])).to.match(/^session +ok/m);
+    expect(await typed('docker compose exec plugin etcd-ipam status')).to.match(/^session +ok/m);
+    expect(await typed('docker compose exec plugin etcd-ipam nodes')).to.match(
+      new RegExp(`^${engine.place.name} +alive `, 'm'),
+    );
+    // Behind `docker compose exec plugin` as well as in the other installations.
+    expect(inText('docker compose exec plugin etcd-ipam status')).to.contain(inText('etcd-ipam status'));
   });
 
   it('has etcd compact by the hour and stop at 4 GiB', async () => {
@@ -158,6 +163,14 @@ describe('the shipped compose file', function () {
     expect(stdout)
       .to.match(/^etcd +ok/m)
       .and.match(/^session +ok/m);
+  });
+
+  it('has an image that shows the nodes, as any user and without rights', async () => {
+    const line = inText(
+      'docker run --rm --user 65534 --read-only --cap-drop ALL --network host --env ETCD_ENDPOINTS=… etcd-ipam nodes',
+    );
+    const [, ...words] = line.replace('=…', '=http://127.0.0.1:2379').split(' ');
+    expect(await engine.must(...words)).to.match(new RegExp(`^${engine.place.name} +alive `, 'm'));
   });
 
   it('gives the first container of a /24 the address .2, behind the gateway .1', async () => {
@@ -237,6 +250,12 @@ describe('the shipped compose file', function () {
     await must(['down'], env);
     await engine.must('rm', '--force', 'cluster');
   });
+
+  /** README's line, for no terminal. */
+  function typed(line: string): Promise<string> {
+    const [, , exec, ...words] = inText(line).split(' ');
+    return must([exec!, '-T', ...words]);
+  }
 
   async function compose(args: readonly string[], env: Record<string, string> = {}): Promise<Outcome> {
     const [program = '', ...words] = command;

@@ -1,6 +1,6 @@
 // The managed plugin, made by the shipped command and run by a real engine; it refuses to know what the image holds.
 import { readFileSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,14 +15,20 @@ import { Machine } from '../support/machine.js';
 import { listeningMs, otherClientFirst, processOf } from '../support/managed-plugin.js';
 import { openOutside } from '../support/outside.js';
 import { eventually, type Outcome, run, sleep, tail } from '../support/process.js';
-import { typedUnder } from '../support/readme.js';
+import { inText, typedUnder } from '../support/readme.js';
 import { lendTo } from '../support/relay.js';
 import { needPrivateHost } from '../support/skip.js';
 
 const folder = fileURLToPath(new URL('../../deploy/plugin', import.meta.url));
 const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as PluginConfig;
 /** What README has typed. */
-const [BUILD, SET, ENABLE, CREATE, ...REST] = typedUnder('Managed plugin') as [string, string, string, string];
+const [BUILD, SET, ENABLE, CREATE, SET_TLS, ...CHANGE] = typedUnder('Managed plugin') as [
+  string,
+  string,
+  string,
+  string,
+  string,
+];
 const DRIVER = 'etcd-ipam:latest';
 const SUBNET = 'local/v4/010.066.000.000-24';
 /** The session of a killed plugin outlives it by the first, and released addresses are to be gone at once. */
@@ -60,7 +66,7 @@ describe('the configuration of the managed plugin', () => {
 });
 
 /** Behind `docker`. */
-const words = (line: string) => line.split(' ').slice(1);
+const words = (line: string) => line.split(/[\s\\]+/).slice(1);
 
 describe('the managed plugin', function () {
   this.timeout(240_000);
@@ -95,7 +101,7 @@ describe('the managed plugin', function () {
   it('is made by one command, which leaves the plugin and the image behind', async () => {
     const { code, stdout, stderr } = await build({}, ...buildArgs);
     expect(code, tail(stdout + stderr, 30)).to.equal(0);
-    expect(REST).to.deep.equal([]);
+    expect(CHANGE).to.have.length(3);
     expect(await engine.must('plugin', 'ls', '--format', '{{.Name}} {{.Enabled}}')).to.equal(`${DRIVER} false`);
     expect(await engine.must('image', 'ls', '--format', '{{.Repository}}', 'etcd-ipam')).to.equal('etcd-ipam');
     expect(await engine.must('ps', '--all', '--quiet', '--filter', 'ancestor=etcd-ipam')).to.equal('');
@@ -158,6 +164,8 @@ describe('the managed plugin', function () {
     const run = ['run', '--rm', '--network', 'host', '--volume', sockets, '--env', `ETCD_ENDPOINTS=${etcd.url}`];
     const status = await engine.must(...run, 'etcd-ipam', 'status');
     expect(status).to.match(/^plugin +ok .*\netcd +ok .*\nsession +ok +node managed /);
+    const nodes = inText('docker run --rm --network host --env ETCD_ENDPOINTS=… etcd-ipam nodes');
+    expect(await engine.must(...words(nodes.replace('=…', `=${etcd.url}`)))).to.match(/^managed +alive /m);
   });
 
   it('is called by its name with the tag, and not found without', async () => {
@@ -204,8 +212,8 @@ describe('the managed plugin', function () {
 
   it('disabled and enabled three times while containers come and go it fails no command', async () => {
     await five.underRestarts(view, async () => {
-      await engine.must('plugin', 'disable', '--force', 'etcd-ipam');
-      await engine.must('plugin', 'enable', 'etcd-ipam');
+      await engine.must(...words(inText('docker plugin disable --force etcd-ipam')));
+      await engine.must(...words(inText('docker plugin enable etcd-ipam')));
     });
     await expectKeys();
   });
@@ -240,7 +248,7 @@ describe('the managed plugin', function () {
 
   it('is replaced by another of its name: networks, containers and claims stay as they are', async () => {
     const before = await view.now();
-    await engine.must('plugin', 'rm', '--force', 'etcd-ipam');
+    await engine.must(...words(inText('docker plugin rm --force etcd-ipam')));
     const began = performance.now();
     const { code, stdout, stderr } = await build({ IMAGE: 'etcd-ipam', PATH: otherClientFirst() });
     expect(code, tail(stdout + stderr, 30)).to.equal(0);
@@ -276,13 +284,20 @@ describe('the managed plugin', function () {
     const secure = await startEtcd({ tls: certificates });
     keep({ [Symbol.asyncDispose]: () => secure.stop() });
     keep(await lendTo(machine, secure.url));
-    const files = { CA: 'ca.pem', CERT: 'client.pem', KEY: 'client.key' };
-    const named = Object.entries(files).map(([name, file]) => `ETCD_${name}_FILE=/etc/etcd-ipam/${file}`);
-    const source = `certificates.source=${certificates.dir}`;
-    await engine.must('plugin', 'set', 'etcd-ipam', `ETCD_ENDPOINTS=${secure.url}`, source, ...named);
+    for (const end of ['pem', 'key'])
+      await rename(join(certificates.dir, `client.${end}`), join(certificates.dir, `etcd-ipam.${end}`));
+    await engine.must(...words(SET_TLS.replace('source=/etc/etcd-ipam', `source=${certificates.dir}`)));
+    await engine.must('plugin', 'set', 'etcd-ipam', `ETCD_ENDPOINTS=${secure.url}`);
     await engine.must('plugin', 'enable', 'etcd-ipam');
     await createNetwork('secret');
     expect(Object.keys(await new KeyspaceView(secure).now())).to.include('pools/local/v4/010.208.000.000-24');
+  });
+
+  it('has another setting after the three lines for it, and shows it', async () => {
+    for (const line of CHANGE) await engine.must(...words(line));
+    const [plugin] = JSON.parse(await engine.must(...words(inText('docker plugin inspect etcd-ipam'))));
+    expect(plugin.Enabled).to.equal(true);
+    expect(plugin.Settings.Env).to.include('IPAM_COOLDOWN=1m');
   });
 
   function keep<T extends AsyncDisposable>(part: T): T {

@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import { freePorts } from '../support/etcd.js';
 import { HostedDriver } from '../support/hosted-driver.js';
 import { Program, runOrFail } from '../support/process.js';
+import { inText } from '../support/readme.js';
 
 describe('README’s etcd with TLS and a user of its own', function () {
   this.timeout(120_000);
@@ -75,6 +76,13 @@ describe('README’s etcd with TLS and a user of its own', function () {
       expect([answered.ok, session.ok], answered.text).to.deep.equal([true, true]);
     });
   }
+
+  it('shows its role to root', async () => {
+    const [exports] = blocks[2]!.split('$ deploy/');
+    const root = `export ETCDCTL_USER=root:$(cat ${directory}/etc/root-password)`;
+    const role = await typed(`${exports}$ ${root}\n$ ${inText('etcdctl role get etcd-ipam')}\n`);
+    expect(role).to.match(/^Role etcd-ipam\nKV Read:\n\t\[\/etcd-ipam\/, .*\nKV Write:\n\t\[\/etcd-ipam\/, /);
+  });
 
   it('refuses all keys but its own, naming the certificate’s user', async () => {
     await using driver = await HostedDriver.start({ ...settings(/USERNAME|PASSWORD/), IPAM_PREFIX: '/other/' });

@@ -14,6 +14,7 @@ import { here } from '../support/machine.js';
 import { cloneTo } from '../support/newcomer.js';
 import { openOutside } from '../support/outside.js';
 import { eventually, runOrFail, tail } from '../support/process.js';
+import { inText } from '../support/readme.js';
 import { Shell } from '../support/shell.js';
 import { needPrivateHost } from '../support/skip.js';
 import { difference, type Step, stepsOf } from '../support/transcript.js';
@@ -60,7 +61,12 @@ describe('"Install on a swarm", as README has it', function () {
     for (const part of parts) await part[Symbol.asyncDispose]();
   });
 
-  it('three members of etcd are well', () => follow('One etcd of three members'));
+  it('three members of etcd are well', async () => {
+    await follow('One etcd of three members');
+    const { code, printed } = await hosts[0]!.shell.type(inText('docker logs etcd'), STEP_MS);
+    expect(code).to.equal(0);
+    expect(printed).to.match(/serving client requests|ready to serve client requests|serving client traffic/);
+  });
 
   it('the plugin is built and enabled on each host, and each has its session', () => follow('The plugin on each host'));
 
@@ -78,6 +84,8 @@ describe('"Install on a swarm", as README has it', function () {
     await follow('A macvlan network');
     await follow('A service of twelve');
     await expectNoneFailed('web', 12);
+    const { printed } = await hosts[0]!.shell.type(inText('docker service ps --no-trunc web'), STEP_MS);
+    expect(printed.match(/^\S+ +web\.\d+ .* Running /gm)).to.have.length(12);
     const addresses = await addressesOf('web', 'lan');
     expect(new Set(addresses).size, addresses.join(' ')).to.equal(12);
     expect((await claims('local')).sort()).to.deep.equal([...addresses, '10.66.0.1'].map(fixedWidth).sort());

@@ -22,6 +22,23 @@ export function typedUnder(heading: string): string[] {
   return blocks.flat();
 }
 
+const BEGINS = /^(?:etcd-ipam|etcdctl|docker|systemctl|systemd-\w+|journalctl|npm|mkdir|sudo|curl|rev=)/;
+
+/** The lines of two words and more in its text and tables that are commands, as one would type them. */
+export function commandsInText(): Set<string> {
+  const text = readFileSync('README.md', 'utf8').replace(/^```.*?^```$/gms, '');
+  const quoted = [...text.matchAll(/`([^`]+)`/g)].map(([, one]) =>
+    one!.replaceAll('\\|', '|').replace(/\s*\n\s*/g, ' '),
+  );
+  return new Set(quoted.filter((one) => BEGINS.test(one) && one.includes(' ')));
+}
+
+/** That command, which README's text has. */
+export function inText(command: string): string {
+  if (!commandsInText().has(command)) throw new Error(`README's text has no such command: ${command}`);
+  return command;
+}
+
 /** Without prompts, comments and what is printed. */
 function linesOf(block: string): string[] {
   const lines: string[] = [];

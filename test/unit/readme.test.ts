@@ -1,7 +1,7 @@
 // Whatever README shows as typed is typed by a test: which one, by heading.
 import { existsSync, readFileSync } from 'node:fs';
 import { expect } from 'chai';
-import { typedInReadme } from '../support/readme.js';
+import { commandsInText, typedInReadme } from '../support/readme.js';
 
 const TYPED: Readonly<Record<string, string>> = {
   'Try it': 'e2e/first-run.test.ts',
@@ -34,6 +34,83 @@ const NOT_TYPED: Readonly<Record<string, string>> = {
   'sudo systemctl restart grafana-server': 'no Grafana is to be had where the tests run',
 };
 
+const BY_HAND = 'no systemd runs where the tests do; typed by hand on a machine of which it was the first process';
+const SPOKEN_OF = 'speaks of the command, or of a part of one';
+
+/** Commands in its text and tables: what types each, or why none does. */
+const IN_TEXT: Readonly<Record<string, string>> = {
+  'etcdctl get --prefix /etcd-ipam/claims/ | grep -B1 \'"cooling"\'': 'integration/pasted.test.ts',
+  'etcd-ipam claims 10.66.0.0/24 --kind cooling': 'integration/pasted.test.ts',
+  'etcd-ipam nodes': 'integration/pasted.test.ts',
+  'etcd-ipam evict host-b': 'integration/pasted.test.ts',
+  'etcd-ipam evict host-a': 'integration/pasted.test.ts',
+  'etcd-ipam resume --dry-run': 'integration/pasted.test.ts',
+  'etcd-ipam resume': 'integration/pasted.test.ts',
+  "etcdctl put /etcd-ipam/restored '{}'": 'integration/pasted.test.ts',
+  'etcd-ipam check --fix': 'integration/pasted.test.ts',
+  'etcd-ipam pool 10.90.0.0/29': 'integration/pasted.test.ts',
+  'etcd-ipam exclude 10.66.0.0/24 10.66.0.1-10.66.0.9 --remove': 'integration/pasted.test.ts',
+  'etcdctl endpoint health': 'integration/pasted.test.ts',
+  'rev=$(etcdctl endpoint status -w json | grep -o \'"revision":[0-9]*\' | head -1 | cut -d: -f2); etcdctl compact $rev; etcdctl defrag --cluster; etcdctl alarm disarm':
+    'integration/pasted.test.ts',
+  'etcdctl role get etcd-ipam': 'integration/secured-etcd.test.ts',
+  'etcd-ipam status': 'e2e/compose.test.ts',
+  'docker compose exec plugin etcd-ipam status': 'e2e/compose.test.ts',
+  'docker compose exec plugin etcd-ipam nodes': 'e2e/compose.test.ts',
+  'docker run --rm --user 65534 --read-only --cap-drop ALL --network host --env ETCD_ENDPOINTS=… etcd-ipam nodes':
+    'e2e/compose.test.ts',
+  'docker run --rm --network host --env ETCD_ENDPOINTS=… etcd-ipam nodes': 'e2e/plugin.test.ts',
+  'docker plugin inspect etcd-ipam': 'e2e/plugin.test.ts',
+  'docker plugin rm --force etcd-ipam': 'e2e/plugin.test.ts',
+  'docker plugin disable --force etcd-ipam': 'e2e/plugin.test.ts',
+  'docker plugin enable etcd-ipam': 'e2e/plugin.test.ts',
+  'docker logs etcd': 'machines/install.test.ts',
+  'docker service ps --no-trunc web': 'machines/install.test.ts',
+};
+const NOT_TYPED_IN_TEXT: Readonly<Record<string, string>> = {
+  'systemctl stop etcd-ipam.socket': BY_HAND,
+  'systemctl edit etcd-ipam.service': BY_HAND,
+  'journalctl -u etcd-ipam.service': BY_HAND,
+  'systemctl reset-failed etcd-ipam.service etcd-ipam.socket; systemctl start etcd-ipam.service': BY_HAND,
+  'journalctl --unit docker': 'the log of a test’s engine is a file, which they read',
+  'docker plugin upgrade': 'needs a registry',
+  'npm test': 'whoever reads this has typed it',
+  'npm test -- test/unit': 'whoever reads this has typed it',
+  'npm test -- test/faults': 'whoever reads this has typed it',
+  'npm run check': 'CI runs it',
+  'npm run chaos': 'CI runs it',
+  'npm run bench': 'CI runs each scenario once',
+  'npm run bench [-- name…] [--size N]': 'CI runs each scenario once',
+  'npm run bench -- one-address': 'CI runs each scenario once',
+  'npm run bench -- filled-pool': 'CI runs each scenario once',
+  'npm run bench -- processes': 'CI runs each scenario once',
+  'npm run bench -- full-pool': 'CI runs each scenario once',
+  'npm run bench -- docker-run': 'CI runs each scenario once',
+  'npm run bench -- peers': 'CI runs each scenario once',
+  'npm run bench -- history': 'CI runs each scenario once',
+  'npm run bench -- hosts': 'CI runs each scenario once',
+  'npm run test:long': 'lasts for hours',
+  'npm run test:long -- --only soak': 'half an hour; what it printed is in README',
+  'docker network create': SPOKEN_OF,
+  'docker network create --ipam-opt …': SPOKEN_OF,
+  'docker network connect': SPOKEN_OF,
+  'docker network rm': SPOKEN_OF,
+  'docker run --ip': SPOKEN_OF,
+  'docker run --rm busybox true': SPOKEN_OF,
+  'docker restart': SPOKEN_OF,
+  'docker rm --force': SPOKEN_OF,
+  'docker stop': SPOKEN_OF,
+  'docker plugin enable': SPOKEN_OF,
+  'systemd-analyze verify': SPOKEN_OF,
+  'mkdir -p /etc/docker/plugins': SPOKEN_OF,
+  'etcdctl del': SPOKEN_OF,
+  'etcdctl snapshot restore': SPOKEN_OF,
+  'etcd-ipam pool': SPOKEN_OF,
+  'etcd-ipam release': SPOKEN_OF,
+  'etcd-ipam exclude': SPOKEN_OF,
+  'etcd-ipam evict': SPOKEN_OF,
+};
+
 describe('what README has typed', () => {
   const shown = typedInReadme();
   const lines = [...shown.values()].flat(2);
@@ -53,4 +130,14 @@ describe('what README has typed', () => {
   it('is not left out but for lines that it has', () => {
     for (const line of Object.keys(NOT_TYPED)) expect(lines).to.include(line);
   });
+
+  it('is in its text and tables, too, what these lists have', () => {
+    expect([...commandsInText()]).to.have.members([...Object.keys(IN_TEXT), ...Object.keys(NOT_TYPED_IN_TEXT)]);
+  });
+
+  for (const [command, file] of Object.entries(IN_TEXT))
+    it(`${command} is typed by ${file}`, () => {
+      const text = readFileSync(`test/${file}`, 'utf8');
+      expect(text.replaceAll("\\'", "'")).to.include(command);
+    });
 });
