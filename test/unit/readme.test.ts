@@ -29,12 +29,13 @@ const TYPED: Readonly<Record<string, string>> = {
 /** The few lines that are not typed, and why. */
 const NOT_TYPED: Readonly<Record<string, string>> = {
   'npm ci && npm run build': 'each run of the tests begins with it (deploy/prepare.mjs)',
-  'sudo systemctl restart etcd-ipam.service': 'no systemd runs where the tests do',
+  'sudo systemctl restart etcd-ipam.service':
+    'no systemd runs where the tests do: typed by hand where it was the first process',
   'sudoedit /etc/etcd-ipam/etcd-ipam.env': 'an editor; the file is written instead',
   'sudo systemctl restart grafana-server': 'no Grafana is to be had where the tests run',
 };
 
-const BY_HAND = 'no systemd runs where the tests do; typed by hand on a machine of which it was the first process';
+const BY_HAND = 'no systemd runs where the tests do: typed by hand where it was the first process';
 const SPOKEN_OF = 'speaks of the command, or of a part of one';
 
 /** Commands in its text and tables: what types each, or why none does. */
@@ -102,6 +103,7 @@ const NOT_TYPED_IN_TEXT: Readonly<Record<string, string>> = {
   'docker stop': SPOKEN_OF,
   'docker plugin enable': SPOKEN_OF,
   'systemd-analyze verify': SPOKEN_OF,
+  'systemd-analyze security': SPOKEN_OF,
   'mkdir -p /etc/docker/plugins': SPOKEN_OF,
   'etcdctl del': SPOKEN_OF,
   'etcdctl snapshot restore': SPOKEN_OF,
