@@ -62,15 +62,15 @@ export class Words {
 
   readOp(query: Query): ReadOp {
     if ('one' in query) return { request_range: { key: this.#keyOf(query.one) } };
-    if ('count' in query) {
-      return {
-        request_range: { key: this.#key(query.count.from), range_end: this.#key(query.count.to), count_only: true },
-      };
-    }
-    const { from, to } = 'span' in query ? query.span : query.keys;
-    const range = { key: this.#key(from), range_end: this.#key(to), limit: query.limit };
+    if ('count' in query) return { request_range: { ...this.#range(query.count), count_only: true } };
+    const range = { ...this.#range('span' in query ? query.span : query.keys), limit: query.limit };
     if ('keys' in query) return { request_range: { ...range, keys_only: true } };
     return { request_range: query.last ? { ...range, sort_order: 'Descend', sort_target: 'Key' } : range };
+  }
+
+  /** One of a single key needs no end, which is half of what such a question says. */
+  #range({ from, to }: { readonly from: string; readonly to: string }): { key: Buffer; range_end?: Buffer } {
+    return to === `${from}\0` ? { key: this.#key(from) } : { key: this.#key(from), range_end: this.#key(to) };
   }
 
   /** `skip`: answers of the reply that come before. */

@@ -24,6 +24,8 @@ const LISTED = 32n;
 /** What a part is parted into: by how large it is, and how many addresses of it are free. The fewer the less is said in vain. */
 const FINE = 16n;
 const SEVERAL = 4n;
+/** Parted into single addresses: a count of one key says half of what that of a range does. */
+const SINGLES = 4n;
 /** So few parts cost more by the reads they wait for than by what is said. */
 const FEW = 8;
 /** etcd refuses more than 128 operations in a transaction. */
@@ -223,6 +225,7 @@ function partsOf(range: Range): Range[] {
 }
 
 function piecesOf({ part, free }: Counted, few: boolean): number {
+  if (sizeOf(part) <= SINGLES) return Number(sizeOf(part));
   if (sizeOf(part) <= FINE) return few ? 4 : 2;
   return free < SEVERAL ? 4 : 16;
 }

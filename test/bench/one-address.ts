@@ -1,5 +1,6 @@
 // What a dynamic address costs over its floor: the engine's call through the socket, against one bare transaction that puts
 // a key of the same size if it is absent.
+import { warmed } from './plant.js';
 import type { Scenario, Site } from './site.js';
 import { type Line, takeTurns } from './turns.js';
 
@@ -9,6 +10,7 @@ const CALLS = 300;
 export const oneAddress: Scenario = {
   title: 'one dynamic address of an empty /16, against a bare put-if-absent transaction',
   async run(site, { once }) {
+    await warmed(site, once);
     const lines: Line[] = [];
     for (const inFlight of [1, 8, 64, 256]) lines.push(...(await compare(site, inFlight, once)));
     return lines;

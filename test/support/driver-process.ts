@@ -10,6 +10,9 @@ import { PluginClient } from './plugin-client.js';
 import { eventually, tail } from './process.js';
 import { PROGRAM } from './program.js';
 
+/** Node’s own arguments in every installation. */
+const AS_INSTALLED = ['--max-semi-space-size=8'];
+
 /** What one decision was, as the log has it. */
 export interface Decision {
   readonly call: string;
@@ -48,7 +51,7 @@ export class DriverProcess implements AsyncDisposable {
       IPAM_HISTORY: '0s',
       ...{ IPAM_SOCKET: join(directory, 'ipam.sock'), LOG_LEVEL: 'info', ...env },
     };
-    const child = spawn(process.execPath, [...PROGRAM, 'serve'], {
+    const child = spawn(process.execPath, [...AS_INSTALLED, ...PROGRAM, 'serve'], {
       stdio: ['ignore', log.fd, log.fd],
       env: { ...process.env, ...settings },
     });

@@ -34,7 +34,7 @@ const FILES: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages that only these files may import. */
 const PACKAGES: readonly (readonly [RegExp, RegExp])[] = [
-  [/^(etcd3|@grpc\/.*)$/, /^etcd\/(client|channel)\.ts$/],
+  [/^(etcd3|@grpc\/.*)$/, /^etcd\/(client|endpoint|channel)\.ts$/],
   [/^(koa|@koa\/.*)$/, /^(docker|telemetry|web)\//],
   [/^raw-body$/, /^docker\//],
   [/^prom-client$/, /^telemetry\//],
