@@ -5,7 +5,7 @@ import { firstFree } from './peers/first-free.js';
 import { jsonDocument } from './peers/json-document.js';
 import { listThenCreate } from './peers/list-then-create.js';
 import { type Peer, PLACES, patient } from './peers/peer.js';
-import { filled } from './plant.js';
+import { filled, warmed } from './plant.js';
 import type { Scenario } from './site.js';
 import { type Subject, takeTurns } from './turns.js';
 
@@ -20,6 +20,7 @@ const CALLS: ReadonlyMap<Peer, number> = new Map([
 export const peers: Scenario = {
   title: 'one dynamic address of a /16 of which 60,000 are taken, by layout, against ours',
   async run(site, { once, size }) {
+    await warmed(site, once);
     const taken = Math.min(60_000, size);
     const etcd = patient(site.url);
     const places = Array.from({ length: PLACES }, (_, i) => i + 1);
