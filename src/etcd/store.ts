@@ -129,7 +129,7 @@ export class EtcdStore implements Store {
         if (change.witness) this.#sameHistory(history, true);
         return { done: true, version: this.#client.history.version(reply.header.revision) };
       }
-      if (change.brief) return { done: false, seen: this.#words.answers(change.otherwise, reply, 0) };
+      if (change.brief) return { done: false, certain: true, seen: this.#words.answers(change.otherwise, reply, 0) };
       const marked = isHeldBack(change) ? reply.responses[1]?.response_range?.kvs[0] : undefined;
       if (marked) throw restoredError(decodeRestored(parsed(marked.value)));
       if (proof && reply.responses[0]?.response_range?.kvs[0]?.mod_revision !== proof.version) {
@@ -138,6 +138,7 @@ export class EtcdStore implements Store {
       }
       return {
         done: false,
+        certain: true,
         seen: this.#words.answers(change.otherwise, reply, (proof ? 1 : 0) + (isHeldBack(change) ? 1 : 0)),
       };
     }

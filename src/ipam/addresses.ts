@@ -195,9 +195,9 @@ export class Addresses {
   }
 
   #gateway(ask: AddressAsk, by: Deadline): Promise<Grant<Address>> {
-    const claim = (address: Address, view: View) =>
+    const claim = (address: Address, view: View, rests: boolean) =>
       this.#releases.queued(ask.pool, address, () =>
-        this.#byNumber(ask, address, view, by, (verdict, seen) => isStillMeant(address, verdict, seen, view)),
+        this.#byNumber(ask, address, view, by, (verdict, seen) => isStillMeant(address, verdict, seen, view, rests)),
       );
     return chooseGateway(ask, this.#store, this.#views, claim, by);
   }

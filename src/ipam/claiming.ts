@@ -9,6 +9,7 @@ import type { PoolRef } from './pool-id.js';
 import type { ClaimRecord, HolderRecord, PoolRecord } from './records.js';
 import type { Releases } from './releases.js';
 import { NO_RULES } from './rules.js';
+import { isGlobal } from './spaces.js';
 import type { Change, Condition, Deadline, Found, Query, Store, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 import { past } from './tenures.js';
@@ -118,11 +119,13 @@ export class Claiming {
       // Others rewrite a shared claim at any time, but nobody the record of our own part in it.
       witness: { key: plan.holder ? holderKey(pool, plan.address, pool.join) : key, token: plan.token },
     };
-    this.#releases.begin();
+    this.#releases.begin(key);
     try {
       const outcome = await this.#store.commit(change, by);
       if (outcome.done && changed)
         this.#views.set(pool, { ...view.pool, record: changed, version: outcome.version }, view.join);
+      if (outcome.done && !plan.holder && !isGlobal(pool.space))
+        this.#releases.gave({ key: key.key, record: plan.claim, version: outcome.version });
       return outcome;
     } catch (error) {
       if (error instanceof InDoubtError) this.#undos.undoAfter(error.settled, this.#grantedBy(ask, view, plan));

@@ -31,12 +31,12 @@ export async function hasFormer(pool: PoolRef, store: Store, by: Deadline): Prom
 /** Addresses looked at in one read. */
 const WINDOW = 256n;
 
-/** Tries candidates by `claim`, which throws `taken` for one that is not to be had (any more). */
+/** Tries candidates by `claim`, which throws `taken` for one that is not to be had (any more); `rests` if it is picked though it rests. */
 export async function chooseGateway<T>(
   ask: AddressAsk,
   store: Store,
   views: Views,
-  claim: (address: Address, view: View) => Promise<T>,
+  claim: (address: Address, view: View, rests: boolean) => Promise<T>,
   by: Deadline,
 ): Promise<T> {
   const { family } = ask.pool.prefix;
@@ -45,12 +45,13 @@ export async function chooseGateway<T>(
   let rest = usable(ask.pool.prefix);
   let candidates: bigint[] = [];
   let resting: bigint[] = [];
+  let rests = false;
   for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
     while (!view || candidates.length === 0) {
       if (rest.to < rest.from) {
         // What rests comes last.
         if (!view || resting.length === 0) throw exhausted(ask.pool, view && rulesOf(view.pool.record));
-        candidates = resting.splice(0);
+        [candidates, rests] = [resting.splice(0), true];
         continue;
       }
       const end = rest.from + WINDOW - 1n < rest.to ? rest.from + WINDOW - 1n : rest.to;
@@ -59,6 +60,7 @@ export async function chooseGateway<T>(
       // At one revision: a remembered view may be older than the choice of another host, and no room would not show it.
       const [pool, join, { found }] = await store.read(queries, by);
       view = views.set(ask.pool, pool, join);
+      rests = false;
       const { gateway } = view.pool.record;
       const rules = rulesOf(view.pool.record);
       if (gateway !== undefined && gateway !== hint) {
@@ -86,7 +88,7 @@ export async function chooseGateway<T>(
     const chosen = view;
     const address = { family, value: candidates.shift()! };
     try {
-      return await claim(address, chosen);
+      return await claim(address, chosen, rests);
     } catch (error) {
       if (!(error instanceof IpamError) || (error.code !== 'taken' && error.code !== 'reserved')) throw error;
       view = await views.of(ask.pool, by);
@@ -100,11 +102,14 @@ export async function chooseGateway<T>(
   throw contended(ask.pool);
 }
 
-/** Whether an address picked for a gateway is the pool's gateway yet, or still nobody's where the pool has none. */
-export function isStillMeant(address: Address, verdict: Verdict, { pool }: View, first: View): boolean {
+/**
+ * Whether an address picked for a gateway is the pool's gateway yet, or still nobody's where the pool has none. What was free and
+ * rests by now is not to be had before all that is free.
+ */
+export function isStillMeant(address: Address, verdict: Verdict, { pool }: View, first: View, rests: boolean): boolean {
   const { gateway } = pool.record;
   if (gateway !== formatAddress(address) && rulesOf(pool.record).isBarred(address.value)) return false;
-  const nobodys = verdict.kind === 'free' || (verdict.kind === 'take' && isResting(verdict.claim));
+  const nobodys = verdict.kind === 'free' || (rests && verdict.kind === 'take' && isResting(verdict.claim));
   return gateway === first.pool.record.gateway && (nobodys || formatAddress(address) === gateway);
 }
 

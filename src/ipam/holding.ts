@@ -6,7 +6,7 @@ import { IpamError } from './errors.js';
 import { claimKey, holderKey, holdersAt, joinOf } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import type { ClaimRecord, HolderRecord } from './records.js';
-import type { Condition, Deadline, Found, Store, Write } from './store.js';
+import type { Answers, Condition, Deadline, Found, Store, Version, Write } from './store.js';
 import type { Surroundings } from './surroundings.js';
 
 const MOST_ATTEMPTS = 64;
@@ -15,6 +15,10 @@ const MOST_ATTEMPTS = 64;
 export interface Held {
   readonly claim: Found<ClaimRecord> | undefined;
   readonly holders: readonly Found<HolderRecord>[];
+  /** Not looked at: as this process wrote it. */
+  readonly remembered?: true;
+  /** The version that a change was to end whose answer was lost. */
+  readonly before?: Version;
 }
 
 export interface HeldChange {
@@ -36,23 +40,28 @@ export class Holding {
 
   /**
    * Looks, has `decide` say what to do about the claim, and does it; again when others were faster. False when there is
-   * nothing to do.
+   * nothing to do. With a `remembered` claim, which nobody shares, the commit is the first look.
    */
   async change(
     pool: PoolRef,
     address: Address,
     decide: (claim: Found<ClaimRecord>, held: Held) => Promise<HeldChange | undefined>,
     by: Deadline,
+    remembered?: Found<ClaimRecord>,
   ): Promise<boolean> {
     const look = [{ one: claimKey(pool, address) }, { span: holdersAt(pool, address), limit: 0 }] as const;
-    let [claim, { found: holders }] = await this.#store.read(look, by);
+    const heldBy = ([claim, { found: holders }]: Answers<typeof look>): Held => ({ claim, holders });
+    let held: Held = remembered
+      ? { claim: remembered, holders: [], remembered: true }
+      : heldBy(await this.#store.read(look, by));
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-      const change = claim && (await decide(claim, { claim, holders }));
+      const { claim } = held;
+      const change = claim && (await decide(claim, held));
       if (!claim || !change) return false;
       const when = [{ key: claim, version: claim.version }, ...change.when];
       const outcome = await this.#store.commit({ ...change, when, otherwise: look }, by);
       if (outcome.done) return true;
-      [claim, { found: holders }] = outcome.seen;
+      held = { ...heldBy(outcome.seen), ...(!outcome.certain && { before: claim.version }) };
     }
     throw new IpamError(
       'contended',

@@ -151,7 +151,7 @@ export class Reconciler {
     const key = claimKey(subnet, address);
     const holder = { key: holderKey(subnet, address, id), record: this.#holder(token) };
     const shared = finding.kind === 'auxiliary';
-    this.#releases.begin();
+    this.#releases.begin(key);
     const outcome = await this.#store.commit(
       {
         when: [

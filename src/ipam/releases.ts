@@ -26,6 +26,8 @@ import type { Deadline, Found, Store, Version, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 import { past } from './tenures.js';
 
+/** Claims that are remembered. What is forgotten is looked at when it is given back. */
+const MOST_GIVEN = 4_096;
 /** Removals in one transaction: of each it is kept who had it, and etcd takes 128 operations. */
 const CHUNK = 60;
 
@@ -35,6 +37,8 @@ export class Releases {
   readonly #around: Surroundings;
   readonly #holding: Holding;
   readonly #queue = new KeyedQueue();
+  /** What this process gave to containers, as it wrote it and has not touched since: mostly that is what they give back. */
+  readonly #given = new Map<string, Found<ClaimRecord>>();
   #origin: Version | undefined;
 
   constructor(store: Store, self: Self, around: Surroundings) {
@@ -49,9 +53,16 @@ export class Releases {
     return this.#origin;
   }
 
-  /** Told before a claim is written, once the store has answered something. */
-  begin(): void {
+  /** Told before this process changes a claim, once the store has answered something. */
+  begin({ key }: { readonly key: string }): void {
     this.#origin ??= this.#store.seen();
+    this.#given.delete(key);
+  }
+
+  /** Told of a claim that nobody shares, once it is written. */
+  gave(claim: Found<ClaimRecord>): void {
+    this.#given.set(claim.key, claim);
+    if (this.#given.size > MOST_GIVEN) this.#given.delete(this.#given.keys().next().value!);
   }
 
   /** Requests by number, releases and undos of one address, one at a time. */
@@ -127,6 +138,10 @@ export class Releases {
     how: Ending,
     rest: Pick<Self, 'restMs'> = this.#self,
   ): Promise<boolean> {
+    const key = claimKey(pool, address);
+    const given = how === 'released' && known() === undefined ? this.#given.get(key.key) : undefined;
+    const remembered = given?.record.join === pool.join ? given : undefined;
+    this.#given.delete(key.key);
     let met: Version | undefined;
     return this.#holding.change(
       pool,
@@ -134,20 +149,19 @@ export class Releases {
       async (claim, held) => {
         const mine = held.holders.find(({ key }) => joinOf(key) === pool.join);
         const own = mine ?? (claim.record.join === pool.join ? claim : undefined);
-        met ??= own?.version;
+        if (!held.remembered) met ??= held.before ?? own?.version;
         // Removed with its answer lost, the address may have been given again, through the same join, before the next look.
         if (!own || isNewer(own.version, known() ?? met)) return undefined;
         // What networks share goes with the last of them, and does not rest.
         const write = [
-          ...(mine
-            ? this.#holding.withoutHolder(pool, address, held)
-            : [freeing(claimKey(pool, address), rest, this.#around)]),
+          ...(mine ? this.#holding.withoutHolder(pool, address, held) : [freeing(key, rest, this.#around)]),
           ...past(own, how, this.#self, this.#around),
         ];
         if (isGlobal(pool.space)) return this.#byLeader(pool, mine !== undefined, write, by);
         return own.record.node === this.#self.node ? { when: [], write, signed: true } : undefined;
       },
       by,
+      remembered,
     );
   }
 

@@ -92,9 +92,13 @@ export interface Change<Q extends readonly Query[]> {
   readonly puttingBack?: boolean;
 }
 
+/**
+ * `certain`: a condition did not hold when the change arrived, and `seen` is what there was then. Else the answer of a change without
+ * witness may have been lost: it may have been made, or may yet be, and `seen` is what there was some time later.
+ */
 export type Outcome<Q extends readonly Query[]> =
   | { readonly done: true; readonly version: Version }
-  | { readonly done: false; readonly seen: Answers<Q> };
+  | { readonly done: false; readonly seen: Answers<Q>; readonly certain?: true };
 
 /**
  * Errors of both calls: `deadline` or `unavailable` when the store did not answer in time, `denied`, `bad_record`,

@@ -85,14 +85,15 @@ export class Takeables {
       this.#nothingUntil = this.#barren.until = Number.NEGATIVE_INFINITY;
     }
     const due = () => this.#released.size > 0 || this.#around.millis() >= this.#nothingUntil;
-    for (let searches = 0; searches < 2 && this.#found.length === 0 && due(); searches++) {
+    for (let searches = 0; ; searches++) {
+      // Found under other rules, some may be barred by now.
+      for (let next = this.#found.shift(); next; next = this.#found.shift()) if (isOpen(rules, next.claim)) return next;
+      if (searches === 2 || !due()) return undefined;
       this.#scanning ??= this.#scan(left, rules, by).finally(() => {
         this.#scanning = undefined;
       });
       await this.#scanning;
     }
-    for (let next = this.#found.shift(); next; next = this.#found.shift()) if (isOpen(rules, next.claim)) return next;
-    return undefined;
   }
 
   /** This process released an address of the range. */

@@ -49,7 +49,7 @@ export class Undos {
   readonly #store: Store;
   readonly #self: Self;
   readonly #backlog: Backlog;
-  readonly #releases: Pick<Releases, 'queued'>;
+  readonly #releases: Pick<Releases, 'queued' | 'begin'>;
   readonly #holding: Holding;
   /**
    * Tokens of grants taken back after a later grant had replaced them, with what these had replaced: nobody holds them, so
@@ -57,7 +57,13 @@ export class Undos {
    */
   readonly #undone = new Map<string, Replaced>();
 
-  constructor(store: Store, self: Self, around: Surroundings, backlog: Backlog, releases: Pick<Releases, 'queued'>) {
+  constructor(
+    store: Store,
+    self: Self,
+    around: Surroundings,
+    backlog: Backlog,
+    releases: Pick<Releases, 'queued' | 'begin'>,
+  ) {
     this.#store = store;
     this.#self = self;
     this.#backlog = backlog;
@@ -81,6 +87,7 @@ export class Undos {
 
   async #undo(granted: Granted, by: Deadline): Promise<void> {
     const { pool, address, token, holder, prior } = granted;
+    this.#releases.begin(claimKey(pool, address));
     const undone = await this.#holding.change(
       pool,
       address,

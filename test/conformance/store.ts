@@ -197,7 +197,11 @@ export function storeConformance(start: () => Promise<Backend>): void {
     it('nothing where the version is an older one', async () => {
       const [v1] = await filled('x/1');
       await done([], [put('x/1', 'second')]);
-      expect(await commit([was('x/1', v1!)], [put('x/1', 'third')])).to.deep.equal({ done: false, seen: [] });
+      expect(await commit([was('x/1', v1!)], [put('x/1', 'third')])).to.deep.equal({
+        done: false,
+        certain: true,
+        seen: [],
+      });
       expect(await texts()).to.deep.equal({ 'x/1': 'second' });
     });
 
@@ -302,7 +306,7 @@ export function storeConformance(start: () => Promise<Backend>): void {
       };
       expect((await store.commit(full, soon())).done).to.equal(true);
       const again = await store.commit(full, soon());
-      expect(again).to.deep.equal({ done: false, seen: Array(64).fill(1) });
+      expect(again).to.deep.equal({ done: false, certain: true, seen: Array(64).fill(1) });
       expect(Object.keys(await texts())).to.deep.equal(keys);
     });
 
@@ -358,7 +362,7 @@ export function storeConformance(start: () => Promise<Backend>): void {
     it('are commits like others while the session lives', async () => {
       const won = await store.commit(grant('x/1', 'mine'), soon());
       const lost = await store.commit(grant('x/1', 'mine too'), soon());
-      expect([won.done, lost]).to.deep.equal([true, { done: false, seen: [] }]);
+      expect([won.done, lost]).to.deep.equal([true, { done: false, certain: true, seen: [] }]);
       expect(await texts()).to.deep.equal({ 'x/1': 'mine' });
     });
 
@@ -379,7 +383,7 @@ export function storeConformance(start: () => Promise<Backend>): void {
       expect(lost.done ? [] : lost.seen.map((one) => one?.version)).to.deep.equal([v1]);
       await seat.loseSession();
       const untold = await store.commit({ ...grant('x/2', 'mine'), brief: true }, soon()).catch(String);
-      if (typeof untold !== 'string') expect(untold).to.deep.equal({ done: false, seen: [] });
+      if (typeof untold !== 'string') expect(untold).to.deep.equal({ done: false, certain: true, seen: [] });
       expect(await refusal(store.commit(grant('x/2', 'mine'), soon()))).to.match(/^unavailable: /);
       expect(await texts()).to.deep.equal({ 'x/1': 'x/1' });
     });

@@ -74,7 +74,7 @@ export class MemoryStore implements Store {
         ? this.#within(condition.none).every((key) => this.#isOld(key, condition.newerThan))
         : this.#version(condition.key.key) === condition.version,
     );
-    if (!holds) return { done: false, seen: this.#answer(change.otherwise) };
+    if (!holds) return { done: false, certain: true, seen: this.#answer(change.otherwise) };
     const touched = new Set<string>();
     this.#revision++;
     for (const write of change.write) {

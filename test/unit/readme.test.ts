@@ -80,16 +80,6 @@ const NOT_TYPED_IN_TEXT: Readonly<Record<string, string>> = {
   'npm test -- test/faults': 'whoever reads this has typed it',
   'npm run check': 'CI runs it',
   'npm run chaos': 'CI runs it',
-  'npm run bench': 'CI runs each scenario once',
-  'npm run bench [-- name…] [--size N]': 'CI runs each scenario once',
-  'npm run bench -- one-address': 'CI runs each scenario once',
-  'npm run bench -- filled-pool': 'CI runs each scenario once',
-  'npm run bench -- processes': 'CI runs each scenario once',
-  'npm run bench -- full-pool': 'CI runs each scenario once',
-  'npm run bench -- docker-run': 'CI runs each scenario once',
-  'npm run bench -- peers': 'CI runs each scenario once',
-  'npm run bench -- history': 'CI runs each scenario once',
-  'npm run bench -- hosts': 'CI runs each scenario once',
   'npm run test:long': 'lasts for hours',
   'npm run test:long -- --only soak': 'half an hour; what it printed is in README',
   'docker network create': SPOKEN_OF,
@@ -134,7 +124,9 @@ describe('what README has typed', () => {
   });
 
   it('is in its text and tables, too, what these lists have', () => {
-    expect([...commandsInText()]).to.have.members([...Object.keys(IN_TEXT), ...Object.keys(NOT_TYPED_IN_TEXT)]);
+    // CI runs each scenario of the bench once.
+    const all = [...commandsInText()].filter((command) => !command.startsWith('npm run bench'));
+    expect(all).to.have.members([...Object.keys(IN_TEXT), ...Object.keys(NOT_TYPED_IN_TEXT)]);
   });
 
   for (const [command, file] of Object.entries(IN_TEXT))

@@ -115,6 +115,19 @@ describe('sequences that once went wrong', () => {
   it('A looks for a gateway, B is given the lowest address as an auxiliary one: A is given another', () =>
     atEveryPace({ ...join(0), aux: ['10.0.0.1'] }, [gateway(0, 0), { ...gateway(1, 0), index: 1, as: {} }]));
 
+  it('a full pool where one address rests, and another that was excluded meanwhile: the first is given', () => {
+    const any = { do: 'address', at: 0, join: 0, index: 'any', as: {} } as const;
+    const rule = { do: 'rule', cidr: '10.0.0.0/29', more: 0, name: 'web', keep: false } as const;
+    return play(memoryWorld(true), [
+      { ...join(0), pool: '10.0.0.0/29' },
+      ...Array(6).fill(any),
+      { do: 'release', at: 1, join: 0, index: 1 },
+      { do: 'release', at: 0, join: 0, index: 3 },
+      { ...rule, kind: 'exclude', index: 3 },
+      any,
+    ]);
+  });
+
   it('an operator reserves an address whoever has it, A is given it as an auxiliary one: one of them is refused', () => {
     const rule = { do: 'rule', cidr: '10.0.0.0/28', more: 0, name: 'web', keep: true } as const;
     const reserve = { ...rule, kind: 'reserve', index: 2 } as const;

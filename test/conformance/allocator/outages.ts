@@ -1,8 +1,9 @@
 // Releases that were asked for while the store was away, and those that land late. Numbers are those of the
 // counterexamples.
 import { expect } from 'chai';
+import { claimKey } from '../../../src/ipam/keyspace.js';
 import { parseAddress } from '../../../src/net/address.js';
-import { soon } from '../../support/allocator-fixture.js';
+import { refusal, soon } from '../../support/allocator-fixture.js';
 import { claim, joined, OPEN, S, type Scene } from './scene.js';
 
 export function outages(scene: Scene): void {
@@ -108,6 +109,56 @@ export function outages(scene: Scene): void {
       ]);
     });
 
+    it('what this process gave is given back by one commit and no look', async () => {
+      const a = await scene.world.host('a');
+      const net = await a.network(S);
+      await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      const { commits, reads } = a.link;
+      expect(await net.release('10.66.0.9')).to.equal('released');
+      expect([a.link.commits - commits, a.link.reads - reads]).to.deep.equal([1, 0]);
+      expect(await net.release('10.66.0.9')).to.equal('nothing to release');
+      await scene.all(OPEN, joined('J1'));
+    });
+
+    it('also where another grant over it was taken back, be it in doubt or not: what it had put back is given back', async () => {
+      const a = await scene.world.host('a');
+      const net = await a.network(S);
+      await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      await (await net.endpoint({ ip: '10.66.0.9', name: 'web' })).undo(soon());
+      expect(await net.release('10.66.0.9')).to.equal('released');
+      await scene.all(OPEN, joined('J1'));
+
+      await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      const doubt = a.link.loseAnswer();
+      expect(await refusal(net.endpoint({ ip: '10.66.0.9', name: 'web' }))).to.match(/^unavailable: /);
+      expect(await net.release('10.66.0.9')).to.equal('released');
+      doubt.settle(true);
+      await a.settled();
+      await scene.all(OPEN, joined('J1'));
+    });
+
+    it('and where another process of the node gave it since, through the same join', async () => {
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('a')];
+      const net = await a.network(S, { range: '10.66.0.9/32' });
+      await net.endpoint({ name: 'web' });
+      await b.allocator.releaseAddress(net.ref, parseAddress('10.66.0.9'), soon());
+      await b.allocator.requestAddress({ pool: net.ref, purpose: 'endpoint', name: 'db' }, soon());
+      expect(await net.release('10.66.0.9')).to.equal('released');
+      await scene.all(OPEN, joined('J1', 'a boot-1 range=10.66.0.9/32'));
+    });
+
+    it('and where an operator had the record written anew as it was', async () => {
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const net = await a.network(S);
+      await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      const key = claimKey(net.ref, parseAddress('10.66.0.9'));
+      const [found] = await b.link.read([{ one: key }], soon());
+      const write = [{ put: key, record: found!.record }];
+      expect((await b.link.commit({ when: [], write, otherwise: [] }, soon())).done).to.equal(true);
+      expect(await net.release('10.66.0.9')).to.equal('released');
+      await scene.all(OPEN, joined('J1'));
+    });
+
     it('a release that is stuck on its way and lands after the address was given again removes nothing', async () => {
       const a = await scene.world.host('a');
       const net = await a.network(S);
@@ -129,14 +180,14 @@ export function outages(scene: Scene): void {
     });
 
     it('nor does one that loses its race to a change of the same claim, though another process of the node made it', async () => {
-      const [a, b] = [await scene.world.host('a'), await scene.world.host('a')];
-      const net = await a.network(S, { range: '10.66.0.9/32' });
+      const [old, a, b] = [await scene.world.host('a'), await scene.world.host('a'), await scene.world.host('a')];
+      const net = await old.network(S, { range: '10.66.0.9/32' });
       await net.endpoint({ name: 'web' });
       a.link.beforeNext(async () => {
         await b.allocator.releaseAddress(net.ref, parseAddress('10.66.0.9'), soon());
         await b.allocator.requestAddress({ pool: net.ref, purpose: 'endpoint', name: 'db' }, soon());
       });
-      await net.release('10.66.0.9');
+      await a.allocator.releaseAddress(net.ref, parseAddress('10.66.0.9'), soon());
       await scene.all(OPEN, joined('J1', 'a boot-1 range=10.66.0.9/32'), claim(9, 'endpoint a boot-1 join=J1 name=db'));
     });
   });
