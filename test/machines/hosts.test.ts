@@ -247,8 +247,10 @@ describe('three hosts with one subnet', function () {
       const cut = b.driver.log.filter((line) => JSON.stringify(line).includes('came with an empty body')).length;
       expect(failures.filter((words) => !words.includes('came with an empty body'))).to.deep.equal([]);
       expect(failures.length).to.be.at.most(cut);
+      // An engine has started a container before its process is the container's own.
+      await eventually('all that were started live', () => live.look().size >= 18 - failures.length);
+      expect(live.look().size).to.be.at.most(18);
       expect([...live.duplicates]).to.deep.equal([]);
-      expect(live.look().size).to.be.within(18 - failures.length, 18);
       const expected = await networks(joins);
       const unused = Object.entries(await hosts.view.now()).filter(
         ([key, record]) => !(key in expected) && key.startsWith('claims/') && (record as { node: string }).node === 'b',
