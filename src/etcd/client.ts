@@ -57,14 +57,14 @@ export type Operation = 'txn' | 'read' | 'lease_grant' | 'lease_keepalive' | 'le
 
 /** Every method rejects with an EtcdFault, and has done so by `by`. Numbers of 64 bits are decimal strings. */
 export interface EtcdClient {
-  /** Told of every answer to a transaction. */
+  /** Told of every answer to a transaction that has operations. */
   readonly history: History;
   /**
    * At most one executed attempt, never longer than `attemptMs` once it was sent. Goes on to another endpoint (or
    * another token) only when the attempt before was provably not executed.
    */
   txn(request: TxnRequest, by: Deadline): Promise<TxnResponse>;
-  /** Linearizable, tried at one endpoint after the other until `by`; with `hasty` at most until etcd is known to be away. */
+  /** Linearizable unless nothing is asked, tried at one endpoint after the other until `by`; with `hasty` at most until etcd is known to be away. */
   read(request: ReadRequest, by: Deadline, hasty?: boolean): Promise<TxnResponse>;
   /** May leave a lease behind, without keys, when an answer is lost. The TTL returned is the one etcd granted. */
   grant(ttlSeconds: number, by: Deadline): Promise<{ readonly id: string; readonly ttl: number }>;
@@ -202,7 +202,7 @@ class FailOver implements EtcdClient {
     return async (etcd: Etcd3, options: CallOptions): Promise<TxnResponse> => {
       const sent = this.history.known;
       const reply = await etcd.kv.txn(request, options);
-      this.history.answered(reply.header, sent, wrote(request, reply));
+      if (operates(request)) this.history.answered(reply.header, sent, wrote(request, reply));
       return reply;
     };
   }
@@ -297,6 +297,14 @@ class FailOver implements EtcdClient {
       }
     }
   }
+}
+
+/**
+ * Who asks for nothing is answered by any member as it is, cut off or behind: to etcd that is a serializable transaction
+ * (isTxnSerializable in its v3_server.go).
+ */
+function operates({ success = [], failure = [] }: TxnRequest): boolean {
+  return success.length > 0 || failure.length > 0;
 }
 
 /** Whether anything was put, by one of the nested transactions too. */

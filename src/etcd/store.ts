@@ -80,11 +80,10 @@ export class EtcdStore implements Store {
     this.#inTime(by, hasty);
     const impatient = hasty || performance.now() >= this.#patientUntil;
     try {
-      const reply = await this.#client.read(
-        { success: queries.map((query) => this.#words.readOp(query)) },
-        by,
-        impatient,
-      );
+      const asked = queries.map((query) => this.#words.readOp(query));
+      // Who waits for an answer is to have one from a member that takes part: any other answers who asks for nothing.
+      const success = asked.length > 0 ? asked : [{ request_range: { key: this.#mark.key, keys_only: true } }];
+      const reply = await this.#client.read({ success }, by, impatient);
       return this.#words.answers(queries, reply, 0);
     } catch (error) {
       throw this.#worded(error);

@@ -235,7 +235,8 @@ async function ended(
       await engine.endJoin(known ?? poolId);
     }
     if (Object.keys(all).some((key) => key.split('/')[1]?.startsWith('global'))) await swarm.sweep();
-    return Object.keys(await keyspace()).filter((key) => !/^(nodes\/|sessions\/|tick$|brake$)/.test(key));
+    const rest = Object.entries(await keyspace()).filter(([key]) => !/^(nodes\/|sessions\/|tick$|brake$)/.test(key));
+    return rest.map(([key, record]) => `${key} is left when all has ended: ${JSON.stringify(record)}`);
   };
   let rest: string[] = [];
   await eventually(
@@ -246,8 +247,6 @@ async function ended(
     },
     SETTLE_MS,
     1_000,
-  ).catch(() =>
-    findings.push(...rest.map((key) => ({ rule: 'leak' as const, text: `${key} is left when all has ended` }))),
-  );
+  ).catch(() => findings.push(...rest.map((text) => ({ rule: 'leak' as const, text }))));
   return explained.size;
 }

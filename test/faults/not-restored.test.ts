@@ -4,9 +4,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { openClient } from '../../src/etcd/client.js';
+import { SessionKeeper } from '../../src/etcd/session.js';
+import { EtcdStore } from '../../src/etcd/store.js';
+import { refusal } from '../support/allocator-fixture.js';
 import { keyspace } from '../support/etcd.js';
 import { EtcdMembers } from '../support/etcd-members.js';
 import { eventually, sleep } from '../support/process.js';
+import { TcpProxy } from '../support/proxy.js';
 import { Serving } from '../support/serving.js';
 
 const MARK = '/etcd-ipam/restored';
@@ -101,6 +106,35 @@ describe('three members of an etcd and the drivers at them', function () {
       expect(alarms()).to.deep.equal([]);
     });
   }
+
+  /** etcd counts a transaction without operations as a serializable one (isTxnSerializable in its v3_server.go). */
+  it('a member that is behind answers who asks for nothing: that is no sign, and the store asks for something', async () => {
+    const behind = await etcd.follower();
+    const urls = etcd.url.split(',');
+    const ahead = await TcpProxy.to(urls[(behind + 1) % 3]!);
+    const client = openClient({ endpoints: [ahead.url, urls[behind]!] });
+    const breaks: string[] = [];
+    client.history.onBreak(({ what }) => breaks.push(what));
+    const identity = { node: 'nobody', instance: 'i1', machine: 'm', boot: 'b' };
+    const session = new SessionKeeper(client, { ...identity, prefix: '/etcd-ipam/', ttl: 10, report: () => undefined });
+    const store = new EtcdStore(client, session, '/etcd-ipam/');
+    try {
+      etcd.cut(behind);
+      await goOn(behind);
+      await client.read({ success: [{ request_range: { key: Buffer.from('k') } }] }, performance.now() + 5_000);
+      ahead.pause();
+      const { header } = await client.read({ success: [] }, performance.now() + 5_000);
+      expect(breaks).to.deep.equal([]);
+      expect(Number(header.revision)).to.be.below(Number(client.history.seen()));
+      expect(await refusal(store.read([], performance.now() + 3_000))).to.match(/is not reachable/);
+    } finally {
+      store.close();
+      client.close();
+      await ahead.close();
+      etcd.heal();
+    }
+    await etcd.whole();
+  });
 
   it('it is restored from a snapshot: everybody notices, and nobody grants', async () => {
     await everyoneGrants();
