@@ -221,28 +221,32 @@ export class Addresses {
         continue;
       }
       const address = last ? addressOfClaim(last.claim.key) : { family, value: value! };
-      const verdict: Verdict = last ? { kind: 'take', ...last } : { kind: 'free' };
-      const plan = this.#claiming.plan(ask, ask.purpose, address, verdict, undefined);
-      const window = chooser.windowAt(address.value);
-      const around = { keys: claimsIn(ask.pool, window), limit: 0 };
-      const outcome = brief
-        ? await this.#claiming.commit(ask, view, plan, [around], by, brief)
-        : await this.#claiming.commit(ask, view, plan, [around, ...viewOf(ask.pool)], by);
-      if (outcome.done) {
-        chooser.won(address.value);
-        return this.#claiming.granted(ask, view, plan, attempt);
+      try {
+        const verdict: Verdict = last ? { kind: 'take', ...last } : { kind: 'free' };
+        const plan = this.#claiming.plan(ask, ask.purpose, address, verdict, undefined);
+        const window = chooser.windowAt(address.value);
+        const around = { keys: claimsIn(ask.pool, window), limit: 0 };
+        const outcome = brief
+          ? await this.#claiming.commit(ask, view, plan, [around], by, brief)
+          : await this.#claiming.commit(ask, view, plan, [around, ...viewOf(ask.pool)], by);
+        if (outcome.done) {
+          chooser.won(address.value);
+          return this.#claiming.granted(ask, view, plan, attempt);
+        }
+        const { seen } = outcome;
+        if (seen.length > 1) {
+          view = this.#views.set(ask.pool, seen[1], seen[2]);
+          if (reservedFor(ask, view)) throw overtaken(ask.pool);
+        }
+        const taken = seen[0].keys.map((key) => addressOfClaim(key).value);
+        if (last) await this.#lostTakeable(last, chooser, by);
+        brief = true;
+        if (last || !taken.includes(address.value)) brief = false;
+        if (!taken.includes(address.value)) chooser.back(address.value);
+        else if (!last) chooser.lost(address.value, window, taken, rules);
+      } finally {
+        chooser.over(address.value);
       }
-      const { seen } = outcome;
-      if (seen.length > 1) {
-        view = this.#views.set(ask.pool, seen[1], seen[2]);
-        if (reservedFor(ask, view)) throw overtaken(ask.pool);
-      }
-      const taken = seen[0].keys.map((key) => addressOfClaim(key).value);
-      if (last) await this.#lostTakeable(last, chooser, by);
-      brief = true;
-      if (last || !taken.includes(address.value)) brief = false;
-      if (!taken.includes(address.value)) chooser.back(address.value);
-      else if (!last) chooser.lost(address.value, window, taken, rules);
     }
     throw contended(ask.pool);
   }

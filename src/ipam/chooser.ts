@@ -45,6 +45,10 @@ export class Chooser {
   readonly #retried = new Set<bigint>();
   readonly #restMs: number;
   #losses = 0;
+  /** The last that is known of a claim is that it was lost: one goes ahead, and the others of this process wait for what becomes of it. */
+  #wary = false;
+  #ahead: bigint | undefined;
+  readonly #behind: (() => void)[] = [];
   /** Only what was looked for is tried. */
   #sparse = false;
   /** Others walk here, too: how long a stretch is looked for. */
@@ -63,14 +67,21 @@ export class Chooser {
     this.#cursor = range.from;
   }
 
-  /** The next candidate, or undefined when there was no room a moment ago. */
+  /**
+   * The next candidate, or undefined when there was no room a moment ago. Of each one is told what became of it: `won`, `lost`,
+   * `back`, or `over` where nobody knows.
+   */
   async next(rules: Rules, by: Deadline): Promise<bigint | undefined> {
     for (;;) {
+      if (this.#ahead !== undefined) {
+        await new Promise<void>((wake) => this.#behind.push(wake));
+        continue;
+      }
       const known = this.#free.shift() ?? this.#walked(rules) ?? this.#ownAgain();
       if (known !== undefined && rules.isBarred(known)) continue;
-      if (known !== undefined) return known;
+      if (known !== undefined) return this.#sent(known);
       if (this.#around.millis() < this.#fullUntil && rules.same(this.#fullUnder)) return undefined;
-      if (!this.#sparse) return this.#advance(rules);
+      if (!this.#sparse) return this.#sent(this.#advance(rules));
       this.#searching ??= this.#search(rules, by).finally(() => {
         this.#searching = undefined;
       });
@@ -80,6 +91,8 @@ export class Chooser {
 
   won(value: bigint): void {
     this.#losses = 0;
+    this.#wary = false;
+    this.over(value);
     this.#retried.delete(value);
     if (this.#returned.length > 0) this.#returned = this.#returned.filter((one) => one.value !== value);
   }
@@ -93,6 +106,14 @@ export class Chooser {
   /** The candidate was not to blame that its claim was lost: it comes next. */
   back(candidate: bigint): void {
     this.#free.unshift(candidate);
+    this.over(candidate);
+  }
+
+  /** Whoever waits for what became of the candidate need not any more. */
+  over(candidate: bigint): void {
+    if (this.#ahead !== candidate) return;
+    this.#ahead = undefined;
+    for (const wake of this.#behind.splice(0)) wake();
   }
 
   /**
@@ -100,12 +121,16 @@ export class Chooser {
    * tried next. It is one where that is lost as well. What several calls lose at once is one and the same loss.
    */
   lost(candidate: bigint, window: Range, taken: readonly bigint[], rules: Rules): void {
+    this.#wary = true;
+    this.over(candidate);
     if (this.#known && candidate >= this.#known.from && candidate <= this.#known.to) {
       [this.#sparse, this.#among, this.#free] = [true, STRETCH, []];
       this.#known = this.#stretch = undefined;
     }
     // Others search here too, and have found it: what was given back before it is as likely gone.
     if (this.#retried.delete(candidate)) this.#returned = [];
+    // What was found with it was found by others as well, and is as likely gone.
+    if (this.#sparse && !this.#known) this.#free = [];
     if (this.#sparse || this.#known) return;
     this.#losses++;
     if (freeIn(window, taken).every((value) => rules.isBarred(value)) || this.#losses >= MANY_LOSSES) {
@@ -135,6 +160,11 @@ export class Chooser {
   /** A takeable claim of that node, or of nobody, was lost. */
   lostTakeable(name: string, node: Found<NodeRecord> | undefined, living: boolean): void {
     this.#takeables.lost(name, node, living);
+  }
+
+  #sent(candidate: bigint | undefined): bigint | undefined {
+    if (this.#wary) this.#ahead = candidate;
+    return candidate;
   }
 
   /** Undefined where all of the range is barred. */

@@ -354,8 +354,8 @@ describe('chooser', () => {
 
   for (const [hosts, places, most] of [
     [2, 254, 1.1],
-    [16, 4_094, 1.15],
-    [32, 4_094, 1.3],
+    [16, 4_094, 1.1],
+    [32, 4_094, 1.2],
   ] as const)
     it(`${hosts} hosts with 4 callers each take 90 % of ${places} addresses with at most ${most} claims a grant`, async () => {
       const world = new World(new MemoryBackend(), 7);
@@ -378,8 +378,66 @@ describe('chooser', () => {
       const granted = Math.floor(places * 0.9);
       expect(Object.keys(store.keyspace())).to.have.length(granted);
       expect(sum(({ commits }) => commits) / granted).to.be.at.most(most);
-      expect(sum(({ reads }) => reads) / granted).to.be.at.most(0.1);
+      expect(sum(({ reads }) => reads) / granted).to.be.at.most(0.15);
     });
+
+  describe('once a claim was lost', () => {
+    let claimer: Claimer;
+    let given: (bigint | undefined)[];
+    const next = () => claimer.chooser.next(NO_RULES, soon()).then((value) => given.push(value));
+    const turn = () => new Promise((resolve) => setImmediate(resolve));
+    const lost = (value: bigint) => claimer.chooser.lost(value, claimer.chooser.windowAt(value), [value], NO_RULES);
+
+    beforeEach(async () => {
+      claimer = new Claimer(new MemoryStore(), rangeOf(300));
+      given = [];
+      await next();
+      lost(given.pop()!);
+      void Promise.all([next(), next(), next()]);
+      await turn();
+    });
+
+    it('one of its callers goes ahead, and while that loses another one does', async () => {
+      expect(given).to.deep.equal([base + 8n]);
+      lost(base + 8n);
+      await turn();
+      expect(given).to.have.length(2);
+    });
+
+    it('all go on when that one has won', async () => {
+      claimer.chooser.won(base + 8n);
+      await turn();
+      expect(given).to.deep.equal([base + 8n, base + 9n, base + 10n]);
+    });
+
+    it('one of the others does when nobody knows what became of it, or it is not to blame', async () => {
+      claimer.chooser.over(base + 8n);
+      await turn();
+      expect(given).to.deep.equal([base + 8n, base + 9n]);
+      claimer.chooser.back(base + 9n);
+      await turn();
+      expect(given).to.deep.equal([base + 8n, base + 9n, base + 9n]);
+    });
+
+    it('what was under way before says nothing of that one', async () => {
+      claimer.chooser.over(base + 7n);
+      await turn();
+      expect(given).to.deep.equal([base + 8n]);
+    });
+  });
+
+  it('who goes ahead and fails keeps nobody waiting', async () => {
+    const world = new World();
+    const [a, b] = [await world.host('a'), await world.host('b')];
+    const [neta, netb] = [await a.network('10.66.0.0/24'), await b.network('10.66.0.0/24')];
+    for (let i = 0; i < 10; i++) await neta.endpoint();
+    let claims = 0;
+    b.link.beforeCommit = () => {
+      if (++claims === 5) throw new IpamError('contended', 'this one fails');
+    };
+    const ends = await Promise.allSettled(Array.from({ length: 4 }, () => netb.endpoint()));
+    expect(ends.map(({ status }) => status).sort()).to.deep.equal(['fulfilled', 'fulfilled', 'fulfilled', 'rejected']);
+  });
 
   it('an address per claim in an IPv6 /64: one commit each', async () => {
     const world = new World();
@@ -405,7 +463,7 @@ describe('chooser', () => {
     [9_990n, 2],
   ] as const)
     it(`a /16 of which ${Number(taken) / 100} % are taken costs at most ${most} round trips a claim on average`, async () => {
-      const world = new World(new MemoryBackend(), 42);
+      const world = new World(new MemoryBackend(), 7);
       const a = await world.host('a');
       const net = await a.network('10.66.0.0/16');
       const { below } = world.surroundings();
