@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { run, runOrFail } from '../support/process.js';
+import type { Kind } from './faults.js';
 
 export interface Bug {
   readonly name: string;
@@ -18,6 +19,8 @@ export interface Bug {
   readonly by: 'lives' | 'rounds' | 'doubts' | 'chaos';
   /** For chaos: whether engines can be asked. What reconciliation heals must be looked for without. */
   readonly reconciled?: boolean;
+  /** For chaos: the fault without which it does no harm. */
+  readonly needs?: Kind;
 }
 
 export const BUGS: readonly Bug[] = [
@@ -123,6 +126,7 @@ export const BUGS: readonly Bug[] = [
     to: 'return witness !== undefined && !puttingBack && false;',
     by: 'chaos',
     reconciled: true,
+    needs: 'etcd restored from a backup',
   },
 ];
 

@@ -10,7 +10,7 @@ import { constants } from 'node:os';
 import { parseArgs } from 'node:util';
 import { BUGS, Planted } from './bugs.js';
 import { GENTLE, KINDS, type Kind } from './faults.js';
-import { close, type Ran, run } from './run.js';
+import { close, kindsOf, type Ran, run } from './run.js';
 import { inFlight, mostSaid, type Row, rowOf, table } from './table.js';
 
 const SEEDS = 10;
@@ -132,9 +132,10 @@ async function bugs(): Promise<void> {
     await using planted = await Planted.plant(bug);
     const program = await planted.build();
     let found: string | undefined;
-    for (let attempt = 0; attempt < TRIES && !found; attempt++) {
-      const seed = first + attempt;
+    for (let [seed, tries] = [first, 0]; tries < TRIES && !found; seed++) {
       const reconciled = bug.reconciled ?? seed % 2 === 0;
+      if (bug.needs && !kindsOf(seed, reconciled).includes(bug.needs)) continue;
+      tries++;
       const { findings, broken } = await run({ seed, seconds, reconciled, program, impatient: true, ...logs });
       if (findings[0]) found = `by seed ${seed}: ${findings[0].rule}: ${findings[0].text}`;
       else if (broken) say(`  seed ${seed} came to no end: ${broken}`);

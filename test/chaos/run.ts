@@ -158,7 +158,7 @@ function wrongSoFar({ wrong, uses, writes, backups }: History): Finding[] {
 }
 
 /** A restore lasts as long as a dozen other faults, so four seeds of ten have it: three are owed, and one may miss the calls. */
-function kindsOf(seed: number, reconciled: boolean): readonly Kind[] {
+export function kindsOf(seed: number, reconciled: boolean): readonly Kind[] {
   if (!reconciled) return GENTLE;
   return [0, 2, 4, 8].includes(seed % 10) ? KINDS : KINDS.filter((kind) => kind !== 'etcd restored from a backup');
 }
