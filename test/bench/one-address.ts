@@ -1,5 +1,7 @@
 // What a dynamic address costs over its floor: the engine's call through the socket, against one bare transaction that puts
-// a key of the same size if it is absent.
+// a key of the same size if it is absent. Beside it what any server in Node.js would cost.
+import { bare } from './bare.js';
+import { PlainServer } from './plain-server.js';
 import { warmed } from './plant.js';
 import type { Scenario, Site } from './site.js';
 import { type Line, takeTurns } from './turns.js';
@@ -11,39 +13,29 @@ export const oneAddress: Scenario = {
   title: 'one dynamic address of an empty /16, against a bare put-if-absent transaction',
   async run(site, { once }) {
     await warmed(site, once);
+    await using plain = await PlainServer.start(site.url);
     const lines: Line[] = [];
-    for (const inFlight of [1, 8, 64, 256]) lines.push(...(await compare(site, inFlight, once)));
+    for (const inFlight of [1, 8, 64, 256]) lines.push(...(await compare(site, plain, inFlight, once)));
     return lines;
   },
 };
 
-async function compare(site: Site, inFlight: number, once: boolean): Promise<Line[]> {
+async function compare(site: Site, plain: PlainServer, inFlight: number, once: boolean): Promise<Line[]> {
   const Pool = '10.66.0.0/16';
   const { PoolID } = await site.must('RequestPool', { AddressSpace: 'local', Pool, SubPool: '', Options: {} });
   const granted = new Set<string>();
   const options = { 'com.docker.network.endpoint.name': 'web.1.w8hz5ppl0f' };
-  const request = async () =>
-    granted.add((await site.must('RequestAddress', { PoolID, Address: '', Options: options })).Address);
+  const body = { PoolID, Address: '', Options: options };
+  const request = async () => granted.add((await site.must('RequestAddress', body)).Address);
   const calls = once ? inFlight : CALLS + 10 * inFlight;
   const lines = await takeTurns(site, once ? 1 : TURNS, [
-    { what: 'bare transaction', inFlight, calls, call: bare(site, `/bare/${inFlight}`) },
+    { what: 'bare transaction', inFlight, calls, call: bare(site.etcd, `/bare/${inFlight}`) },
     { what: 'RequestAddress', inFlight, calls, call: request },
+    { what: 'plain HTTP server that makes one a call', inFlight, calls, call: () => plain.must('Put', body) },
+    { what: 'plain HTTP server that makes none', inFlight, calls, call: () => plain.must('Nothing', body) },
   ]);
   const claims = await site.look.count('claims/');
   if (claims !== granted.size) throw new Error(`${granted.size} addresses given, ${claims} claims in etcd`);
   await site.must('ReleasePool', { PoolID });
   return lines;
-}
-
-/** Puts a key that is absent, as large as a claim; through the driver's own client. */
-export function bare(site: Site, root: string): () => Promise<void> {
-  const value = Buffer.from(JSON.stringify({ kind: 'endpoint', node: 'bench', filled: 'x'.repeat(150) }));
-  let next = 0;
-  return async () => {
-    const key = Buffer.from(`${root}/local/v4/010.066.000.000-16/${String(next++).padStart(15, '0')}`);
-    const absent = { key, target: 'Create' as const, result: 'Equal' as const, create_revision: '0' };
-    const change = { compare: [absent], success: [{ request_put: { key, value } }] };
-    const reply = await site.etcd.txn(change, performance.now() + 10_000);
-    if (!reply.succeeded) throw new Error('a key that nobody else writes was there');
-  };
 }
