@@ -29,7 +29,7 @@ export const peers: Scenario = {
       [places[i], places[j]] = [places[j]!, places[i]!];
     }
     const subjects: Subject[] = [
-      await filled(site, '10.66.0.0/16', taken, once ? 2 : 100, 'etcd-ipam, through its socket'),
+      await filled(site, '10.66.0.0/16', taken, once ? 2 : 400, 'etcd-ipam, through its socket'),
     ];
     for (const [peer, calls] of CALLS) {
       const given = new Set<number>(places.slice(0, taken));
