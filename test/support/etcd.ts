@@ -1,10 +1,11 @@
 // Tests' own etcd: one member on free loopback ports with a data directory of its own. Refuses to know what is tested.
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,6 +14,7 @@ import { startContainerEtcd } from './container-etcd.js';
 import { etcdBackend, showEtcd } from './etcd-backend.js';
 
 const run = promisify(execFile);
+const [LOWEST_PORT, HIGHEST_PORT] = [15_000, 32_000];
 
 export interface EtcdOptions {
   readonly tls?: EtcdTls;
@@ -291,15 +293,20 @@ export async function makeCertificate(
   await openssl('ca', '-batch', '-notext', '-outdir', '.', ...signer, ...past, ...files);
 }
 
-/** Ports that were free a moment ago, all different. */
+/**
+ * Ports that were free a moment ago, all different, and below those that the kernel gives to outgoing connections: a server that
+ * was down for a while finds its own free when it returns.
+ */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      return server;
-    }),
-  );
+  const servers: Server[] = [];
+  while (servers.length < count) {
+    const server = createServer().listen(randomInt(LOWEST_PORT, HIGHEST_PORT), '127.0.0.1');
+    const listening = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
+    if (listening) servers.push(server);
+  }
   const ports = servers.map((server) => (server.address() as { port: number }).port);
   await Promise.all(servers.map((server) => once(server.close(), 'close')));
   return ports;
