@@ -64,7 +64,10 @@ export interface EtcdClient {
    * another token) only when the attempt before was provably not executed.
    */
   txn(request: TxnRequest, by: Deadline): Promise<TxnResponse>;
-  /** Linearizable unless nothing is asked, tried at one endpoint after the other until `by`; with `hasty` at most until etcd is known to be away. */
+  /**
+   * Linearizable unless nothing is asked. Tried at one endpoint after the other until `by`; with `hasty` at most until etcd
+   * is known to be away.
+   */
   read(request: ReadRequest, by: Deadline, hasty?: boolean): Promise<TxnResponse>;
   /** May leave a lease behind, without keys, when an answer is lost. The TTL returned is the one etcd granted. */
   grant(ttlSeconds: number, by: Deadline): Promise<{ readonly id: string; readonly ttl: number }>;
@@ -81,7 +84,8 @@ export interface EtcdClient {
   watch(request: WatchRequest, on: (reply: WatchResponse) => void | Promise<void>, signal: AbortSignal): Promise<void>;
   /**
    * Why etcd is known to be away: no endpoint has answered anything for `outageMs`, or for one attempt's time where none ever
-   * has. It is asked on, in the background, and this is undefined again with the first answer. Before that, calls need not wait for what is not coming.
+   * has. It is asked on, in the background, and this is undefined again with the first answer. Before that, calls need not
+   * wait for what is not coming.
    */
   outage(): EtcdFault | undefined;
   /** "etcd at 10.0.0.1:2379, 10.0.0.2:2379": no secrets. */
