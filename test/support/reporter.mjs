@@ -50,11 +50,11 @@ export default class PlainEnding extends mocha.reporters.Spec {
 // What an overloaded machine explains too: something was waited for in vain, an etcd among it, as against seen to be wrong; or
 // programs ran beside one another, an engine, a browser, an etcd, and one was slower than the test foresaw. Never what judges who
 // has an address. What fails later in the same file may be but its consequence.
+const WAITED = ['Late', 'AbortError', 'TimeoutError', 'ERR_MOCHA_TIMEOUT', 'deadline', 'unavailable'];
 const LATE =
   /^etcd at \S+ did not answer in time|^etcd at \S+ is not reachable: no answer within |^Request\w+ did not finish within /;
 function mayPass(name, { cause }) {
-  const late = cause?.name === 'Late' || ['ERR_MOCHA_TIMEOUT', 'deadline', 'unavailable'].includes(cause?.code);
-  if (late || LATE.test(cause?.message)) return true;
+  if (WAITED.includes(cause?.name) || WAITED.includes(cause?.code) || LATE.test(cause?.message)) return true;
   const judges = /\/(\w+-processes|replays|sequences|lost-answers\S*|store|session)\.test\.ts$/.test(name);
   return /^test\/(e2e|machines|faults|browser|integration)\//.test(name) && !judges;
 }

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { takeInherited } from '../../../src/process/inherited.js';
 import { PluginClient } from '../../support/plugin-client.js';
+import { PROGRAM } from '../../support/program.js';
 
 describe('process: a socket that was passed on', () => {
   let directory: string;
@@ -87,11 +88,11 @@ describe('process: a socket that was passed on', () => {
     // Closing a server removes the file under the name it was bound by, so that is elsewhere meanwhile.
     const aside = `${path}.aside`;
     renameSync(path, aside);
-    const command = 'sleep 0.5; LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" --import tsx/esm src/main.ts serve';
+    const command = 'sleep 0.5; LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@" serve';
     const other = join(directory, 'other.sock');
     const settings = { IPAM_SOCKET: other, IPAM_OPS_LISTEN: '', ETCD_ENDPOINTS: 'http://127.0.0.1:9' };
     const env = { ...process.env, IPAM_MACHINE_ID: 'x', ...settings };
-    const program = spawn('sh', ['-c', command, process.execPath], {
+    const program = spawn('sh', ['-c', command, process.execPath, ...PROGRAM], {
       stdio: ['ignore', 'pipe', 'inherit', fdOf(maker)],
       env,
     });
@@ -106,7 +107,7 @@ describe('process: a socket that was passed on', () => {
     const { ino } = await lstat(path);
 
     const client = new PluginClient({ socketPath: path });
-    const answer = await client.call('/Plugin.Activate', undefined, { signal: AbortSignal.timeout(10_000) });
+    const answer = await client.call('/Plugin.Activate', undefined, { signal: AbortSignal.timeout(60_000) });
     expect(answer.json).to.deep.equal({ Implements: ['IpamDriver'] });
     client.close();
     program.kill('SIGTERM');
