@@ -31,8 +31,8 @@ interface LogOptions {
 }
 
 /**
- * Lines of one turn of the event loop, written together at its end and when the process does: a write for each was a tenth of
- * what a call cost with 64 in flight. An answer leaves some turns later, so it is never before its line.
+ * Lines of one moment, written together once all that is known has been decided, and at the latest when the process ends: a
+ * write for each was a tenth of what a call cost with 64 in flight. An answer waits for the same, behind its line.
  */
 export class EachTurn implements DestinationStream {
   readonly #to: DestinationStream;
@@ -44,7 +44,7 @@ export class EachTurn implements DestinationStream {
   }
 
   write(line: string): void {
-    if (this.#lines === '') setImmediate(() => this.flushSync());
+    if (this.#lines === '') process.nextTick(() => this.flushSync());
     this.#lines += line;
   }
 

@@ -25,7 +25,7 @@ export async function withStore<T>(
   try {
     const store = new EtcdStore(
       client,
-      { current: none, mismatch: none, fence: none, refusal: undefined, node },
+      { proof: undefined, current: none, mismatch: none, fence: none, refusal: undefined, node },
       prefix,
     );
     const snapshot = (until: Deadline) => readSnapshot(client, prefix, until);

@@ -4,7 +4,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import Koa from 'koa';
 import rawBody from 'raw-body';
 import type { AddressReply, AddressSpaces, Call, Capabilities, Ipam, PoolReply } from './ipam.js';
-import { afterPoll, asError, hasGone, Lent, refusal, send, Undos } from './reply.js';
+import { afterAllDecided, afterPoll, asError, hasGone, Lent, refusal, send, Undos } from './reply.js';
 import {
   BadRequest,
   BODY_LIMIT,
@@ -85,9 +85,11 @@ const ASK: { readonly [C in StateCall]: (ipam: Ipam, request: Requests[C], call:
   },
 };
 
-export function pluginApp(ipam: Ipam, options: AppOptions = {}): PluginApp {
+/** `unix`: whether its callers come through a Unix socket. */
+export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): PluginApp {
   const { deadlineMs = DEFAULT_DEADLINE_MS } = options;
   const inHand = new Set<Promise<unknown>>();
+  const telling = unix ? afterAllDecided : afterPoll;
   let closing = false;
 
   // Seven paths without a pattern among them: a router's search was a tenth of what a call costs besides etcd.
@@ -178,10 +180,10 @@ export function pluginApp(ipam: Ipam, options: AppOptions = {}): PluginApp {
     res.once('close', onClose);
     const settled = ask(call, request, lent);
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<typeof LATE>((resolve) => {
-      timer = setTimeout(() => resolve(LATE), ms);
+    const first = await new Promise<Settled | typeof LATE>((resolve) => {
+      timer = setTimeout(resolve, ms, LATE);
+      void settled.then((outcome) => telling(resolve, outcome));
     });
-    const first = await Promise.race([settled.then(afterPoll), late]);
 
     // From here to write() nothing waits: what is decided is what is true when the first byte is written.
     clearTimeout(timer);

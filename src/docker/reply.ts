@@ -33,14 +33,22 @@ export function hasGone(req: IncomingMessage, res: ServerResponse): boolean {
   return res.closed || socket.destroyed || !socket.writable;
 }
 
+/** When what has been decided is told to whoever waits for it. */
+export type Telling = <T>(told: (value: T) => void, value: T) => void;
+
 /**
- * Waits until the event loop has polled once more. A close that came while the process was stopped or busy is then seen;
- * one turn alone may end a poll that had begun before.
+ * Once the event loop has polled again. A close that came while the process was stopped or busy is then seen; one turn alone
+ * may end a poll that had begun before.
  */
-export async function afterPoll<T>(value: T): Promise<T> {
-  for (let turn = 0; turn < 2; turn++) await new Promise(setImmediate);
-  return value;
-}
+export const afterPoll: Telling = (told, value) => {
+  setImmediate(() => setImmediate(told, value));
+};
+
+/**
+ * Once all that became known in the same moment is decided and logged. No later on a Unix socket: there the very first write to
+ * a caller who has closed fails.
+ */
+export const afterAllDecided: Telling = (told, value) => process.nextTick(told, value);
 
 /** What a call is lent. Its signal is made when it is asked for: most never do. */
 export class Lent implements Call {

@@ -75,20 +75,20 @@ export function serve(ipam: Ipam, options: ServeOptions = {}): PluginServer {
   return {
     async serveUnix(nameOrPath, unix = {}) {
       const path = isAbsolute(nameOrPath) ? nameOrPath : join(SOCKET_DIR, `${checkName(nameOrPath)}.sock`);
-      const app = pluginApp(ipam, options);
+      const app = pluginApp(ipam, options, true);
       const server = httpServer(app, options);
       const file = await listenOnPath(server, path, unix);
       return { address: path, specFile: undefined, close: closer(server, app, () => file.remove()) };
     },
     async serveInherited(fd, path) {
-      const app = pluginApp(ipam, options);
+      const app = pluginApp(ipam, options, true);
       const server = httpServer(app, options);
       await listen(server, { fd });
       return { address: path, specFile: undefined, close: closer(server, app, async () => {}) };
     },
     async serveTcp(name, address, tcp = {}) {
       checkName(name);
-      const app = pluginApp(ipam, options);
+      const app = pluginApp(ipam, options, false);
       const server = httpServer(app, options, tcp.tls);
       await listen(server, hostAndPort(address));
       const bound = server.address() as AddressInfo;

@@ -19,8 +19,11 @@ export class Nested {
     const keys = compare.slice(0, shared).map(({ key }) => key as Buffer);
     this.#reads = lengthOf(failure, (op, i) => {
       const key = keyRead(op);
-      if (!key || !keys.some((one) => one.equals(key))) return false;
-      return others.every((other) => keyRead(other.failure?.[i])?.equals(key));
+      if (!key || !keys.some((one) => isSameKey(one, key))) return false;
+      return others.every((other) => {
+        const read = keyRead(other.failure?.[i]);
+        return read !== undefined && isSameKey(read, key);
+      });
     });
     const nested = together.map(({ compare: own = [], success = [], failure: reads = [] }) => ({
       request_txn: { compare: own.slice(shared), success, failure: reads.slice(this.#reads) },
@@ -45,10 +48,15 @@ function lengthOf<T>(list: readonly T[], isTrue: (one: T, at: number) => boolean
 }
 
 function isSame(one: Compare, other: Compare | undefined): boolean {
-  if (!other || !(one.key as Buffer).equals(other.key as Buffer)) return false;
+  if (!other || !isSameKey(one.key as Buffer, other.key as Buffer)) return false;
   if (one.range_end || other.range_end || one.result !== other.result || one.target !== other.target) return false;
   if (one.target !== 'Mod' && one.target !== 'Create') return false;
   return one.mod_revision === other.mod_revision && one.create_revision === other.create_revision;
+}
+
+/** Mostly it is the same object. */
+function isSameKey(one: Buffer, other: Buffer): boolean {
+  return one === other || one.equals(other);
 }
 
 /** Of an operation that gets one record as it is. */

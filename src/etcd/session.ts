@@ -32,7 +32,7 @@ export type SessionEvent =
 
 /** What a grant compares: the session key's mod_revision. */
 export interface Proof {
-  readonly key: string;
+  readonly key: Buffer;
   readonly version: Version;
 }
 
@@ -69,6 +69,7 @@ export class SessionKeeper {
   readonly #client: EtcdClient;
   readonly #settings: SessionSettings;
   readonly #key: string;
+  readonly #bytes: Buffer;
   #held: Held | undefined;
   /** A lease granted for a session that could not be created yet. */
   #spare: { readonly id: string; readonly ttlMs: number; readonly sent: number } | undefined;
@@ -94,6 +95,7 @@ export class SessionKeeper {
     this.#client = client;
     this.#settings = settings;
     this.#key = `${settings.prefix}sessions/${settings.node}/${settings.instance}`;
+    this.#bytes = Buffer.from(this.#key);
     client.history.onBreak(({ what }) => this.#restored(what));
   }
 
@@ -111,6 +113,12 @@ export class SessionKeeper {
     return this.#refusal?.reason;
   }
 
+  /** The proof of this moment, if the session is believed in. */
+  get proof(): Proof | undefined {
+    const held = this.#live();
+    return held && { key: this.#bytes, version: held.version };
+  }
+
   /** Whether the session is believed in. */
   get alive(): boolean {
     return this.#live() !== undefined;
@@ -122,8 +130,8 @@ export class SessionKeeper {
    */
   async current(by: Deadline): Promise<Proof> {
     for (;;) {
-      const held = this.#live();
-      if (held !== undefined) return { key: this.#key, version: held.version };
+      const { proof } = this;
+      if (proof !== undefined) return proof;
       const late = performance.now() >= by;
       if (this.#refusal !== undefined && (late || this.#stopped || !this.#refusal.endsByItself))
         throw new IpamError('node_name_taken', this.#refusal.reason);
@@ -252,7 +260,7 @@ export class SessionKeeper {
         compare: unchanged,
         success: [
           { request_put: { key: nodeKey, value: json({ machine, boot, silence: 0, since, token }) } },
-          { request_put: { key: Buffer.from(this.#key), value: this.#value(token, since), lease: lease.id } },
+          { request_put: { key: this.#bytes, value: this.#value(token, since), lease: lease.id } },
         ],
       },
       by,
@@ -293,7 +301,7 @@ export class SessionKeeper {
     if (this.#held !== held) return;
     this.#lastReput = performance.now();
     const by = this.#lastReput + ATTEMPT;
-    const key = Buffer.from(this.#key);
+    const key = this.#bytes;
     const base = held.version;
     const token = newToken();
     this.#mine.add(token);
@@ -323,7 +331,7 @@ export class SessionKeeper {
     const held = this.#held;
     if (held === undefined) return;
     const { number } = this.#client.history;
-    const look = { success: [{ request_range: { key: Buffer.from(this.#key) } }] };
+    const look = { success: [{ request_range: { key: this.#bytes } }] };
     this.#note(held, await this.#client.read(look, by), number);
   }
 

@@ -21,7 +21,7 @@ const SETTLE = 5_000;
 const SETTLE_PAUSE = 500;
 
 /** `refusal`: what keeps a call waiting is then told, rather than that it waited. */
-type Session = Pick<SessionKeeper, 'current' | 'mismatch' | 'fence' | 'refusal' | 'node'>;
+type Session = Pick<SessionKeeper, 'proof' | 'current' | 'mismatch' | 'fence' | 'refusal' | 'node'>;
 
 export class EtcdStore implements Store {
   readonly #client: EtcdClient;
@@ -96,11 +96,12 @@ export class EtcdStore implements Store {
     hasty: boolean,
   ): Promise<Outcome<Q>> {
     this.#inTime(by, hasty);
-    let leases = await this.#leasesFor(change, by);
+    let leases = needsLease(change) ? await this.#leasesFor(change, by) : {};
     let anew = false;
     for (let pause = RETRY; ; ) {
       this.#inTime(by, hasty);
-      const proof = change.witness || change.signed ? await this.#session.current(by) : undefined;
+      const proof =
+        change.witness || change.signed ? (this.#session.proof ?? (await this.#session.current(by))) : undefined;
       if (change.witness && this.#mark.noticed) throw restoredError(this.#mark.noticed);
       const history = this.#client.history.number;
       let reply: TxnResponse;
@@ -215,9 +216,9 @@ export class EtcdStore implements Store {
   }
 
   #txn<Q extends readonly Query[]>(change: Change<Q>, proof: Proof | undefined, leases: Leases) {
-    const key = proof && Buffer.from(proof.key);
+    const key = proof?.key;
     const session: Compare[] = proof
-      ? [{ key: key!, target: 'Mod', result: 'Equal', mod_revision: proof.version }]
+      ? [{ key: proof.key, target: 'Mod', result: 'Equal', mod_revision: proof.version }]
       : [];
     const reread = key ? [{ request_range: { key } }] : [];
     const unmarked: Compare[] = [];
@@ -249,6 +250,10 @@ export class EtcdStore implements Store {
     if (error instanceof EtcdFault) return this.#refused() ?? ipamErrorOf(error, this.#client.describe());
     return error as Error;
   }
+}
+
+function needsLease({ write }: Change<readonly Query[]>): boolean {
+  return write.some((one) => 'put' in one && (one.rests ?? one.kept) !== undefined);
 }
 
 /** For records that are to last so long; without one they are removed, or not written. */

@@ -164,8 +164,8 @@ export function choices({ prefix, range }: PoolRef): Range {
 /** The pool's record, if the claim changes it. */
 function poolAfter(ask: AddressAsk, view: View, { address, holder, token }: Plan): PoolRecord | undefined {
   const { record } = view.pool;
-  const chosen = formatAddress(address);
-  const led = holder?.record.role === 'gateway' && record.gateway !== chosen && mayLead(ask, view);
+  const chosen = holder?.record.role === 'gateway' ? formatAddress(address) : undefined;
+  const led = chosen !== undefined && record.gateway !== chosen && mayLead(ask, view);
   const stage = stageAfter(record.stage, holder !== undefined);
   if (!led && stage === record.stage) return undefined;
   const { state, ...rest } = record;

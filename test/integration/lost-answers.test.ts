@@ -325,7 +325,7 @@ describe('lost answers', () => {
     lossy.started.push(web);
     const { key, version } = await web.session.current(performance.now() + 5_000);
     expect(await losing!.commits()).to.equal(1);
-    expect(await lossy.look.keys('sessions/')).to.deep.equal([key.slice('/etcd-ipam/'.length)]);
+    expect(await lossy.look.keys('sessions/')).to.deep.equal([String(key).slice('/etcd-ipam/'.length)]);
     await web.pool(SUBNET);
     expect(web.sessions.filter(({ kind }) => kind === 'alive')).to.have.length(1);
     expect(version).to.match(/^\d+$/);

@@ -78,7 +78,7 @@ describe('session', () => {
   it('stands in etcd as two records, is kept for more than 2 TTL, and ends with stop', async () => {
     const keeper = begin({ host: 'web.example' });
     const first = await keeper.current(soon());
-    expect(first.key).to.equal(session());
+    expect(String(first.key)).to.equal(session());
     const found = await entries(etcd, PREFIX);
     expect(found.map(({ key, leased }) => [key, leased])).to.deep.equal([
       [NODE, false],

@@ -1,6 +1,7 @@
 // The log: which lines appear, and what they hold.
 import { expect } from 'chai';
 import type { LogLevel } from '../../src/config.js';
+import { afterAllDecided } from '../../src/docker/reply.js';
 import { type Decision, EachTurn, logDecision, openLog } from '../../src/log.js';
 import { run } from '../support/process.js';
 
@@ -88,19 +89,25 @@ describe('the log', () => {
     expect(lines[1]?.error).to.match(/^TypeError: x is not a function\n {4}at /);
   });
 
-  it('writes the lines of one turn together, before an answer may leave', async () => {
+  it('writes the lines of one moment together, and a reply that waits for all decisions leaves behind them', async () => {
     const written: string[] = [];
     const to = new EachTurn({ write: (text) => void written.push(text) });
-    for (const line of ['a\n', 'b\n']) to.write(line);
+    const reply = async (line: string) => {
+      await Promise.resolve();
+      to.write(line);
+      await new Promise((resolve) => afterAllDecided(resolve, undefined));
+      written.push('reply');
+    };
+    const replies = Promise.all(['a\n', 'b\n'].map(reply));
     await Promise.resolve().then(() => to.write('c\n'));
     expect(written).to.deep.equal([]);
-    await new Promise(setImmediate);
-    expect(written).to.deep.equal(['a\nb\nc\n']);
+    await replies;
+    expect(written).to.deep.equal(['a\nb\nc\n', 'reply', 'reply']);
     to.write('d\n');
     to.flushSync();
     to.flushSync();
     await new Promise(setImmediate);
-    expect(written).to.deep.equal(['a\nb\nc\n', 'd\n']);
+    expect(written.slice(3)).to.deep.equal(['d\n']);
   });
 
   for (const [how, last] of [

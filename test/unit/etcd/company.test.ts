@@ -99,19 +99,26 @@ describe('transactions in company', () => {
     expect((await answer).succeeded).to.equal(false);
   });
 
-  it('are at most 64 in one, and the next wait until that one has ended', async () => {
+  it('go beside those that are under way once 32 wait, 64 in one at most, and fewer wait for the end of all', async () => {
     const etcd = new ByHand();
     const [first, second] = etcd.occupy();
-    for (let i = 0; i < 100; i++) void etcd.company.txn(claim(`a${i}`, []), soon());
-    first.answer(reply());
-    await turn();
-    expect(names(etcd.sent[2]!)).to.have.length(64);
-    second.answer(reply());
-    await turn();
-    expect(etcd.sent).to.have.length(3);
-    etcd.sent[2]!.answer(nestedReply(...Array(64).fill(true)));
-    await turn();
-    expect(names(etcd.sent[3]!)).to.have.length(36);
+    let asked = 0;
+    const ask = (count: number) => {
+      for (const upTo = asked + count; asked < upTo; asked++) void etcd.company.txn(claim(`a${asked}`, []), soon());
+      return etcd.sent.slice(2).map((sent) => names(sent).length);
+    };
+    const answered = async (sent: Sent | undefined) => {
+      sent!.answer(nestedReply(...Array(64).fill(true)));
+      await turn();
+      return ask(0);
+    };
+    expect(ask(31)).to.deep.equal([]);
+    expect(ask(1)).to.deep.equal([32]);
+    expect(ask(90)).to.deep.equal([32]);
+    expect(await answered(first)).to.deep.equal([32, 64]);
+    expect(await answered(second)).to.deep.equal([32, 64]);
+    expect(await answered(etcd.sent[2])).to.deep.equal([32, 64]);
+    expect(await answered(etcd.sent[3])).to.deep.equal([32, 64, 26]);
   });
 
   it('compare and read once what all of them compare first, and those that lose get that read too', async () => {
