@@ -15,6 +15,9 @@ export class NetError extends Error {
   override readonly name = 'NetError';
 }
 
+const DECIMAL = Array.from({ length: 256 }, (_, octet) => String(octet));
+const WIDE = DECIMAL.map((octet) => octet.padStart(3, '0'));
+
 const MAPPED = 0xffffn << 32n;
 
 /**
@@ -55,7 +58,7 @@ function parseColons(text: string): bigint {
 
 /** Dotted decimal, or RFC 5952: the form that Go prints, and so the form that engines send. */
 export function formatAddress({ family, value }: Address): string {
-  if (family === 4) return octets(value).join('.');
+  if (family === 4) return dotted(value, DECIMAL);
   const groups = hextets(value);
   let best = { at: -1, length: 1 };
   for (let at = 0; at < 8; at++) {
@@ -70,10 +73,7 @@ export function formatAddress({ family, value }: Address): string {
 
 /** Every digit written out (`010.066.003.007`, `fd00:0000:…`), so that the order of texts is the order of addresses. */
 export function formatWide({ family, value }: Address): string {
-  if (family === 4)
-    return octets(value)
-      .map((octet) => String(octet).padStart(3, '0'))
-      .join('.');
+  if (family === 4) return dotted(value, WIDE);
   return hextets(value)
     .map((group) => group.toString(16).padStart(4, '0'))
     .join(':');
@@ -90,9 +90,11 @@ export function parseWide(text: string): Address {
   return parseAddress(narrow);
 }
 
-function octets(value: bigint): number[] {
+/** `octets`: how each of the 256 is written. */
+function dotted(value: bigint, octets: readonly string[]): string {
   const number = Number(value);
-  return [number >>> 24, (number >>> 16) & 255, (number >>> 8) & 255, number & 255];
+  const [a, b, c, d] = [number >>> 24, (number >>> 16) & 255, (number >>> 8) & 255, number & 255];
+  return `${octets[a]}.${octets[b]}.${octets[c]}.${octets[d]}`;
 }
 
 function hextets(value: bigint): number[] {
