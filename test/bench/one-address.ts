@@ -27,7 +27,7 @@ async function compare(site: Site, plain: PlainServer, inFlight: number, once: b
   const options = { 'com.docker.network.endpoint.name': 'web.1.w8hz5ppl0f' };
   const body = { PoolID, Address: '', Options: options };
   const request = async () => granted.add((await site.must('RequestAddress', body)).Address);
-  const calls = once ? inFlight : CALLS + 10 * inFlight;
+  const calls = once ? inFlight : CALLS + 30 * inFlight;
   const lines = await takeTurns(site, once ? 1 : TURNS, [
     { what: 'bare transaction', inFlight, calls, call: bare(site.etcd, `/bare/${inFlight}`) },
     { what: 'RequestAddress', inFlight, calls, call: request },

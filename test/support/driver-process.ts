@@ -11,7 +11,7 @@ import { eventually, tail } from './process.js';
 import { PROGRAM } from './program.js';
 
 /** Node’s own arguments in every installation. */
-const AS_INSTALLED = ['--max-semi-space-size=16'];
+const AS_INSTALLED = ['--max-semi-space-size=8'];
 
 /** What one decision was, as the log has it. */
 export interface Decision {
