@@ -61,10 +61,10 @@ export async function openSite(): Promise<Site> {
     ],
     { stdio: 'ignore' },
   );
+  const gone = once(member, 'exit');
   const etcd = openClient({ endpoints: [url], attemptMs: 10_000 });
   const look = new Look(url);
   const soon = () => performance.now() + 2_000;
-  const etcdVersion = await eventually('etcd answers', () => etcd.version(soon()).catch(() => undefined), 20_000);
   const drivers = new Set<Driver>();
   const another: Site['another'] = async (node, ready = 'session alive', env = {}) => {
     const started = await DriverProcess.start(url, node, 1, { IPAM_DEADLINE: '30s', ...env }, ready);
@@ -81,20 +81,26 @@ export async function openSite(): Promise<Site> {
     drivers.add(driver);
     return driver;
   };
-  const driver = await another('bench');
-  return {
-    ...{ etcd, look, driver, etcdVersion, url, another, etcdPid: member.pid!, must: driver.must },
-    get driverPids() {
-      return [...drivers].map(({ process }) => process.pid);
-    },
-    async [Symbol.asyncDispose]() {
-      for (const one of drivers) await one.stop();
-      look.close();
-      etcd.close();
-      const ended = once(member, 'exit');
-      member.kill('SIGKILL');
-      await ended;
-      await rm(directory, { recursive: true, force: true });
-    },
+  const end = async () => {
+    for (const one of drivers) await one.stop();
+    look.close();
+    etcd.close();
+    member.kill('SIGKILL');
+    await gone;
+    await rm(directory, { recursive: true, force: true });
   };
+  try {
+    const etcdVersion = await eventually('etcd answers', () => etcd.version(soon()).catch(() => undefined), 20_000);
+    const driver = await another('bench');
+    return {
+      ...{ etcd, look, driver, etcdVersion, url, another, etcdPid: member.pid!, must: driver.must },
+      get driverPids() {
+        return [...drivers].map(({ process }) => process.pid);
+      },
+      [Symbol.asyncDispose]: end,
+    };
+  } catch (error) {
+    await end();
+    throw error;
+  }
 }
