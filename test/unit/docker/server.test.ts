@@ -136,7 +136,7 @@ describe('docker: closing', () => {
     expect([status, headers.connection]).to.deep.equal([200, 'close']);
     await once(silent, 'close');
     await closed;
-    expect(performance.now() - asked).to.be.below(4_000);
+    expect(performance.now() - asked).to.be.below(9_000); // of the 10 s that it may take
     expect(events.at(-1)).to.include({ call: 'RequestAddress', outcome: 'answered' });
   });
 
