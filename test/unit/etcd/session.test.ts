@@ -257,6 +257,15 @@ describe('session keeper, interleavings', () => {
     expect(counted).to.equal(2);
   });
 
+  it('a process that stood still for longer than its session lasts has no proof of it, asked before anything else', async () => {
+    keeper = keeperOf(etcd);
+    const { version } = await keeper.current(soon());
+    expect(keeper.proof?.version).to.equal(version);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_600);
+    expect([keeper.proof, keeper.alive]).to.deep.equal([undefined, false]);
+    expect((await keeper.current(soon())).version).not.to.equal(version);
+  });
+
   it('etcd is restored from a backup and its revisions begin below: a session is created there', async () => {
     const events: string[] = [];
     etcd.revision = 1000n;
