@@ -30,6 +30,7 @@ export class Caller {
   async ask(call: string, body: object): Promise<string> {
     const text = `${JSON.stringify(body)}\n`;
     const reply = await new Promise<string>((answered, failed) => {
+      if (this.#socket.destroyed) throw new Error(`${call}: the connection was closed`);
       this.#answered = answered;
       this.#failed = failed;
       this.#socket.write(

@@ -49,6 +49,7 @@ function serve(socket: string, etcd: string): void {
     res.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) });
     res.end(body);
   });
+  server.keepAliveTimeout = 0; // between two of its turns may be more than the 5 s after which Node.js ends a connection
   server.listen(socket, () => console.log(LISTENING));
 }
 

@@ -1,6 +1,7 @@
 // Programs the tests start, installed from Debian's or Ubuntu's packages; it never starts, stops or removes anything.
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 
 // The first package that the machine's lists know provides the program: Debian 13 splits the client off docker.io.
 const programs = [
@@ -33,7 +34,7 @@ export function installPrograms(asked) {
   if (wanted.every(isPresent)) return;
   run('apt-get', ['-qq', 'update']);
   const missing = [...new Set(wanted.filter((entry) => !isPresent(entry)).map(known))];
-  console.log(`test/run: apt-get installs ${missing.join(' ')} (no service is started, nothing is removed)`);
+  console.log(`packages: apt-get installs ${missing.join(' ')} (no service is started, nothing is removed)`);
   const fresh = units.filter((unit) => !existsSync(`/lib/systemd/system/${unit}`));
   // What is downloaded first needs no network afterwards, so that the maintainer scripts can run where no init is in
   // sight: /run/systemd is empty there, and RUNLEVEL=1 keeps invoke-rc.d from starting the scripts of SysV init.
@@ -78,6 +79,10 @@ function runWithoutInit(command, args) {
 
 function run(command, args) {
   const { status, stdout, stderr, error } = spawnSync(command, args, { env: environment, encoding: 'utf8' });
-  if (status !== 0) console.error(`test/run: ${command} failed: ${error?.message ?? `${stdout}${stderr}`.trim()}`);
+  if (status !== 0) console.error(`packages: ${command} failed: ${error?.message ?? `${stdout}${stderr}`.trim()}`);
   return status;
 }
+
+// What comes before `npm run bench`, `npm run chaos` and `npm run test:long`.
+if (process.argv[1] === fileURLToPath(import.meta.url) && process.platform === 'linux' && process.getuid() === 0)
+  installPrograms([]);
