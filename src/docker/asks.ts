@@ -85,16 +85,15 @@ export function addressAsk(request: AddressRequest, named: boolean): AddressAsk 
   const pool = knownPool(request.poolId);
   const address =
     request.address === '' ? undefined : door('bad_address', 'address', () => parseAddress(request.address));
-  const place = { pool, ...(address && { address }) };
   const gateway = request.options?.get(TYPE) === GATEWAY;
   // Only a leader may ask one pool for an address of another.
-  if (isGlobal(pool.space) && !gateway) return { ...place, purpose: 'swarm' };
+  if (isGlobal(pool.space) && !gateway) return { pool, address, purpose: 'swarm' };
   if (address && !contains(pool.prefix, address)) throw outside(address, pool.prefix);
-  if (gateway) return { ...place, purpose: 'gateway' };
+  if (gateway) return { pool, address, purpose: 'gateway' };
   const name = nameOf(request.options);
   const mac = macOf(request.options);
-  if (name || mac || !address) return { ...place, purpose: 'endpoint', ...(name && { name }), ...(mac && { mac }) };
-  return { ...place, purpose: named ? 'aux' : 'unsure' };
+  if (name || mac || !address) return { pool, address, purpose: 'endpoint', name, mac };
+  return { pool, address, purpose: named ? 'aux' : 'unsure' };
 }
 
 /** Engines from 29 on name every endpoint, whatever else they say of it. */

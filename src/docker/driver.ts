@@ -22,20 +22,27 @@ export interface Told {
   readonly call: 'RequestPool' | 'ReleasePool' | 'RequestAddress' | 'ReleaseAddress';
   readonly outcome: 'granted' | 'refused' | 'failed' | 'undone' | Released;
   readonly ms: number;
-  readonly space?: string;
-  readonly pool?: string;
-  readonly address?: string;
-  readonly token?: string;
-  readonly attempts?: number;
+  readonly space?: string | undefined;
+  readonly pool?: string | undefined;
+  readonly address?: string | undefined;
+  readonly token?: string | undefined;
+  readonly attempts?: number | undefined;
   /** Whether the engine named the address. */
-  readonly scope?: 'static' | 'dynamic';
+  readonly scope?: 'static' | 'dynamic' | undefined;
   /** The node that had the address, and is gone. */
-  readonly from?: string;
+  readonly from?: string | undefined;
   readonly error?: unknown;
 }
 
 /** The part of a Told that says what is spoken of. */
 type Subject = Pick<Told, 'call' | 'space' | 'pool' | 'address' | 'scope'>;
+
+/** `subject`: of what was granted, where that says more than what was asked. */
+interface Asked<R> {
+  readonly grant: Grant<unknown>;
+  readonly subject: Subject;
+  readonly reply: R;
+}
 
 /**
  * The store's part of a call ends this long before the call would be late: a refusal then says what is wrong with the
@@ -82,25 +89,28 @@ export class Driver implements Ipam {
   }
 
   requestPool(request: PoolRequest, call: Call): Promise<PoolReply> {
-    const subject: Subject = { call: 'RequestPool', space: request.addressSpace, pool: request.pool };
-    return this.#granting(subject, call, async () => {
+    const asked: Subject = { call: 'RequestPool', space: request.addressSpace, pool: request.pool };
+    return this.#granting(asked, call, async () => {
       const grant = await this.#allocator.requestPool(poolAsk(request, this.#swarm), storeDeadline(call));
       const { space, prefix } = grant.reply;
       const pool = formatPrefix(prefix);
-      return { grant, told: { space, pool }, reply: { poolId: formatPoolId(grant.reply), pool } };
+      const subject: Subject = { call: 'RequestPool', space, pool };
+      return { grant, subject, reply: { poolId: formatPoolId(grant.reply), pool } };
     });
   }
 
   requestAddress(request: AddressRequest, call: Call): Promise<AddressReply> {
+    const { space, pool } = poolOf(request.poolId);
     const scope = request.address === '' ? 'dynamic' : 'static';
-    const subject: Subject = { call: 'RequestAddress', ...poolOf(request.poolId), address: request.address, scope };
-    return this.#granting(subject, call, async () => {
+    const asked: Subject = { call: 'RequestAddress', space, pool, address: request.address, scope };
+    return this.#granting(asked, call, async () => {
       this.#names ||= namesEndpoint(request);
       const ask = addressAsk(request, this.#requireMac || this.#names);
       const grant = await this.#allocator.requestAddress(ask, storeDeadline(call));
       const address = formatAddress(grant.reply);
       const { length } = grant.within ?? ask.pool.prefix;
-      return { grant, told: { address }, reply: { address: `${address}/${length}` } };
+      const subject: Subject = { call: 'RequestAddress', space, pool, address, scope };
+      return { grant, subject, reply: { address: `${address}/${length}` } };
     });
   }
 
@@ -118,25 +128,23 @@ export class Driver implements Ipam {
     );
   }
 
-  async #granting<R>(
-    subject: Subject,
-    call: Call,
-    ask: () => Promise<{ grant: Grant<unknown>; told: Partial<Subject>; reply: R }>,
-  ): Promise<R> {
+  async #granting<R>(asked: Subject, lent: Call, ask: () => Promise<Asked<R>>): Promise<R> {
     const started = performance.now();
     this.#inHand++;
     try {
-      const { grant, told, reply } = await ask();
+      const { grant, subject, reply } = await ask();
+      const { call, space, pool, address, scope } = subject;
       const { token, attempts, from } = grant;
-      const granted = { ...subject, ...told, token, ...(from !== undefined && { from }) };
-      call.onUndelivered(async () => {
-        this.#allocator.undo(grant, `${subject.call} ${told.address ?? told.pool}`);
-        this.#tell({ ...granted, outcome: 'undone', ms: performance.now() - started });
+      lent.onUndelivered(async () => {
+        this.#allocator.undo(grant, `${call} ${address ?? pool}`);
+        this.#tell({ ...subject, token, from, outcome: 'undone', ms: performance.now() - started });
       });
-      this.#tell({ ...granted, outcome: 'granted', attempts, ms: performance.now() - started });
+      const ms = performance.now() - started;
+      // In one piece, as are the others that each call makes: spreading objects takes V8 the slow way.
+      this.#tell({ call, outcome: 'granted', ms, space, pool, address, token, attempts, scope, from });
       return reply;
     } catch (error) {
-      throw this.#refused(subject, started, error);
+      throw this.#refused(asked, started, error);
     } finally {
       this.#inHand--;
     }

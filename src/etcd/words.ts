@@ -54,7 +54,7 @@ export class Words {
       const lease = write.rests !== undefined ? rests : keeps;
       if (passing && lease === undefined) return { request_delete_range: { key } };
       const value = Buffer.from(JSON.stringify(write.record));
-      return { request_put: { key, value, ...(passing && lease !== undefined && { lease }) } };
+      return { request_put: passing && lease !== undefined ? { key, value, lease } : { key, value } };
     }
     if ('remove' in write) return { request_delete_range: { key: this.#key(write.remove.key) } };
     return { request_delete_range: { key: this.#key(write.removeAll.from), range_end: this.#key(write.removeAll.to) } };
@@ -62,14 +62,18 @@ export class Words {
 
   readOp(query: Query): ReadOp {
     if ('one' in query) return { request_range: { key: this.#keyOf(query.one) } };
-    if ('count' in query) return { request_range: { ...this.#range(query.count), count_only: true } };
-    const range = { ...this.#range('span' in query ? query.span : query.keys), limit: query.limit };
-    if ('keys' in query) return { request_range: { ...range, keys_only: true } };
-    return { request_range: query.last ? { ...range, sort_order: 'Descend', sort_target: 'Key' } : range };
+    const range = this.#range('count' in query ? query.count : 'span' in query ? query.span : query.keys);
+    if ('count' in query) range.count_only = true;
+    else {
+      range.limit = query.limit;
+      if ('keys' in query) range.keys_only = true;
+      else if (query.last) Object.assign(range, { sort_order: 'Descend', sort_target: 'Key' });
+    }
+    return { request_range: range };
   }
 
   /** One of a single key needs no end, which is half of what such a question says. */
-  #range({ from, to }: { readonly from: string; readonly to: string }): { key: Buffer; range_end?: Buffer } {
+  #range({ from, to }: { readonly from: string; readonly to: string }): ReadOp['request_range'] {
     return to === `${from}\0` ? { key: this.#key(from) } : { key: this.#key(from), range_end: this.#key(to) };
   }
 

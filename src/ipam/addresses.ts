@@ -274,7 +274,7 @@ export class Addresses {
   }
 
   #chooser(pool: PoolRef): Chooser {
-    const key = `${pool.space} ${formatPrefix(pool.prefix)} ${pool.range ? formatPrefix(pool.range) : ''}`;
+    const key = choiceOf(pool);
     let entry = this.#choosers.get(key);
     if (!entry) {
       entry = { chooser: new Chooser(choices(pool), pool, this.#store, this.#self, this.#around), joins: new Set() };
@@ -284,4 +284,16 @@ export class Addresses {
     if (!this.#served.has(pool.join)) this.#served.set(pool.join, this.#around.rounds());
     return entry.chooser;
   }
+}
+
+const CHOICES = new WeakMap<PoolRef, string>();
+
+/** The same for all joins that choose from the same addresses. */
+function choiceOf(pool: PoolRef): string {
+  let text = CHOICES.get(pool);
+  if (text === undefined) {
+    text = `${pool.space} ${formatPrefix(pool.prefix)} ${pool.range ? formatPrefix(pool.range) : ''}`;
+    CHOICES.set(pool, text);
+  }
+  return text;
 }

@@ -19,22 +19,25 @@ import { standing, type View, type Views } from './views.js';
 /** No call comes to so many before its deadline, unless something of ours is wrong: then it is told and not an endless load. */
 export const MOST_ATTEMPTS = 1_000;
 
+/** What a leader gives is the swarm's, and no node's. */
+const NOBODY: Partial<Pick<Self, 'node' | 'boot'>> = {};
+
 export interface AddressAsk {
   readonly pool: PoolRef;
-  readonly address?: Address;
+  readonly address?: Address | undefined;
   readonly purpose: Purpose;
-  readonly name?: string;
-  readonly mac?: string;
+  readonly name?: string | undefined;
+  readonly mac?: string | undefined;
   /** The join of the sibling pool that the leader named. */
-  readonly through?: string;
+  readonly through?: string | undefined;
 }
 
 /** What one transaction would write for a claim, and what it replaces. */
 export interface Plan {
   readonly address: Address;
   readonly claim: ClaimRecord;
-  readonly prior?: Found<ClaimRecord>;
-  readonly evidence?: readonly Condition[];
+  readonly prior?: Found<ClaimRecord> | undefined;
+  readonly evidence?: readonly Condition[] | undefined;
   readonly holder?: Sharing;
   readonly token: string;
 }
@@ -67,32 +70,23 @@ export class Claiming {
     const token = this.#around.token();
     const since = this.#around.now().toISOString();
     const { epoch } = ask.pool;
-    const node = epoch === undefined ? { node: this.#self.node, boot: this.#self.boot } : {};
-    const term = epoch === undefined ? {} : { epoch };
+    const { node, boot } = epoch === undefined ? this.#self : NOBODY;
     const role =
       verdict.kind === 'share' ? verdict.role : purpose === 'gateway' || purpose === 'aux' ? purpose : undefined;
-    const replaced = verdict.kind === 'share' || verdict.kind === 'take' ? { prior: verdict.claim } : {};
-    const from = 'gone' in verdict && verdict.gone !== undefined ? { from: verdict.gone } : {};
-    const evidence = 'evidence' in verdict && verdict.evidence ? { evidence: verdict.evidence } : {};
+    const replaced = verdict.kind === 'share' || verdict.kind === 'take' ? verdict.claim : undefined;
+    const from = 'gone' in verdict ? verdict.gone : undefined;
+    const evidence = 'evidence' in verdict ? verdict.evidence : undefined;
     if (role) {
       const kept = verdict.kind === 'share' ? verdict.claim.record.since : since;
       const former = verdict.kind === 'share' && verdict.former ? { former: verdict.former } : {};
-      const holder = { record: { role, ...node, ...term, since, token }, ...(prior && { prior }), ...former };
-      return {
-        address,
-        claim: { kind: 'shared', ...from, since: kept, token },
-        holder,
-        token,
-        ...replaced,
-        ...evidence,
-      };
+      const holder = { record: { role, node, boot, epoch, since, token }, ...(prior && { prior }), ...former };
+      return { address, claim: { kind: 'shared', from, since: kept, token }, holder, token, prior: replaced, evidence };
     }
     const onSwarm = purpose === 'swarm' || ('onSwarm' in verdict && verdict.onSwarm);
     const kind = onSwarm ? 'swarm' : purpose === 'unsure' ? 'unsure' : 'endpoint';
-    const through = ask.through === undefined ? {} : { through: ask.through };
-    const place = { join: ask.pool.join, ...term, ...through };
-    const claim: ClaimRecord = { kind, ...node, ...place, ...named(ask), ...from, since, token };
-    return { address, claim, token, ...replaced, ...evidence };
+    const { name, mac, through } = ask;
+    const claim: ClaimRecord = { kind, node, boot, join: ask.pool.join, epoch, through, name, mac, from, since, token };
+    return { address, claim, token, prior: replaced, evidence };
   }
 
   async commit<const Q extends readonly Query[]>(
@@ -115,7 +109,7 @@ export class Claiming {
       when: [...standing(view, pool), { key, version: plan.prior?.version ?? null }, ...(plan.evidence ?? [])],
       write,
       otherwise,
-      ...(brief && { brief }),
+      brief,
       // Others rewrite a shared claim at any time, but nobody the record of our own part in it.
       witness: { key: plan.holder ? holderKey(pool, plan.address, pool.join) : key, token: plan.token },
     };
@@ -135,6 +129,7 @@ export class Claiming {
 
   /** Those who had it before have had it. */
   #replacing({ prior, holder, claim }: Plan): Write[] {
+    if (!prior && !holder) return [];
     const own = prior?.record.join === claim.join && prior?.record.node === claim.node;
     return [
       ...past(prior, own ? 'renewed' : 'taken', this.#self, this.#around),
@@ -145,9 +140,8 @@ export class Claiming {
 
   granted(ask: AddressAsk, view: View, plan: Plan, attempts: number): Grant<Address> {
     const undo = (by: Deadline) => this.#undos.undo(this.#grantedBy(ask, view, plan), by);
-    const within = ask.through === undefined ? {} : { within: ask.pool.prefix };
-    const from = plan.claim.from === undefined ? {} : { from: plan.claim.from };
-    return { reply: plan.address, ...within, ...from, token: plan.token, attempts, undo };
+    const within = ask.through === undefined ? undefined : ask.pool.prefix;
+    return { reply: plan.address, within, from: plan.claim.from, token: plan.token, attempts, undo };
   }
 
   #grantedBy({ pool }: AddressAsk, view: View, plan: Plan): Granted {

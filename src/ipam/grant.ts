@@ -5,9 +5,9 @@ import type { Deadline } from './store.js';
 export interface Grant<R> {
   readonly reply: R;
   /** The pool that the address is of, where that is a sibling of the one that was asked. */
-  readonly within?: Prefix;
+  readonly within?: Prefix | undefined;
   /** The node that had it and is gone: should it come back, it is to learn that it has lost it. */
-  readonly from?: string;
+  readonly from?: string | undefined;
   /** Written by this grant and by no other; what an undo looks for. */
   readonly token: string;
   /** Transactions it took, the winning one included. */

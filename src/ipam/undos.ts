@@ -21,7 +21,7 @@ export interface Granted {
   readonly address: Address;
   readonly token: string;
   readonly claim: ClaimRecord;
-  readonly prior?: Found<ClaimRecord>;
+  readonly prior?: Found<ClaimRecord> | undefined;
   readonly holder?: Sharing;
   /** Of a global pool. */
   readonly incarnation?: string;
