@@ -66,23 +66,30 @@ interface Granted {
 }
 type Settled = Granted | { readonly error: Error };
 
-const ASK: { readonly [C in StateCall]: (ipam: Ipam, request: Requests[C], call: Call) => Promise<Granted> } = {
-  RequestPool: async (ipam, request, call) => {
-    const reply = await ipam.requestPool(request, call);
-    return { reply, body: encodePool(reply) };
+interface Replies {
+  RequestPool: PoolReply;
+  ReleasePool: unknown;
+  RequestAddress: AddressReply;
+  ReleaseAddress: unknown;
+}
+
+interface Asking<C extends StateCall> {
+  readonly ask: (ipam: Ipam, request: Requests[C], call: Call) => Promise<Replies[C]>;
+  readonly encode: (reply: Replies[C]) => Granted;
+}
+
+const NOTHING: Granted = { reply: undefined, body: {} };
+const ASKING: { readonly [C in StateCall]: Asking<C> } = {
+  RequestPool: {
+    ask: (ipam, request, call) => ipam.requestPool(request, call),
+    encode: (reply) => ({ reply, body: encodePool(reply) }),
   },
-  ReleasePool: async (ipam, request, call) => {
-    await ipam.releasePool(request, call);
-    return { reply: undefined, body: {} };
+  ReleasePool: { ask: (ipam, request, call) => ipam.releasePool(request, call), encode: () => NOTHING },
+  RequestAddress: {
+    ask: (ipam, request, call) => ipam.requestAddress(request, call),
+    encode: (reply) => ({ reply, body: encodeAddress(reply) }),
   },
-  RequestAddress: async (ipam, request, call) => {
-    const reply = await ipam.requestAddress(request, call);
-    return { reply, body: encodeAddress(reply) };
-  },
-  ReleaseAddress: async (ipam, request, call) => {
-    await ipam.releaseAddress(request, call);
-    return { reply: undefined, body: {} };
-  },
+  ReleaseAddress: { ask: (ipam, request, call) => ipam.releaseAddress(request, call), encode: () => NOTHING },
 };
 
 /** `unix`: whether its callers come through a Unix socket. */
@@ -215,7 +222,8 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
 
   async function ask<C extends StateCall>(call: C, request: Requests[C], lent: Call): Promise<Settled> {
     try {
-      return await ASK[call](ipam, request, lent);
+      const { ask, encode } = ASKING[call];
+      return encode(await ask(ipam, request, lent));
     } catch (thrown) {
       return { error: asError(thrown) };
     }

@@ -37,13 +37,6 @@ export interface Told {
 /** The part of a Told that says what is spoken of. */
 type Subject = Pick<Told, 'call' | 'space' | 'pool' | 'address' | 'scope'>;
 
-/** `subject`: of what was granted, where that says more than what was asked. */
-interface Asked<R> {
-  readonly grant: Grant<unknown>;
-  readonly subject: Subject;
-  readonly reply: R;
-}
-
 /**
  * The store's part of a call ends this long before the call would be late: a refusal then says what is wrong with the
  * store, and a release that it does not take is queued and answered all the same.
@@ -88,30 +81,39 @@ export class Driver implements Ipam {
     return SPACES;
   }
 
-  requestPool(request: PoolRequest, call: Call): Promise<PoolReply> {
-    const asked: Subject = { call: 'RequestPool', space: request.addressSpace, pool: request.pool };
-    return this.#granting(asked, call, async () => {
+  async requestPool(request: PoolRequest, call: Call): Promise<PoolReply> {
+    const started = this.#began();
+    try {
       const grant = await this.#allocator.requestPool(poolAsk(request, this.#swarm), storeDeadline(call));
       const { space, prefix } = grant.reply;
       const pool = formatPrefix(prefix);
-      const subject: Subject = { call: 'RequestPool', space, pool };
-      return { grant, subject, reply: { poolId: formatPoolId(grant.reply), pool } };
-    });
+      const reply = { poolId: formatPoolId(grant.reply), pool };
+      this.#granted(grant, { call: 'RequestPool', space, pool }, started, call);
+      return reply;
+    } catch (error) {
+      throw this.#refused({ call: 'RequestPool', space: request.addressSpace, pool: request.pool }, started, error);
+    } finally {
+      this.#inHand--;
+    }
   }
 
-  requestAddress(request: AddressRequest, call: Call): Promise<AddressReply> {
+  async requestAddress(request: AddressRequest, call: Call): Promise<AddressReply> {
+    const started = this.#began();
     const { space, pool } = poolOf(request.poolId);
     const scope = request.address === '' ? 'dynamic' : 'static';
-    const asked: Subject = { call: 'RequestAddress', space, pool, address: request.address, scope };
-    return this.#granting(asked, call, async () => {
+    try {
       this.#names ||= namesEndpoint(request);
       const ask = addressAsk(request, this.#requireMac || this.#names);
       const grant = await this.#allocator.requestAddress(ask, storeDeadline(call));
       const address = formatAddress(grant.reply);
       const { length } = grant.within ?? ask.pool.prefix;
-      const subject: Subject = { call: 'RequestAddress', space, pool, address, scope };
-      return { grant, subject, reply: { address: `${address}/${length}` } };
-    });
+      this.#granted(grant, { call: 'RequestAddress', space, pool, address, scope }, started, call);
+      return { address: `${address}/${length}` };
+    } catch (error) {
+      throw this.#refused({ call: 'RequestAddress', space, pool, address: request.address, scope }, started, error);
+    } finally {
+      this.#inHand--;
+    }
   }
 
   releasePool({ poolId }: { readonly poolId: string }, call: Call): Promise<void> {
@@ -128,31 +130,25 @@ export class Driver implements Ipam {
     );
   }
 
-  async #granting<R>(asked: Subject, lent: Call, ask: () => Promise<Asked<R>>): Promise<R> {
-    const started = performance.now();
+  #began(): number {
     this.#inHand++;
-    try {
-      const { grant, subject, reply } = await ask();
-      const { call, space, pool, address, scope } = subject;
-      const { token, attempts, from } = grant;
-      lent.onUndelivered(async () => {
-        this.#allocator.undo(grant, `${call} ${address ?? pool}`);
-        this.#tell({ ...subject, token, from, outcome: 'undone', ms: performance.now() - started });
-      });
-      const ms = performance.now() - started;
-      // In one piece, as are the others that each call makes: spreading objects takes V8 the slow way.
-      this.#tell({ call, outcome: 'granted', ms, space, pool, address, token, attempts, scope, from });
-      return reply;
-    } catch (error) {
-      throw this.#refused(asked, started, error);
-    } finally {
-      this.#inHand--;
-    }
+    return performance.now();
+  }
+
+  #granted(grant: Grant<unknown>, subject: Subject, started: number, lent: Call): void {
+    const { call, space, pool, address, scope } = subject;
+    const { token, attempts, from } = grant;
+    lent.onUndelivered(async () => {
+      this.#allocator.undo(grant, `${call} ${address ?? pool}`);
+      this.#tell({ ...subject, token, from, outcome: 'undone', ms: performance.now() - started });
+    });
+    const ms = performance.now() - started;
+    // In one piece, as are the others that each call makes: V8 spreads objects the slow way.
+    this.#tell({ call, outcome: 'granted', ms, space, pool, address, token, attempts, scope, from });
   }
 
   async #releasing(subject: Subject, release: () => Promise<Released>): Promise<void> {
-    const started = performance.now();
-    this.#inHand++;
+    const started = this.#began();
     try {
       const outcome = await release();
       this.#tell({ ...subject, outcome, ms: performance.now() - started });

@@ -71,6 +71,15 @@ export function parse<C extends StateCall>(call: C, body: string): Requests[C] {
   return READERS[call](new Fields(call, json));
 }
 
+/** As engines write them; any other case is as good. */
+const LOWER = new Map(
+  ['AddressSpace', 'Pool', 'SubPool', 'PoolID', 'Address', 'Options', 'V6'].map((name) => [name, name.toLowerCase()]),
+);
+
+function lowered(name: string): string {
+  return LOWER.get(name) ?? name.toLowerCase();
+}
+
 /** The members of one request, looked up as Go does: any case, null and missing are the zero value, the last one wins. */
 class Fields {
   readonly #call: string;
@@ -78,25 +87,26 @@ class Fields {
 
   constructor(call: string, json: object) {
     this.#call = call;
-    for (const [name, value] of Object.entries(json)) {
-      if (value !== null) this.#values.set(name.toLowerCase(), value);
+    for (const name of Object.keys(json)) {
+      const value: unknown = json[name as keyof typeof json];
+      if (value !== null) this.#values.set(lowered(name), value);
     }
   }
 
   text(field: string): string {
-    const value = this.#values.get(field.toLowerCase()) ?? '';
+    const value = this.#values.get(lowered(field)) ?? '';
     if (typeof value !== 'string') throw this.#refusal(field, 'a string', value);
     return value;
   }
 
   flag(field: string): boolean {
-    const value = this.#values.get(field.toLowerCase()) ?? false;
+    const value = this.#values.get(lowered(field)) ?? false;
     if (typeof value !== 'boolean') throw this.#refusal(field, 'true or false', value);
     return value;
   }
 
   options(field: string): Options {
-    const value = this.#values.get(field.toLowerCase()) ?? null;
+    const value = this.#values.get(lowered(field)) ?? null;
     if (value === null) return null;
     if (typeof value !== 'object' || Array.isArray(value)) throw this.#refusal(field, 'an object of strings', value);
     const options = new Map<string, string>();

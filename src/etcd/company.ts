@@ -17,22 +17,6 @@ const MOST = 64;
 /** Operations on each side of one that may be nested. */
 const MOST_OPERATIONS = 16;
 
-interface Waiting {
-  readonly request: TxnRequest;
-  readonly by: Deadline;
-  readonly touched: Touched;
-  readonly answered: (reply: TxnResponse | PromiseLike<TxnResponse>) => void;
-  readonly failed: (error: unknown) => void;
-  /** Its call has ended, be it answered or not. */
-  over: boolean;
-}
-
-/** The keys that one transaction compares, and those that it writes. */
-interface Touched {
-  readonly compared: readonly string[];
-  readonly written: readonly string[];
-}
-
 export class Company {
   readonly #client: Pick<EtcdClient, 'txn' | 'describe'>;
   readonly #waiting = new Set<Waiting>();
@@ -46,23 +30,13 @@ export class Company {
    * As EtcdClient.txn. With less than two under way it is sent at once and as it is. The reply of a nested one has the header
    * of the whole: all that was written together has one revision.
    */
-  async txn(request: TxnRequest, by: Deadline): Promise<TxnResponse> {
-    const touched = this.#underWay < UNDER_WAY ? undefined : touchedBy(request);
-    if (!touched) return this.#send(request, by);
-    let waiting: Waiting | undefined;
-    let timer: NodeJS.Timeout | undefined;
-    try {
-      return await new Promise<TxnResponse>((answered, failed) => {
-        waiting = { request, by, touched, answered, failed, over: false };
-        this.#waiting.add(waiting);
-        if (this.#waiting.size >= MANY) this.#next();
-        timer = setTimeout(() => failed(this.#late(waiting!)), Math.max(0, by - performance.now()));
-      });
-    } finally {
-      clearTimeout(timer);
-      waiting!.over = true;
-      this.#waiting.delete(waiting!);
-    }
+  txn(request: TxnRequest, by: Deadline): Promise<TxnResponse> {
+    if (this.#underWay < UNDER_WAY || goesAlone(request)) return this.#send(request, by);
+    return new Promise((resolve, reject) => {
+      const waiting = new Waiting(request, by, resolve, reject, () => this.#late(waiting));
+      this.#waiting.add(waiting);
+      if (this.#waiting.size >= MANY) this.#next();
+    });
   }
 
   async #send(request: TxnRequest, by: Deadline, weight = 1): Promise<TxnResponse> {
@@ -76,7 +50,7 @@ export class Company {
   }
 
   #late(waiting: Waiting): EtcdFault {
-    const [kind, reason] = this.#waiting.has(waiting)
+    const [kind, reason] = this.#waiting.delete(waiting)
       ? (['not_sent', 'no time left'] as const)
       : (['unknown', 'no answer in time'] as const);
     return new EtcdFault(kind, reason, this.#client.describe(), { final: kind === 'not_sent', elsewhere: false });
@@ -102,15 +76,10 @@ export class Company {
    */
   #takeTogether(): Waiting[] {
     const together: Waiting[] = [];
-    const compared = new Set<string>();
-    const written = new Set<string>();
+    const touched = new Touched();
     for (const waiting of this.#waiting) {
       if (together.length === MOST) break;
-      const { touched } = waiting;
-      if (touched.written.some((key) => written.has(key) || compared.has(key))) continue;
-      if (touched.compared.some((key) => written.has(key))) continue;
-      for (const key of touched.compared) compared.add(key);
-      for (const key of touched.written) written.add(key);
+      if (!touched.add(waiting.request)) continue;
       this.#waiting.delete(waiting);
       together.push(waiting);
     }
@@ -134,30 +103,94 @@ export class Company {
         reply = await this.#send(nested.request, by, UNDER_WAY);
       }
       const answers = nested.answers(reply);
-      for (const [i, { answered }] of left.entries()) answered(answers[i]!);
+      for (const [i, one] of left.entries()) one.answered(answers[i]!);
     } catch (error) {
       // Where nothing was executed it may have been for the sake of one: each finds out for itself.
       const executed = !(error instanceof EtcdFault) || error.kind === 'unknown';
-      for (const { request, by, answered, failed, over } of left)
-        if (executed) failed(error);
-        else if (!over) answered(this.#send(request, by));
+      for (const one of left)
+        if (executed) one.failed(error);
+        else if (!one.over) one.answered(this.#send(one.request, one.by));
     }
   }
 }
 
-/** Undefined for what goes alone: whatever touches ranges, or much. */
-function touchedBy({ compare = [], success = [], failure = [] }: TxnRequest): Touched | undefined {
-  if (Math.max(compare.length, success.length, failure.length) > MOST_OPERATIONS) return undefined;
-  const compared = compare.map(single);
-  const written = success.map((op) => single(writeOf(op)));
-  if (compared.includes(undefined) || written.includes(undefined)) return undefined;
-  return { compared: compared as string[], written: written as string[] };
+class Waiting {
+  readonly request: TxnRequest;
+  readonly by: Deadline;
+  /** Its call has ended, be it answered or not. */
+  over = false;
+  readonly #resolve: (reply: TxnResponse | PromiseLike<TxnResponse>) => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(
+    request: TxnRequest,
+    by: Deadline,
+    resolve: (reply: TxnResponse | PromiseLike<TxnResponse>) => void,
+    reject: (error: unknown) => void,
+    late: () => EtcdFault,
+  ) {
+    this.request = request;
+    this.by = by;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#timer = setTimeout(() => this.failed(late()), Math.max(0, by - performance.now()));
+  }
+
+  answered(reply: TxnResponse | PromiseLike<TxnResponse>): void {
+    this.#end();
+    this.#resolve(reply);
+  }
+
+  failed(error: unknown): void {
+    this.#end();
+    this.#reject(error);
+  }
+
+  #end(): void {
+    clearTimeout(this.#timer);
+    this.over = true;
+  }
+}
+
+/** The keys that transactions which go together compare, and those that they write. */
+class Touched {
+  readonly #compared = new Set<string>();
+  readonly #written = new Set<string>();
+  /** Those in the first one's compares that it does not write: mostly the others have the same objects there. */
+  #common: readonly (Buffer | undefined)[] | undefined;
+
+  /** False, and nothing is added, if it writes what another one compares or writes, or compares what another one writes. */
+  add({ compare = [], success = [] }: TxnRequest): boolean {
+    const written = success.map((op) => textOf(writeOf(op).key));
+    const compared: string[] = [];
+    for (let i = 0; i < compare.length; i++) {
+      const { key } = compare[i]!;
+      if (key !== this.#common?.[i]) compared.push(textOf(key));
+    }
+    if (written.some((key) => this.#written.has(key) || this.#compared.has(key))) return false;
+    if (compared.some((key) => this.#written.has(key))) return false;
+    for (const key of compared) this.#compared.add(key);
+    for (const key of written) this.#written.add(key);
+    this.#common ??= compare.map(({ key }) => (this.#written.has(textOf(key)) ? undefined : key));
+    return true;
+  }
+}
+
+/** What touches ranges, or much. */
+function goesAlone({ compare = [], success = [], failure = [] }: TxnRequest): boolean {
+  if (Math.max(compare.length, success.length, failure.length) > MOST_OPERATIONS) return true;
+  return !compare.every(isSingle) || !success.every((op) => isSingle(writeOf(op)));
 }
 
 function writeOf({ request_put: put, request_delete_range: remove }: RequestOp): Pick<Compare, 'key' | 'range_end'> {
-  return put ? { key: put.key as Buffer } : ((remove ?? {}) as Pick<Compare, 'key' | 'range_end'>);
+  return (put ?? remove ?? {}) as Pick<Compare, 'key' | 'range_end'>;
 }
 
-function single({ key, range_end }: Pick<Compare, 'key' | 'range_end'>): string | undefined {
-  return range_end === undefined ? key?.toString('latin1') : undefined;
+function isSingle({ key, range_end }: Pick<Compare, 'key' | 'range_end'>): boolean {
+  return key !== undefined && range_end === undefined;
+}
+
+function textOf(key: Buffer | undefined): string {
+  return key!.toString('latin1');
 }

@@ -5,7 +5,7 @@ import { InDoubtError, IpamError } from '../ipam/errors.js';
 import { decodeRestored } from '../ipam/records.js';
 import { restoredError } from '../ipam/restoration.js';
 import type { Answers, Change, Deadline, Found, Outcome, Query, Store, Version } from '../ipam/store.js';
-import type { Compare, EtcdClient, TxnResponse } from './client.js';
+import type { Compare, EtcdClient, RequestOp, TxnRequest, TxnResponse } from './client.js';
 import { Company } from './company.js';
 import { EtcdFault, ipamErrorOf } from './fault.js';
 import { RestoredMark } from './mark.js';
@@ -215,22 +215,22 @@ export class EtcdStore implements Store {
     return leaseOf(this.#keeps, times, by);
   }
 
-  #txn<Q extends readonly Query[]>(change: Change<Q>, proof: Proof | undefined, leases: Leases) {
-    const key = proof?.key;
-    const session: Compare[] = proof
-      ? [{ key: proof.key, target: 'Mod', result: 'Equal', mod_revision: proof.version }]
-      : [];
-    const reread = key ? [{ request_range: { key } }] : [];
-    const unmarked: Compare[] = [];
-    if (isHeldBack(change)) {
-      unmarked.push({ key: this.#mark.key, target: 'Create', result: 'Equal', create_revision: '0' });
-      reread.push({ request_range: { key: this.#mark.key } });
+  #txn<Q extends readonly Query[]>(change: Change<Q>, proof: Proof | undefined, leases: Leases): TxnRequest {
+    const compare: Compare[] = [];
+    const failure: RequestOp[] = [];
+    if (proof) {
+      const { key, version } = proof;
+      compare.push({ key, target: 'Mod', result: 'Equal', mod_revision: version });
+      if (!change.brief) failure.push({ request_range: { key } });
     }
-    return {
-      compare: [...session, ...unmarked, ...change.when.map((condition) => this.#words.compare(condition))],
-      success: change.write.map((write) => this.#words.writeOp(write, leases)),
-      failure: [...(change.brief ? [] : reread), ...change.otherwise.map((query) => this.#words.readOp(query))],
-    };
+    if (isHeldBack(change)) {
+      const { key } = this.#mark;
+      compare.push({ key, target: 'Create', result: 'Equal', create_revision: '0' });
+      if (!change.brief) failure.push({ request_range: { key } });
+    }
+    for (const condition of change.when) compare.push(this.#words.compare(condition));
+    for (const query of change.otherwise) failure.push(this.#words.readOp(query));
+    return { compare, success: change.write.map((write) => this.#words.writeOp(write, leases)), failure };
   }
 
   #inTime(by: Deadline, hasty: boolean): void {

@@ -60,8 +60,8 @@ export class Addresses {
   async request(ask: AddressAsk, by: Deadline): Promise<Grant<Address>> {
     const { address, pool } = ask;
     if (!address && ask.purpose === 'gateway') return this.#gateway(ask, by);
-    const view = await this.#views.of(pool, by);
-    if (!address) return this.#unnamed(ask, view, by);
+    const view = this.#views.known(pool) ?? (await this.#views.of(pool, by));
+    if (!address) return await this.#unnamed(ask, view, by);
     if (!contains(pool.prefix, address)) return this.#inSibling(ask, address, by);
     const reserved = reservedAs(pool.prefix, address);
     if (reserved) {

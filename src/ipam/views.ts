@@ -24,8 +24,12 @@ export class Views {
     this.#self = self;
   }
 
+  known(ref: PoolRef): View | undefined {
+    return this.#views.get(ref.join);
+  }
+
   async of(ref: PoolRef, by: Deadline): Promise<View> {
-    const known = this.#views.get(ref.join);
+    const known = this.known(ref);
     if (known) return known;
     const [pool, join] = await this.#store.read(viewOf(ref), by);
     return this.set(ref, pool, join);
