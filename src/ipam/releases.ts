@@ -39,6 +39,8 @@ export class Releases {
   readonly #queue = new KeyedQueue();
   /** What this process gave to containers, as it wrote it and has not touched since: mostly that is what they give back. */
   readonly #given = new Map<string, Found<ClaimRecord>>();
+  /** One and the same, since a new one would walk past all that has been deleted before it comes to the oldest that is left. */
+  readonly #oldest = this.#given.keys();
   #origin: Version | undefined;
 
   constructor(store: Store, self: Self, around: Surroundings) {
@@ -62,7 +64,7 @@ export class Releases {
   /** Told of a claim that nobody shares, once it is written. */
   gave(claim: Found<ClaimRecord>): void {
     this.#given.set(claim.key, claim);
-    if (this.#given.size > MOST_GIVEN) this.#given.delete(this.#given.keys().next().value!);
+    if (this.#given.size > MOST_GIVEN) this.#given.delete(this.#oldest.next().value!);
   }
 
   /** Requests by number, releases and undos of one address, one at a time. */

@@ -457,6 +457,20 @@ describe('chooser', () => {
     expect([a.link.commits - commits, a.link.reads - reads]).to.deep.equal([300, 0]);
   });
 
+  it('of 4,100 addresses that a process gave it gives back the last 4,096 without a look', async () => {
+    const a = await new World().host('a');
+    const net = await a.network('10.66.0.0/16');
+    const given: string[] = [];
+    for (let i = 0; i < 4_100; i++) given.push((await net.endpoint()).ip);
+    const looks: number[] = [];
+    for (const ip of given.slice(0, 8)) {
+      const { reads } = a.link;
+      expect(await net.release(ip)).to.equal('released');
+      looks.push(a.link.reads - reads);
+    }
+    expect(looks).to.deep.equal([1, 1, 1, 1, 0, 0, 0, 0]);
+  });
+
   for (const [taken, most] of [
     [9_000n, 1.3],
     [9_900n, 1.5],
