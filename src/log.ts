@@ -84,8 +84,8 @@ const LEVEL_OF = {
 export function logDecision(log: Log, decision: Decision): void {
   const { call, outcome, space, pool, address, token, attempts, from, ms, error } = decision;
   const line = { call, space, pool, address, token, outcome, attempts, from, ms: Math.round(ms * 10) / 10, error };
-  const taken = from === undefined ? undefined : `from ${from}, which is gone`;
-  const what = [call, address ?? pool, outcome, taken].filter(Boolean).join(' ');
+  const subject = (address ?? pool) ? ` ${address ?? pool}` : '';
+  const what = `${call}${subject} ${outcome}${from === undefined ? '' : ` from ${from}, which is gone`}`;
   log[LEVEL_OF[outcome]](line, what);
 }
 

@@ -19,6 +19,7 @@ export class Words {
   readonly #prefix: string;
   readonly #history: History;
   readonly #bytes = new WeakMap<object, Buffer>();
+  #last: { readonly key: string; readonly bytes: Buffer } | undefined;
 
   /** `prefix`: IPAM_PREFIX with its slash at the end. `history`: what revisions are called. */
   constructor(prefix: string, history: History) {
@@ -35,10 +36,10 @@ export class Words {
       const known = BigInt(this.#history.revision(newerThan) ?? -1);
       return { ...range, target: 'Mod', result: 'Less', mod_revision: String(known + 1n) };
     }
-    const key = this.#keyOf(condition.key);
-    return condition.version === null
-      ? { key, target: 'Create', result: 'Equal', create_revision: '0' }
-      : this.#unchanged(key, condition.version);
+    const { key, version } = condition;
+    return version === null
+      ? { key: this.#key(key.key), target: 'Create', result: 'Equal', create_revision: '0' }
+      : this.#unchanged(this.#keyOf(key), version);
   }
 
   #unchanged(key: Buffer, version: Version): Compare {
@@ -49,7 +50,7 @@ export class Words {
   /** What is to rest, or to be kept for a while, is removed where there is no lease for it. */
   writeOp(write: Write, { rests, keeps }: Leases): RequestOp {
     if ('put' in write) {
-      const key = this.#keyOf(write.put);
+      const key = this.#key(write.put.key);
       const passing = write.rests !== undefined || write.kept !== undefined;
       const lease = write.rests !== undefined ? rests : keeps;
       if (passing && lease === undefined) return { request_delete_range: { key } };
@@ -104,8 +105,12 @@ export class Words {
     return bytes;
   }
 
+  /** That of a claim is said three times in a row: it is absent, it is put, and who has it instead. */
   #key(key: string): Buffer {
-    return Buffer.from(this.#prefix + key);
+    if (this.#last?.key === key) return this.#last.bytes;
+    const bytes = Buffer.from(this.#prefix + key);
+    this.#last = { key, bytes };
+    return bytes;
   }
 
   #name(kv: KeyValue): string {

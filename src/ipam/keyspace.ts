@@ -72,8 +72,15 @@ export function joinKey(subnet: Subnet, join: string): Key<JoinRecord> {
   return { key: `joins/${path(subnet)}/${join}`, decode: decodeJoin };
 }
 
+/** The one that was named last: who claims an address names it some times in a row. */
+let named: { readonly subnet: Subnet; readonly address: Address; readonly key: Key<ClaimRecord> } | undefined;
+
 export function claimKey(subnet: Subnet, address: Address): Key<ClaimRecord> {
-  return { key: `claims/${path(subnet)}/${formatWide(address)}`, decode: decodeClaim };
+  if (named?.subnet === subnet && named.address.value === address.value && named.address.family === address.family)
+    return named.key;
+  const key = { key: `claims/${path(subnet)}/${formatWide(address)}`, decode: decodeClaim };
+  named = { subnet, address, key };
+  return key;
 }
 
 export function holderKey(subnet: Subnet, address: Address, join: string): Key<HolderRecord> {
@@ -209,11 +216,8 @@ export function claimsOf(subnet: Subnet): Span<ClaimRecord> {
 }
 
 export function claimsIn(subnet: Subnet, { family, from, to }: Range): Span<ClaimRecord> {
-  return {
-    from: claimKey(subnet, { family, value: from }).key,
-    to: `${claimKey(subnet, { family, value: to }).key}\0`,
-    decode: decodeClaim,
-  };
+  const last = claimKey(subnet, { family, value: to }).key;
+  return { from: claimKey(subnet, { family, value: from }).key, to: `${last}\0`, decode: decodeClaim };
 }
 
 export function holdersOf(subnet: Subnet): Span<HolderRecord> {
