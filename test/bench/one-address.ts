@@ -32,6 +32,7 @@ async function compare(site: Site, plain: PlainServer, inFlight: number, once: b
     { what: 'bare transaction', inFlight, calls, call: bare(site.etcd, `/bare/${inFlight}`) },
     { what: 'RequestAddress', inFlight, calls, call: request },
     { what: 'plain HTTP server that makes one a call', inFlight, calls, call: () => plain.must('Put', body) },
+    { what: 'plain HTTP server that puts all together', inFlight, calls, call: () => plain.must('PutTogether', body) },
     { what: 'plain HTTP server that makes none', inFlight, calls, call: () => plain.must('Nothing', body) },
   ]);
   const claims = await site.look.count('claims/');

@@ -1,5 +1,5 @@
 // The floor of what is measured through a socket: node's own HTTP server in a process of its own, which decides nothing. Asked to
-// Put it puts a key that is absent, asked for Nothing it answers at once.
+// Put it puts a key that is absent, asked to PutTogether it does so with all who ask meanwhile, asked for Nothing it answers at once.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openClient } from '../../src/etcd/client.js';
 import { Program } from '../support/process.js';
-import { bare } from './bare.js';
+import { bare, together } from './bare.js';
 import { Callers } from './caller.js';
 
 const LISTENING = 'listening';
@@ -39,12 +39,16 @@ export class PlainServer implements AsyncDisposable {
 }
 
 function serve(socket: string, etcd: string): void {
-  const put = bare(openClient({ endpoints: [etcd] }), '/plain');
+  const client = openClient({ endpoints: [etcd] });
+  const asked: Record<string, () => Promise<void>> = {
+    '/IpamDriver.Put': bare(client, '/plain'),
+    '/IpamDriver.PutTogether': together(client, '/together'),
+  };
   const server = createServer(async (req, res) => {
     let text = '';
     for await (const chunk of req) text += chunk;
     const { Address = '' } = JSON.parse(text);
-    if (req.url === '/IpamDriver.Put') await put();
+    await asked[req.url!]?.();
     const body = JSON.stringify({ Address });
     res.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) });
     res.end(body);
