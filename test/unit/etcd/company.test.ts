@@ -38,9 +38,23 @@ const reply = (responses: object[] = [], succeeded = true) => ({ header, succeed
 const nestedReply = (...succeeded: boolean[]) =>
   reply(succeeded.map((own, i) => ({ response_txn: { succeeded: own, responses: [{ at: i }] } })));
 
-function claim(name: string, compared: readonly string[] = ['session', 'pool']): TxnRequest {
+function claim(name: string, compared: readonly string[] = ['session', 'pool'], written = name): TxnRequest {
   const absent = [name, ...compared].map((each) => ({ key: key(each), target: 'Create', result: 'Equal' }) as const);
-  return { compare: [...absent], success: [{ request_put: { key: key(name), value: key('v') } }] };
+  return { compare: [...absent], success: [{ request_put: { key: key(written), value: key('v') } }] };
+}
+
+/** Equal keys are the same object, as those of a pool are for all claims of it. */
+function withOneKeyEach(requests: readonly TxnRequest[]): TxnRequest[] {
+  const keys = new Map<string, Buffer>();
+  const one = (bytes: unknown) => {
+    const text = String(bytes);
+    if (!keys.has(text)) keys.set(text, key(text));
+    return keys.get(text)!;
+  };
+  return requests.map(({ compare = [], success = [] }) => ({
+    compare: compare.map((each) => ({ ...each, key: one(each.key) })),
+    success: success.map(({ request_put: put }) => ({ request_put: { ...put, key: one(put!.key) } })),
+  }));
 }
 
 /** Compares the session at one version, and that its own key is absent; reads both when it loses. */
@@ -156,9 +170,12 @@ describe('transactions in company', () => {
     ['write one key', claim('a'), claim('a')],
     ['compare what the one before writes', claim('a'), claim('b', ['a'])],
     ['write what the one before compares', claim('b', ['a']), claim('a', [])],
+    ['compare first what the one before compares first and writes', claim('a'), claim('a', ['b'], 'b')],
+    ['compare and write what the one before compares in the same place', claim('b', ['a']), claim('c', ['a'], 'a')],
   ];
-  for (const [what, one, other] of apart) {
+  for (const [what, ...both] of apart) {
     it(`do not travel together when they ${what}`, async () => {
+      const [one, other] = withOneKeyEach(both) as [TxnRequest, TxnRequest];
       const etcd = new ByHand();
       const [first, second] = etcd.occupy();
       for (const request of [one, other]) void etcd.company.txn(request, soon());
