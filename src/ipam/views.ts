@@ -24,6 +24,7 @@ export class Views {
     this.#self = self;
   }
 
+  /** Undefined until it was read: most claims need not wait for that. */
   known(ref: PoolRef): View | undefined {
     return this.#views.get(ref.join);
   }
