@@ -121,8 +121,9 @@ describe('etcd client', () => {
       const before = proxy.requests;
       proxy.swallowReplies();
       const ends = Promise.allSettled(Array.from({ length: 20 }, (_, i) => client.txn(create(`k${i}`, 'v'), soon())));
-      setTimeout(() => proxy.cut(), 100);
-      setTimeout(() => proxy.resume(), 120);
+      await eventually('all are sent', () => proxy.requests - before === 20);
+      proxy.cut();
+      setTimeout(() => proxy.resume(), 20);
       for (const end of await ends) expect((end as PromiseRejectedResult).reason.kind).to.equal('unknown');
       expect(proxy.requests - before).to.equal(20);
     });
