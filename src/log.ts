@@ -1,6 +1,7 @@
 // The log: JSON lines on stdout, one for each decision. Writes only the fields named here, so no secret can slip in.
-import { type DestinationStream, destination, type Logger, pino, stdTimeFunctions } from 'pino';
+import { type DestinationStream, destination, type Logger, pino } from 'pino';
 import type { LogLevel } from './config.js';
+import { formatInstant } from './ipam/instant.js';
 
 export type Log = Logger;
 
@@ -61,7 +62,7 @@ export function openLog({ level, node, to }: LogOptions): Log {
     {
       level,
       base: { node },
-      timestamp: stdTimeFunctions.isoTime,
+      timestamp: () => `,"time":"${formatInstant(new Date())}"`,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { error: messageOf },
     },

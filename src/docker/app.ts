@@ -2,7 +2,6 @@
 // know what is asked for and how the connection came to be.
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import Koa from 'koa';
-import rawBody from 'raw-body';
 import type { AddressReply, AddressSpaces, Call, Capabilities, Ipam, PoolReply } from './ipam.js';
 import { afterAllDecided, afterPoll, asError, hasGone, Lent, refusal, send, Undos } from './reply.js';
 import {
@@ -60,6 +59,8 @@ const DEFAULT_DEADLINE_MS = 5000;
 const LATE = Symbol('late');
 const STATE_CALLS = ['RequestPool', 'ReleasePool', 'RequestAddress', 'ReleaseAddress'] as const;
 
+type Answer = (req: IncomingMessage, res: ServerResponse) => Promise<void>;
+
 interface Granted {
   readonly reply: PoolReply | AddressReply | undefined;
   readonly body: object;
@@ -95,14 +96,14 @@ const ASKING: { readonly [C in StateCall]: Asking<C> } = {
 /** `unix`: whether its callers come through a Unix socket. */
 export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): PluginApp {
   const { deadlineMs = DEFAULT_DEADLINE_MS } = options;
-  const inHand = new Set<Promise<unknown>>();
+  let inHand = 0;
+  let whenIdle: (() => void)[] = [];
   const telling = unix ? afterAllDecided : afterPoll;
   let closing = false;
 
   // Seven paths without a pattern among them: a router's search was a tenth of what a call costs besides etcd.
-  const answers = new Map<string, (req: IncomingMessage, res: ServerResponse) => Promise<unknown>>();
-  const route = (path: string, answer: (req: IncomingMessage, res: ServerResponse) => Promise<unknown>) =>
-    answers.set(path, answer);
+  const answers = new Map<string, Answer>();
+  const route = (path: string, answer: Answer) => answers.set(path, answer);
   route('/Plugin.Activate', (_, res) =>
     constant('Activate', res, () => ({ reply: undefined, body: { Implements: ['IpamDriver'] } })),
   );
@@ -127,13 +128,7 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
     const answer = answers.get(context.path);
     if (answer && context.method === 'POST') {
       context.respond = false; // the decision to answer and the answer's first byte must be one step
-      const { req, res } = context;
-      const work = answer(req, res).catch((thrown) => {
-        fault(thrown);
-        if (!res.headersSent) void write(res, 500, refusal(new Error('internal error')));
-      });
-      inHand.add(work);
-      void work.then(() => inHand.delete(work));
+      void carryOut(answer, context.req, context.res);
       return;
     }
     const known = answer !== undefined;
@@ -143,6 +138,20 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
     context.body = JSON.stringify({ Err: `${context.method} ${context.path} ${problem}` });
     context.set('Content-Type', CONTENT_TYPE);
   });
+
+  async function carryOut(answer: Answer, req: IncomingMessage, res: ServerResponse): Promise<void> {
+    inHand++;
+    try {
+      await answer(req, res);
+    } catch (thrown) {
+      fault(thrown);
+      if (!res.headersSent) void write(res, 500, refusal(new Error('internal error')));
+    }
+    inHand--;
+    if (inHand > 0) return;
+    for (const idle of whenIdle) idle();
+    whenIdle = [];
+  }
 
   async function constant(call: CallName, res: ServerResponse, ask: () => Pick<CallEvent, 'reply'> & { body: object }) {
     const started = performance.now();
@@ -258,17 +267,22 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
       closing = true;
     },
     async idle() {
-      while (inHand.size > 0) await Promise.all(inHand);
+      while (inHand > 0) await new Promise<void>((idle) => whenIdle.push(idle));
     },
   };
 }
 
-async function bodyOf(call: StateCall, req: IncomingMessage): Promise<string> {
-  try {
-    return (await rawBody(req, { limit: BODY_LIMIT })).toString('utf8');
-  } catch (thrown) {
-    if ((thrown as { type?: string }).type !== 'entity.too.large') throw thrown;
-    req.resume(); // reads the rest and drops it, or the caller would never come to reading the refusal
-    throw new BadRequest(`${call}: the body has more than ${BODY_LIMIT} bytes, the limit`);
-  }
+/** As text. Of one that is too long the rest is read and dropped, or the caller would never come to reading the refusal. */
+function bodyOf(call: StateCall, req: IncomingMessage): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    req.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes <= BODY_LIMIT) chunks.push(chunk);
+      else reject(new BadRequest(`${call}: the body has more than ${BODY_LIMIT} bytes, the limit`));
+    });
+    req.on('end', () => resolve((chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)).toString('utf8')));
+    req.on('close', () => reject(new Error('the caller has gone before its request was whole')));
+  });
 }

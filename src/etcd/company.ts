@@ -1,9 +1,9 @@
-// etcd's room, company for transactions: those of concurrent calls that do not touch one another travel as the nested
-// transactions of one, so that etcd commits once for all. Refuses to know records, and what becomes of a failure.
+// etcd's room, company for transactions: those of concurrent calls that do not touch one another travel as one, so that etcd
+// commits once for all; as its nested ones where one of them may be lost. Refuses to know records, and what becomes of a failure.
 import type { Deadline } from '../ipam/store.js';
 import type { Compare, EtcdClient, RequestOp, TxnRequest, TxnResponse } from './client.js';
 import { EtcdFault } from './fault.js';
-import { Nested } from './nested.js';
+import { Nested, Whole } from './nested.js';
 
 /**
  * Under way at a time: two single transactions, or what went together. What comes meanwhile waits, and goes together when there
@@ -12,15 +12,25 @@ import { Nested } from './nested.js';
 const UNDER_WAY = 2;
 /** When so many wait they go beside a group that is under way: with 256 calls at once that is a tenth more a second. */
 const MANY = 32;
-/** Nested transactions in one. etcd allows 128 operations, of which the largest of the nested ones takes its share. */
+/** In one. etcd allows 128 operations, of which the largest of nested ones takes its share. */
 const MOST = 64;
 /** Operations on each side of one that may be nested. */
 const MOST_OPERATIONS = 16;
+
+/** Once so many groups in a row were done as they were asked, each of their parts, the next one goes without parts. */
+const CALM = 8;
+
+type Form = (together: readonly TxnRequest[]) => Whole | Nested | undefined;
+/** Each where the one before it was not done. The last one always is, since it compares nothing but in its parts. */
+const NESTED: readonly Form[] = [(together) => new Nested(together), (together) => new Nested(together, true)];
+const WHOLE_FIRST: readonly Form[] = [(together) => Whole.of(together), ...NESTED];
 
 export class Company {
   readonly #client: Pick<EtcdClient, 'txn' | 'describe'>;
   readonly #waiting = new Set<Waiting>();
   #underWay = 0;
+  /** Groups since one was not done, or a part of one. */
+  #calm = CALM;
 
   constructor(client: Pick<EtcdClient, 'txn' | 'describe'>) {
     this.#client = client;
@@ -66,7 +76,7 @@ export class Company {
       const together = this.#takeTogether();
       const [first] = together;
       if (first && together.length === 1) first.answered(this.#send(first.request, first.by));
-      else void this.#sendNested(together);
+      else void this.#sendTogether(together);
     }
   }
 
@@ -86,24 +96,23 @@ export class Company {
     return together;
   }
 
-  async #sendNested(together: readonly Waiting[]): Promise<void> {
+  async #sendTogether(together: readonly Waiting[]): Promise<void> {
     // Each watches its own deadline.
     const by = Math.max(...together.map((one) => one.by));
     let left = together;
     try {
-      let nested = new Nested(left.map(({ request }) => request));
-      let reply = await this.#send(nested.request, by, UNDER_WAY);
-      if (!reply.succeeded) {
+      for (const form of this.#calm < CALM ? NESTED : WHOLE_FIRST) {
+        const parts = form(left.map(({ request }) => request));
+        if (!parts) continue;
+        const reply = await this.#send(parts.request, by, UNDER_WAY);
+        if (reply.succeeded) {
+          this.#answer(left, parts.answers(reply));
+          return;
+        }
+        this.#calm = 0;
         left = left.filter(({ over }) => !over);
         if (left.length === 0) return;
-        nested = new Nested(
-          left.map(({ request }) => request),
-          true,
-        );
-        reply = await this.#send(nested.request, by, UNDER_WAY);
       }
-      const answers = nested.answers(reply);
-      for (const [i, one] of left.entries()) one.answered(answers[i]!);
     } catch (error) {
       // Where nothing was executed it may have been for the sake of one: each finds out for itself.
       const executed = !(error instanceof EtcdFault) || error.kind === 'unknown';
@@ -111,6 +120,11 @@ export class Company {
         if (executed) one.failed(error);
         else if (!one.over) one.answered(this.#send(one.request, one.by));
     }
+  }
+
+  #answer(those: readonly Waiting[], answers: readonly TxnResponse[]): void {
+    this.#calm = answers.every(({ succeeded }) => succeeded) ? this.#calm + 1 : 0;
+    for (const [i, one] of those.entries()) one.answered(answers[i]!);
   }
 }
 

@@ -41,6 +41,44 @@ export class Nested {
   }
 }
 
+/** What etcd takes of compares, and of operations, in one transaction. */
+const MOST = 128;
+
+/**
+ * One without parts: it does all if whatever any of them compares holds, and otherwise nothing, nor does it say why. Where nobody
+ * is in the way that is a third less to write and to read, for us and for etcd.
+ */
+export class Whole {
+  readonly request: TxnRequest;
+  readonly #together: readonly TxnRequest[];
+
+  private constructor(together: readonly TxnRequest[], request: TxnRequest) {
+    this.#together = together;
+    this.request = request;
+  }
+
+  /** What all compare in the same place as the first one is compared once. Undefined where it is too much for one. */
+  static of(together: readonly TxnRequest[]): Whole | undefined {
+    const [{ compare: first = [] }, ...others] = together as [TxnRequest, ...TxnRequest[]];
+    const compare = [...first];
+    for (const { compare: own = [] } of others)
+      for (let i = 0; i < own.length; i++) if (!isSame(own[i]!, first[i])) compare.push(own[i]!);
+    const success = together.flatMap((one) => one.success ?? []);
+    if (Math.max(compare.length, success.length) > MOST) return undefined;
+    return new Whole(together, { compare, success });
+  }
+
+  /** Each one's, if it was done. */
+  answers({ header, responses }: TxnResponse): TxnResponse[] {
+    let at = 0;
+    return this.#together.map(({ success = [] }) => {
+      const from = at;
+      at += success.length;
+      return { header, succeeded: true, responses: responses.slice(from, at) };
+    });
+  }
+}
+
 /** Of how many from the first on it is true. */
 function lengthOf<T>(list: readonly T[], isTrue: (one: T, at: number) => boolean): number {
   const end = list.findIndex((one, at) => !isTrue(one, at));

@@ -57,11 +57,17 @@ export class Addresses {
     this.#claiming = new Claiming(store, self, around, views, releases, undos);
   }
 
-  async request(ask: AddressAsk, by: Deadline): Promise<Grant<Address>> {
+  request(ask: AddressAsk, by: Deadline): Promise<Grant<Address>> {
+    const { address, pool, purpose } = ask;
+    if (!address && purpose === 'gateway') return this.#gateway(ask, by);
+    const view = this.#views.known(pool);
+    return view && !address ? this.#unnamed(ask, view, by) : this.#request(ask, view, by);
+  }
+
+  async #request(ask: AddressAsk, known: View | undefined, by: Deadline): Promise<Grant<Address>> {
     const { address, pool } = ask;
-    if (!address && ask.purpose === 'gateway') return this.#gateway(ask, by);
-    const view = this.#views.known(pool) ?? (await this.#views.of(pool, by));
-    if (!address) return await this.#unnamed(ask, view, by);
+    const view = known ?? (await this.#views.of(pool, by));
+    if (!address) return this.#unnamed(ask, view, by);
     if (!contains(pool.prefix, address)) return this.#inSibling(ask, address, by);
     const reserved = reservedAs(pool.prefix, address);
     if (reserved) {
@@ -210,7 +216,8 @@ export class Addresses {
     let brief = true;
     for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
       const rules = rulesOf(view.pool.record);
-      const value = await chooser.next(rules, by);
+      const next = chooser.next(rules, by);
+      const value = next instanceof Promise ? await next : next;
       const last = value === undefined ? await this.#takeable(ask.pool, chooser, rules, by) : undefined;
       if (value === undefined && !last) {
         // Nothing was compared: what is remembered of the rules may be out of date.

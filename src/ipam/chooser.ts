@@ -29,6 +29,8 @@ const FULL_MS = 1_000;
 const SHARE = 100;
 const FULL_AT_MOST_MS = 10_000;
 
+const NOT_YET = Symbol('not yet');
+
 export class Chooser {
   readonly #range: Range;
   readonly #around: Surroundings;
@@ -68,25 +70,37 @@ export class Chooser {
   }
 
   /**
-   * The next candidate, or undefined when there was no room a moment ago. Of each one is told what became of it: `won`, `lost`,
-   * `back`, or `over` where nobody knows.
+   * The next candidate, or undefined when there was no room a moment ago; as a promise only where it takes a search, or the end
+   * of somebody else's claim. Of each one is told what became of it: `won`, `lost`, `back`, or `over` where nobody knows.
    */
-  async next(rules: Rules, by: Deadline): Promise<bigint | undefined> {
+  next(rules: Rules, by: Deadline): bigint | undefined | Promise<bigint | undefined> {
+    const chosen = this.#atHand(rules);
+    return chosen === NOT_YET ? this.#awaited(rules, by) : chosen;
+  }
+
+  async #awaited(rules: Rules, by: Deadline): Promise<bigint | undefined> {
     for (;;) {
-      if (this.#ahead !== undefined) {
-        await new Promise<void>((wake) => this.#behind.push(wake));
-        continue;
+      if (this.#ahead !== undefined) await new Promise<void>((wake) => this.#behind.push(wake));
+      else {
+        this.#searching ??= this.#search(rules, by).finally(() => {
+          this.#searching = undefined;
+        });
+        await this.#searching;
       }
-      const known = this.#free.shift() ?? this.#walked(rules) ?? this.#ownAgain();
-      if (known !== undefined && rules.isBarred(known)) continue;
-      if (known !== undefined) return this.#sent(known);
-      if (this.#around.millis() < this.#fullUntil && rules.same(this.#fullUnder)) return undefined;
-      if (!this.#sparse) return this.#sent(this.#advance(rules));
-      this.#searching ??= this.#search(rules, by).finally(() => {
-        this.#searching = undefined;
-      });
-      await this.#searching;
+      const chosen = this.#atHand(rules);
+      if (chosen !== NOT_YET) return chosen;
     }
+  }
+
+  #atHand(rules: Rules): bigint | undefined | typeof NOT_YET {
+    if (this.#ahead !== undefined) return NOT_YET;
+    for (;;) {
+      const known = this.#free.shift() ?? this.#walked(rules) ?? this.#ownAgain();
+      if (known === undefined) break;
+      if (!rules.isBarred(known)) return this.#sent(known);
+    }
+    if (this.#around.millis() < this.#fullUntil && rules.same(this.#fullUnder)) return undefined;
+    return this.#sparse ? NOT_YET : this.#sent(this.#advance(rules));
   }
 
   won(value: bigint): void {

@@ -4,6 +4,7 @@ import { formatPrefix, intersect, type Range, rangeOf, usable } from '../net/pre
 import type { Purpose, Verdict } from './decide.js';
 import { InDoubtError, IpamError } from './errors.js';
 import type { Grant } from './grant.js';
+import { formatInstant } from './instant.js';
 import { claimKey, holderKey, joinOf, poolKey } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
 import type { ClaimRecord, HolderRecord, PoolRecord } from './records.js';
@@ -68,7 +69,7 @@ export class Claiming {
     prior: Found<HolderRecord> | undefined,
   ): Plan {
     const token = this.#around.token();
-    const since = this.#around.now().toISOString();
+    const since = formatInstant(this.#around.now());
     const { epoch } = ask.pool;
     const { node, boot } = epoch === undefined ? this.#self : NOBODY;
     const role =

@@ -36,7 +36,6 @@ const FILES: Readonly<Record<string, readonly string[]>> = {
 const PACKAGES: readonly (readonly [RegExp, RegExp])[] = [
   [/^(etcd3|@grpc\/.*)$/, /^etcd\/(client|endpoint|channel)\.ts$/],
   [/^(koa|@koa\/.*)$/, /^(docker|telemetry|web)\//],
-  [/^raw-body$/, /^docker\//],
   [/^prom-client$/, /^telemetry\//],
   [/^preact(\/.*)?$/, /^page\//],
 ];

@@ -26,7 +26,21 @@ class ByHand {
   /** Under way from here on, so that what follows waits: answers them in this order. */
   occupy(): readonly [Sent, Sent] {
     for (const name of ['x', 'y']) void this.company.txn(claim(name), soon()).catch(() => {});
-    return [this.sent[0]!, this.sent[1]!];
+    return [this.sent.at(-2)!, this.sent.at(-1)!];
+  }
+
+  /** A group of which a part was lost, as where others are: the next ones go in parts. */
+  async lose(): Promise<void> {
+    const [first, second] = this.occupy();
+    for (const name of ['l', 'm']) void this.company.txn(claim(name), soon());
+    first.answer(reply());
+    await turn();
+    this.sent.at(-1)!.answer(reply([], false));
+    await turn();
+    this.sent.at(-1)!.answer(nestedReply(true, false));
+    second.answer(reply());
+    await turn();
+    this.sent.length = 0;
   }
 }
 
@@ -68,8 +82,15 @@ function guarded(name: string): TxnRequest {
   };
 }
 
-const keyOf = (op: { key?: unknown; request_range?: { key?: unknown }; request_txn?: TxnRequest }): string =>
-  String(op.key ?? op.request_range?.key ?? op.request_txn?.compare?.[0]?.key);
+interface Keyed {
+  readonly key?: unknown;
+  readonly request_range?: { readonly key?: unknown } | null;
+  readonly request_put?: { readonly key?: unknown } | null;
+  readonly request_txn?: TxnRequest | null;
+}
+
+const keyOf = (op: Keyed): string =>
+  String(op.key ?? op.request_range?.key ?? op.request_put?.key ?? op.request_txn?.compare?.[0]?.key);
 
 const names = ({ request }: Sent) =>
   request.success!.map(({ request_txn: nested }) => String(nested?.success?.[0]?.request_put?.key ?? 'not nested'));
@@ -87,8 +108,80 @@ describe('transactions in company', () => {
     expect((await answer).succeeded).to.equal(true);
   });
 
-  it('wait when 2 are under way, then go as nested ones of one, and each gets its own answer with the header of all', async () => {
+  it('wait when 2 are under way, then go as one, and each gets its own answer with the header of all', async () => {
     const etcd = new ByHand();
+    const [first] = etcd.occupy();
+    const two = guarded('b');
+    const requests = [guarded('a'), { ...two, success: [...two.success!, ...claim('b2').success!] }, guarded('c')];
+    const answers = requests.map((request) => etcd.company.txn(request, soon()));
+    expect(etcd.sent).to.have.length(2);
+    first.answer(reply());
+    await turn();
+    const { compare, success, failure } = etcd.sent[2]!.request;
+    expect([compare, success].map((part) => part!.map(keyOf))).to.deep.equal([
+      ['session', 'a', 'b', 'c'],
+      ['a', 'b', 'b2', 'c'],
+    ]);
+    expect(failure).to.equal(undefined);
+    etcd.sent[2]!.answer(reply([{ at: 'a' }, { at: 'b' }, { at: 'b2' }, { at: 'c' }]));
+    expect(await Promise.all(answers)).to.deep.equal(
+      [['a'], ['b', 'b2'], ['c']].map((own) => ({ header, succeeded: true, responses: own.map((at) => ({ at })) })),
+    );
+  });
+
+  it('go once more, in parts, when one of them would have been lost and so nothing was done', async () => {
+    const etcd = new ByHand();
+    const [first] = etcd.occupy();
+    const answers = ['a', 'b', 'c'].map((name) => etcd.company.txn(claim(name), soon()));
+    first.answer(reply());
+    await turn();
+    expect(etcd.sent[2]!.request.success!.map(keyOf)).to.deep.equal(['a', 'b', 'c']);
+    etcd.sent[2]!.answer(reply([], false));
+    await turn();
+    expect(etcd.sent.slice(3).map(names)).to.deep.equal([['a', 'b', 'c']]);
+    etcd.sent[3]!.answer(nestedReply(true, false, true));
+    expect((await Promise.all(answers)).map(({ succeeded }) => succeeded)).to.deep.equal([true, false, true]);
+  });
+
+  it('go in parts from then on, until 8 times in a row none of them was lost', async () => {
+    const etcd = new ByHand();
+    await etcd.lose();
+    const inParts: boolean[] = [];
+    for (let i = 0; i < 10; i++) {
+      const [first, second] = etcd.occupy();
+      for (const name of ['a', 'b']) void etcd.company.txn(claim(name), soon());
+      first.answer(reply());
+      await turn();
+      const { request, answer } = etcd.sent.at(-1)!;
+      inParts.push(request.success!.some((op) => op.request_txn));
+      answer(inParts[i] ? nestedReply(true, true) : reply([{}, {}]));
+      second.answer(reply());
+      await turn();
+    }
+    expect(inParts).to.deep.equal([...Array(8).fill(true), false, false]);
+  });
+
+  it('go in parts when they compare or write more than the 128 that etcd takes at once', async () => {
+    const many = (each: number, write: boolean) => {
+      const etcd = new ByHand();
+      etcd.occupy();
+      for (let i = 0; i < 32; i++) {
+        const { compare, success } = claim(
+          `a${i}`,
+          write ? [] : Array.from({ length: each - 1 }, (_, n) => `p${i}.${n}`),
+        );
+        const more = Array.from({ length: write ? each - 1 : 0 }, (_, n) => claim(`w${i}.${n}`).success!).flat();
+        void etcd.company.txn({ compare: compare!, success: [...success!, ...more] }, soon());
+      }
+      return etcd.sent[2]!.request.success!.some((op) => op.request_txn);
+    };
+    expect([many(4, false), many(5, false)]).to.deep.equal([false, true]);
+    expect([many(4, true), many(5, true)]).to.deep.equal([false, true]);
+  });
+
+  it('go as nested ones of one where some were lost before, and each gets its own answer with the header of all', async () => {
+    const etcd = new ByHand();
+    await etcd.lose();
     const [first] = etcd.occupy();
     const answers = ['a', 'b', 'c'].map((name) => etcd.company.txn(claim(name), soon()));
     expect(etcd.sent).to.have.length(2);
@@ -137,6 +230,7 @@ describe('transactions in company', () => {
 
   it('compare and read once what all of them compare first, and those that lose get that read too', async () => {
     const etcd = new ByHand();
+    await etcd.lose();
     const [first] = etcd.occupy();
     const answers = ['a', 'b'].map((name) => etcd.company.txn(guarded(name), soon()));
     first.answer(reply());
@@ -151,6 +245,7 @@ describe('transactions in company', () => {
 
   it('say everything each when what they share does not hold: all were sent, and nothing was done', async () => {
     const etcd = new ByHand();
+    await etcd.lose();
     const [first] = etcd.occupy();
     const requests = ['a', 'b'].map(guarded);
     const answers = requests.map((request) => etcd.company.txn(request, soon()));

@@ -384,7 +384,7 @@ describe('chooser', () => {
   describe('once a claim was lost', () => {
     let claimer: Claimer;
     let given: (bigint | undefined)[];
-    const next = () => claimer.chooser.next(NO_RULES, soon()).then((value) => given.push(value));
+    const next = async () => given.push(await claimer.chooser.next(NO_RULES, soon()));
     const turn = () => new Promise((resolve) => setImmediate(resolve));
     const lost = (value: bigint) => claimer.chooser.lost(value, claimer.chooser.windowAt(value), [value], NO_RULES);
 
