@@ -10,8 +10,9 @@ import { PluginClient } from './plugin-client.js';
 import { eventually, tail } from './process.js';
 import { PROGRAM } from './program.js';
 
-/** Node’s own arguments in every installation. */
-const AS_INSTALLED = ['--max-semi-space-size=8'];
+/** Node’s own arguments, and what its libraries go by, in every installation. */
+const AS_INSTALLED = ['--max-semi-space-size=16'];
+const AROUND = { MALLOC_ARENA_MAX: '1' };
 
 /** What one decision was, as the log has it. */
 export interface Decision {
@@ -53,7 +54,7 @@ export class DriverProcess implements AsyncDisposable {
     };
     const child = spawn(process.execPath, [...AS_INSTALLED, ...PROGRAM, 'serve'], {
       stdio: ['ignore', log.fd, log.fd],
-      env: { ...process.env, ...settings },
+      env: { ...process.env, ...AROUND, ...settings },
     });
     await log.close();
     const driver = new DriverProcess(node, child, directory, connections);
