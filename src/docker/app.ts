@@ -97,7 +97,7 @@ const ASKING: { readonly [C in StateCall]: Asking<C> } = {
 export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): PluginApp {
   const { deadlineMs = DEFAULT_DEADLINE_MS } = options;
   let inHand = 0;
-  let whenIdle: (() => void)[] = [];
+  const whenIdle: (() => void)[] = [];
   const telling = unix ? afterAllDecided : afterPoll;
   let closing = false;
 
@@ -146,11 +146,10 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
     } catch (thrown) {
       fault(thrown);
       if (!res.headersSent) void write(res, 500, refusal(new Error('internal error')));
+    } finally {
+      inHand--;
+      if (inHand === 0) for (const idle of whenIdle.splice(0)) idle();
     }
-    inHand--;
-    if (inHand > 0) return;
-    for (const idle of whenIdle) idle();
-    whenIdle = [];
   }
 
   async function constant(call: CallName, res: ServerResponse, ask: () => Pick<CallEvent, 'reply'> & { body: object }) {
@@ -277,12 +276,14 @@ function bodyOf(call: StateCall, req: IncomingMessage): Promise<string> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
+    let whole = false;
+    const tooLong = () => reject(new BadRequest(`${call}: the body has more than ${BODY_LIMIT} bytes, the limit`));
+    if (Number(req.headers['content-length'] ?? 0) > BODY_LIMIT) tooLong();
     req.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
       if (bytes <= BODY_LIMIT) chunks.push(chunk);
-      else reject(new BadRequest(`${call}: the body has more than ${BODY_LIMIT} bytes, the limit`));
+      else tooLong();
     });
-    let whole = false;
     req.on('end', () => {
       whole = true;
       resolve((chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)).toString('utf8'));

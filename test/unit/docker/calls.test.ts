@@ -104,6 +104,58 @@ describe('docker: a call', () => {
     expect([next.status, next.reused]).to.deep.equal([200, true]);
   });
 
+  it('refuses a body that says it is longer before it has come, and one that does not say so once it is', async () => {
+    const { path, events } = await served(scripted());
+    const head = `POST ${ADDRESS} HTTP/1.1\r\nHost: plugin\r\n`;
+    const size = 1024 * 1024 + 1;
+    for (const request of [
+      `${head}Content-Length: ${size}\r\n\r\n{`,
+      `${head}Transfer-Encoding: chunked\r\n\r\n${size.toString(16)}\r\n${'x'.repeat(size)}\r\n`,
+    ]) {
+      const socket = connect(path);
+      socket.write(request);
+      expect(String((await once(socket, 'data'))[0])).to.contain('has more than 1048576 bytes, the limit');
+      socket.destroy();
+    }
+    expect(events.map(({ outcome }) => outcome)).to.deep.equal(['refused', 'refused']);
+  });
+
+  it('takes a body of several parts, cut in the middle of a character too, of up to 1 MiB', async () => {
+    const names: string[] = [];
+    const { path } = await served(
+      scripted({
+        requestAddress: async ({ options }) => {
+          names.push(options?.get('name') ?? '');
+          return GRANT;
+        },
+      }),
+    );
+    const bare = Buffer.byteLength(JSON.stringify({ ...ANY, Options: { name: '' } }));
+    const name = `${'ü'.repeat((1024 * 1024 - bare) / 2)}`.padEnd((1024 * 1024 - bare) / 2, 'x');
+    const body = Buffer.from(JSON.stringify({ ...ANY, Options: { name } }));
+    const socket = connect(path);
+    socket.write(`POST ${ADDRESS} HTTP/1.1\r\nHost: plugin\r\nContent-Length: ${body.length}\r\n\r\n`);
+    const middle = body.indexOf('ü') + 1;
+    socket.write(body.subarray(0, middle));
+    await pause(50);
+    socket.write(body.subarray(middle));
+    expect(String((await once(socket, 'data'))[0])).to.match(/^HTTP\/1.1 200 OK/);
+    socket.destroy();
+    expect(names).to.deep.equal([name]);
+  });
+
+  it('does nothing where the caller goes in the middle of its body', async () => {
+    const { path, events, plugin } = await served(scripted());
+    const socket = connect(path);
+    socket.write(`POST ${ADDRESS} HTTP/1.1\r\nHost: plugin\r\nContent-Length: 100\r\n\r\n{"Pool`);
+    await pause(50);
+    socket.destroy();
+    await eventually(() => events.length === 1);
+    expect(events[0]).to.include({ outcome: 'undelivered', request: undefined });
+    expect(events[0]?.error?.message).to.equal('the caller has gone before its request was whole');
+    await plugin.close(1_000);
+  });
+
   it('answers unknown paths with 404 and other methods with 405, both with Err', async () => {
     const { client } = await served(scripted());
     const unknown = await client.call('/VolumeDriver.Create', {});
