@@ -18,7 +18,7 @@ const MOST = 64;
 const MOST_OPERATIONS = 16;
 
 /** Once so many groups in a row were done as they were asked, each of their parts, the next one goes without parts. */
-const CALM = 8;
+const CALM = 64;
 
 type Form = (together: readonly TxnRequest[]) => Whole | Nested | undefined;
 /** Each where the one before it was not done. The last one always is, since it compares nothing but in its parts. */
