@@ -29,7 +29,7 @@ export class Company {
   readonly #client: Pick<EtcdClient, 'txn' | 'describe'>;
   readonly #waiting = new Set<Waiting>();
   #underWay = 0;
-  /** Groups since one was not done, or a part of one. */
+  /** Groups since a part of one was lost. */
   #calm = CALM;
 
   constructor(client: Pick<EtcdClient, 'txn' | 'describe'>) {
@@ -109,7 +109,6 @@ export class Company {
           this.#answer(left, parts.answers(reply));
           return;
         }
-        this.#calm = 0;
         left = left.filter(({ over }) => !over);
         if (left.length === 0) return;
       }

@@ -346,6 +346,21 @@ describe('transactions in company', () => {
     expect((await patient).succeeded).to.equal(true);
   });
 
+  it('are not sent again, in parts, for a call that has ended meanwhile', async () => {
+    const etcd = new ByHand();
+    const [first] = etcd.occupy();
+    const hasty = etcd.company.txn(claim('a'), soon(50)).catch((error) => error);
+    const patient = ['b', 'c'].map((name) => etcd.company.txn(claim(name), soon()));
+    first.answer(reply());
+    await turn();
+    expect(await hasty).to.include({ kind: 'unknown' });
+    etcd.sent[2]!.answer(reply([], false));
+    await turn();
+    expect(etcd.sent.slice(3).map(names)).to.deep.equal([['b', 'c']]);
+    etcd.sent[3]!.answer(nestedReply(true, false));
+    expect((await Promise.all(patient)).map(({ succeeded }) => succeeded)).to.deep.equal([true, false]);
+  });
+
   it('are not sent again, when the whole was refused, for a call that has ended meanwhile', async () => {
     const etcd = new ByHand();
     const [first] = etcd.occupy();
