@@ -58,7 +58,7 @@ describe('etcd is full (NOSPACE)', function () {
 
   before(async () => {
     etcd = await startEtcd({ args: ['--quota-backend-bytes=4194304'] });
-    driver = await HostedDriver.start({ ETCD_ENDPOINTS: etcd.url, IPAM_SESSION_TTL: '15s' });
+    driver = await HostedDriver.start({ ETCD_ENDPOINTS: etcd.url, IPAM_SESSION_TTL: '30s' });
     await driver.says(/"msg":"session alive"/);
     pool = await driver.pool('10.41.0.0/24');
     await driver.address(pool, '10.41.0.1', GATEWAY);

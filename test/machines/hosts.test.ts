@@ -360,6 +360,19 @@ describe('three hosts with one subnet', function () {
       await expectNoneFailed();
     });
 
+    it('a node that is drained gives its addresses up to tasks of the two others', async () => {
+      const former = (await hosts.running(c)).map(({ address }) => address);
+      expect(former).to.have.length(10);
+      await onLeader('node', 'update', '--availability', 'drain', 'c');
+      await eventually('no task on c', async () => (await c.engine.must('ps', '--quiet')) === '', 120_000, 200);
+      await settles(30);
+      const others = await Promise.all([a, b].map((host) => hosts.running(host)));
+      const now = new Set(others.flat().map(({ address }) => address));
+      // All but two of 32 are in use.
+      expect(former.filter((address) => now.has(address))).to.have.length.at.least(8);
+      await onLeader('node', 'update', '--availability', 'active', 'c');
+    });
+
     it('scaled to 3, tasks keep 3 addresses; removed, none, and the pool goes with the last of them', async () => {
       await onLeader('service', 'scale', '--detach', 'web=3');
       await settles(3);
