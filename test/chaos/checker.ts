@@ -11,6 +11,7 @@
 import type { Call, History, Look, Use, Written } from './history.js';
 import { cidrOf, parentOf, placeOf, tokenOf } from './keys.js';
 import { unlawful } from './laws.js';
+import { pairings } from './pairings.js';
 import { end, grouped, type Matched, taken, told } from './taken.js';
 
 /** `refused`: for good, what has to be granted; `unclaimed`: what lives, after a restore; `died`: a driver, by itself. */
@@ -54,21 +55,21 @@ export function match(
     writes.filter(({ record }) => record),
     (write) => grantedBy(write),
   );
-  const [matched, spent] = [new Map<Call, readonly Written[]>(), new Set<Written>()];
-  const findings: Finding[] = [];
+  const whatOf = ({ name, place, given, join }: Call) =>
+    name === 'RequestPool' ? `${place} ${join}` : `${place} ${given} ${join}`;
   const granted = calls.filter(({ outcome, name }) => outcome === 'granted' && name.startsWith('Request'));
-  for (const call of granted.sort((a, b) => a.ended! - b.ended!)) {
-    const what =
-      call.name === 'RequestPool' ? `${call.place} ${call.join}` : `${call.place} ${call.given} ${call.join}`;
-    const able = puts.get(what)?.filter((put) => put.known >= call.asked && earliestOf(put) <= call.ended!) ?? [];
-    const write = able.find((put) => !spent.has(put));
-    if (write) {
-      matched.set(call, [write, ...able.filter((put) => put !== write)]);
-      spent.add(write);
-    } else
-      findings.push({ rule: 'phantom', text: `${call.name} gave ${what}, and etcd has no such record of that time` });
-  }
-  for (const [call, [write, ...able]] of matched) matched.set(call, [write!, ...able.filter((put) => !spent.has(put))]);
+  granted.sort((a, b) => a.ended! - b.ended!);
+  const ableOf = (call: Call) =>
+    puts.get(whatOf(call))?.filter((put) => put.known >= call.asked && earliestOf(put) <= call.ended!) ?? [];
+  const matched = pairings(granted, ableOf);
+  const findings = granted
+    .filter((call) => !matched.has(call))
+    .map(
+      (call): Finding => ({
+        rule: 'phantom',
+        text: `${call.name} gave ${whatOf(call)}, and etcd has no such record of that time`,
+      }),
+    );
   return { matched, findings };
 }
 

@@ -73,7 +73,7 @@ export async function doubtsOf(code: typeof Allocator, seed: string): Promise<Fi
     for (let life = 0; life < LIVES; life++) await live(`c${actor}-${life}`).then(() => pause(6));
   });
   await Promise.all(actors);
-  const { matched, findings } = match(calls, writes, () => Number.NEGATIVE_INFINITY);
+  const { matched, findings } = match(calls, writes, ({ known }) => known);
   return [...overlaps(uses), ...findings, ...taken(uses, matched, writes)];
 }
 

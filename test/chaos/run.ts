@@ -10,7 +10,7 @@ import { Engine } from './engine.js';
 import { EtcdLog } from './etcd-log.js';
 import { type Fault, GENTLE, KINDS, type Kind, plan, told } from './faults.js';
 import { History } from './history.js';
-import { placeOf } from './keys.js';
+import { parentOf, placeOf } from './keys.js';
 import { unlawful } from './laws.js';
 import { Life, OVERLAY } from './life.js';
 import { Faults } from './mischance.js';
@@ -20,6 +20,7 @@ import { Swarm } from './swarm.js';
 const NODES = 4;
 /** Longer than engines take from a pool's request, or a container's, until they show what came of it (engine.ts). */
 const GRACE = '15s';
+const LOCAL = 'claims/local';
 const SETTLE_MS = 120_000;
 /** Where nothing is healed that a driver has not in hand. */
 const SOON_MS = 60_000;
@@ -116,7 +117,8 @@ export async function run({
     await log.caughtUp();
     const early = [...history.wrong, ...check(history)];
     if (history.over || (impatient && early.length > 0)) return { ...ran, findings: early };
-    const findings = await settled(history, keyspace, !reconciled, impatient && !reconciled ? SOON_MS : SETTLE_MS);
+    const leaked = async () => leakedOf(await keyspace(), history, engines, reconciled);
+    const findings = await settled(leaked, impatient && !reconciled ? SOON_MS : SETTLE_MS);
     if (impatient && findings.length > 0) return { ...ran, findings };
     await life.end();
     const orphans = await ended(engines, swarm, history, keyspace, findings);
@@ -188,20 +190,28 @@ function of(records: Records, room: string): Records {
   return Object.fromEntries(Object.entries(records).filter(([key]) => key.startsWith(`${room}/`)));
 }
 
+/** What a leader's lost call has claimed stays until its network ends, and is looked for then. */
+function leakedOf(all: Records, history: History, engines: readonly Engine[], reconciled: boolean): Finding[] {
+  const uses = history.uses.filter(({ place }) => !place.startsWith('global'));
+  return leaks(reconciled ? shown(all, engines) : of(all, LOCAL), uses, history.calls, !reconciled);
+}
+
+/**
+ * The claims that reconciliation can judge: another engine may be behind a join on a subnet of which this one shows no network, as
+ * when the answer to its end was lost, or a backup has it that ended since.
+ */
+function shown(all: Records, engines: readonly Engine[]): Records {
+  const isShown = ([key, { node, join }]: [string, Records[string]]) =>
+    !(`${parentOf(key).replace('claims/', 'joins/')}/${join}` in all) ||
+    engines.some((engine) => engine.node === node && [...engine.networks].some(({ place }) => place === placeOf(key)));
+  return Object.fromEntries(Object.entries(of(all, LOCAL)).filter(isShown));
+}
+
 /** Waits until the claims are what is used, and says what they are instead when that does not come. */
-async function settled(
-  history: History,
-  keyspace: () => Promise<Records>,
-  excused: boolean,
-  ms: number,
-): Promise<Finding[]> {
+async function settled(leaked: () => Promise<Finding[]>, ms: number): Promise<Finding[]> {
   let left: Finding[] = [];
   const equal = async () => {
-    const all = of(await keyspace(), 'claims');
-    // What a leader's lost call has claimed stays until its network ends, and is looked for then.
-    const claims = Object.fromEntries(Object.entries(all).filter(([key]) => !key.startsWith('claims/global')));
-    const local = history.uses.filter(({ place }) => !place.startsWith('global'));
-    left = leaks(claims, local, history.calls, excused);
+    left = await leaked();
     return left.length === 0;
   };
   return eventually('the claims are what is used', equal, ms, 500).then(

@@ -69,7 +69,7 @@ describe('the configuration of the managed plugin', () => {
 const words = (line: string) => line.split(/[\s\\]+/).slice(1);
 
 describe('the managed plugin', function () {
-  this.timeout(240_000);
+  this.timeout(720_000);
   const parts: AsyncDisposable[] = [];
   let machine: Machine;
   let engine: Awaited<ReturnType<typeof startEngine>>;
@@ -310,7 +310,7 @@ describe('the managed plugin', function () {
     try {
       const more = { TMPDIR: work, PLUGIN: undefined, IMAGE: undefined, ...env, DOCKER_HOST: engine.host };
       const began = performance.now();
-      const outcome = await run('sh', ['-c', `${BUILD} "$@"`, 'sh', ...args], { env: more, timeoutMs: 200_000 });
+      const outcome = await run('sh', ['-c', `${BUILD} "$@"`, 'sh', ...args], { env: more, timeoutMs: 600_000 });
       if (outcome.code === 0) console.log(`plugin: built within ${Math.round(performance.now() - began)} ms`);
       expect(await readdir(work), 'temporary files').to.deep.equal([]);
       return outcome;

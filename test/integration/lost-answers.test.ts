@@ -2,7 +2,7 @@
 // nothing stays behind. A proxy stands between the driver and a real etcd.
 import { expect } from 'chai';
 import type { TxnRequest } from '../../src/etcd/client.js';
-import { Lossy, onlyNodes, type Scenario, type Stage, settled, undone } from '../support/lossy.js';
+import { HURRIED_MS, Lossy, onlyNodes, type Scenario, type Stage, settled, undone } from '../support/lossy.js';
 import { AS, WholeDriver } from '../support/whole-driver.js';
 
 const SUBNET = '10.66.0.0/24';
@@ -346,7 +346,7 @@ describe('lost answers', () => {
   });
 
   it('a release stuck until its caller was answered lands after the address was given to another: no effect', async () => {
-    const { web, db } = await stage({ deadlineMs: 700, attemptMs: 150 });
+    const { web, db } = await stage({ attemptMs: 150 });
     const [mine, theirs] = [await web.pool(SUBNET), await db.pool(SUBNET)];
     expect(await web.address(mine, '10.66.0.9')).to.equal('10.66.0.9');
     let stuck: TxnRequest | undefined;
@@ -355,6 +355,7 @@ describe('lost answers', () => {
       stuck = request;
       lossy.proxy.pause();
     };
+    web.deadlineMs = HURRIED_MS;
     const answer = await web.call('ReleaseAddress', { PoolID: mine, Address: '10.66.0.9' });
     expect([answer.status, answer.json]).to.deep.equal([200, {}]);
     lossy.proxy.resume();
@@ -366,13 +367,14 @@ describe('lost answers', () => {
   });
 
   it('a removal of a pool stuck until its caller was answered lands after the pool was made again: no effect', async () => {
-    const { web, db } = await stage({ deadlineMs: 700, attemptMs: 150 });
+    const { web, db } = await stage({ attemptMs: 150 });
     const mine = await web.pool(SUBNET);
     await web.address(mine);
     const stuck: TxnRequest[] = [];
     web.beforeWrite = (request) => {
       if (stuck.push(request) === 3) lossy.proxy.pause();
     };
+    web.deadlineMs = HURRIED_MS;
     const answer = await web.call('ReleasePool', { PoolID: mine });
     expect([answer.status, answer.json]).to.deep.equal([200, {}]);
     lossy.proxy.resume();
@@ -389,10 +391,11 @@ describe('lost answers', () => {
 
   for (const call of ['ReleaseAddress', 'ReleasePool'] as const) {
     it(`${call} while etcd answers nothing is answered {} within the deadline, and done when etcd is back`, async () => {
-      const { web } = await stage({ deadlineMs: 700, attemptMs: 150 });
+      const { web } = await stage({ attemptMs: 150 });
       const pool = await web.pool(SUBNET);
       await web.address(pool, '10.66.0.9');
       lossy.proxy.pause();
+      web.deadlineMs = HURRIED_MS;
       const answer = await web.call(call, { PoolID: pool, Address: '10.66.0.9' });
       expect([answer.status, answer.json]).to.deep.equal([200, {}]);
       expect(web.told.at(-1)).to.include({ call, outcome: 'queued' });

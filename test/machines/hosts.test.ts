@@ -21,8 +21,9 @@ const onParent = (parent: string) => ['--driver', 'macvlan', '--opt', `parent=${
 /** An engine that removes and makes a network of one name at once fails a task so, whoever its IPAM driver is. */
 const ENGINES_OWN = /unknown network \S+ id/;
 
-/** The session of a killed driver outlives it by this. */
-const SHORT_SESSION = { IPAM_SESSION_TTL: '4s' };
+// Sixty containers that start at once leave a small machine little time for anything else. The session of a driver that was killed
+// outlives it by its TTL.
+const SETTINGS = { IPAM_SESSION_TTL: '4s', IPAM_DEADLINE: '30s' };
 const SESSION_OVER_MS = 60_000;
 
 /** A network's range, if it has one, and the number of its join. */
@@ -41,7 +42,7 @@ describe('three hosts with one subnet', function () {
 
   before(async function () {
     needPrivateHost(this);
-    hosts = await Hosts.start(['a', 'b', 'c'], SHORT_SESSION);
+    hosts = await Hosts.start(['a', 'b', 'c'], SETTINGS);
     [a, b, c] = hosts.all as [LanHost, LanHost, LanHost];
   });
   after(() => hosts?.[Symbol.asyncDispose]());

@@ -55,6 +55,8 @@ export async function onlyNodes(look: Look): Promise<void> {
 
 /** Longer than a test takes. */
 const REST_MS = 600_000;
+/** For a call that is to be given up. */
+export const HURRIED_MS = 700;
 
 const VARYING = ['token', 'since', 'incarnation'];
 
@@ -230,11 +232,11 @@ export class Lossy {
       it(`${title}: stuck until the call was refused, lands ${landing} the doubt is settled: nothing of it stays`, async () => {
         let stuck: TxnRequest | undefined;
         let count = 0;
-        const impatient = { deadlineMs: 700, attemptMs: 150 };
-        const on = await stage(impatient);
+        const on = await stage({ attemptMs: 150 });
         const prepared = await scenario.prepare(on);
         const web = this.#web();
         const before = await bare(this.look);
+        web.deadlineMs = HURRIED_MS;
         web.beforeWrite = (request) => {
           if (++count !== writes) return;
           stuck = request;
@@ -245,6 +247,7 @@ export class Lossy {
           (error: Error) => error.message,
         );
         expect(refusal).to.match(/is not reachable: no answer within|did not finish within 0\.7 s/);
+        web.deadlineMs = on.db.deadlineMs;
         await eventually('the driver itself gave up', () => web.told.some(({ outcome }) => outcome === 'failed'));
         if (landing === 'before') expect(await this.look.land(stuck!), 'the copy lands').to.equal(true);
         this.proxy.resume();

@@ -57,7 +57,7 @@ export default class PlainEnding extends mocha.reporters.Spec {
 // has an address. What fails later in the same file may be but its consequence.
 const WAITED = ['Late', 'AbortError', 'TimeoutError', 'ERR_MOCHA_TIMEOUT', 'deadline', 'unavailable'];
 const LATE =
-  /^etcd at \S+ did not answer in time|^etcd at \S+ is not reachable: no answer within |^Request\w+ did not finish within /;
+  /^etcd at \S+ did not answer in time|^etcd at \S+ is not reachable: no answer within |^Re(quest|lease)\w+ did not finish within /;
 function mayPass(name, { cause }) {
   if (WAITED.includes(cause?.name) || WAITED.includes(cause?.code) || LATE.test(cause?.message)) return true;
   const judges = /\/(\w+-processes|replays|sequences|lost-answers\S*|store|session)\.test\.ts$/.test(name);

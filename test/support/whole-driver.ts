@@ -47,6 +47,8 @@ export class WholeDriver implements AsyncDisposable {
   readonly driver: Driver;
   /** Called before each transaction is sent, those of the session included; reads that change nothing go by. */
   beforeWrite: (request: TxnRequest) => void | Promise<void> = () => undefined;
+  /** Of each call that begins from now on. */
+  deadlineMs: number;
   /** Of 30 s, that it has lived through; none pass by themselves. */
   rounds = 0;
   readonly #etcd: EtcdClient;
@@ -58,12 +60,14 @@ export class WholeDriver implements AsyncDisposable {
     etcd,
     node = 'web',
     boot = 'boot-1',
+    deadlineMs = 5_000,
     attemptMs,
     ttl = 15,
     pools = '',
     restMs = 0,
   }: WholeOptions) {
     this.node = node;
+    this.deadlineMs = deadlineMs;
     this.#etcd = this.#tapped(openClient({ endpoints: [etcd].flat(), ...(attemptMs && { attemptMs }) }));
     const instance = randomBytes(4).toString('hex');
     const identity = { prefix: PREFIX, node, boot, machine: `machine-${node}`, instance, ttl };
@@ -78,9 +82,8 @@ export class WholeDriver implements AsyncDisposable {
   static async start(options: WholeOptions): Promise<WholeDriver> {
     const whole = new WholeDriver(options);
     options.begun?.(whole);
-    const { deadlineMs = 5_000 } = options;
     const server = serve(whole.driver, {
-      deadlineMs,
+      deadlineMs: () => whole.deadlineMs,
       onCall: (event) => whole.events.push(event),
       onError: (error) => whole.faults.push(error),
     });

@@ -160,6 +160,19 @@ describe('the checker of chaos accepts', () => {
     expect(story.rejected).to.deep.equal([]);
   });
 
+  it('grants of one join, one of which nobody received, each of which the log tells after the next was asked for', () => {
+    const story = Story.begun();
+    const [unheard, first] = [story.ask('a'), story.ask('a')];
+    story.claim('a').write(CLAIM, undefined).claim('a');
+    const use = story.grant(first, 'web');
+    const second = story.ask('a');
+    story.letGo(use).write(CLAIM, undefined).claim('a');
+    Object.assign(unheard, { outcome: 'unknown' });
+    for (const write of story.history.writes.slice(-5)) Object.assign(write, { known: write.known + 6 });
+    story.grant(second, 'db');
+    expect(story.rejected).to.deep.equal([]);
+  });
+
   it('an address that is claimed again in an etcd that was set back, goes over to another join, and is let go', () => {
     const story = Story.begun().write(`joins/${LOCAL}/other`, { node: 'a' });
     const backup = story.revision;
