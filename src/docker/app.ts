@@ -7,7 +7,6 @@ import { afterAllDecided, afterPoll, asError, hasGone, Lent, refusal, send, Undo
 import {
   BadRequest,
   BODY_LIMIT,
-  CONTENT_TYPE,
   encodeAddress,
   encodeCapabilities,
   encodePool,
@@ -122,22 +121,18 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
   for (const call of STATE_CALLS) route(`/IpamDriver.${call}`, (req, res) => stateCall(call, req, res));
 
   const app = new Koa();
-  app.silent = true;
-  app.on('error', fault);
   app.use((context) => {
     const answer = answers.get(context.path);
-    if (answer && context.method === 'POST') {
-      context.respond = false; // the decision to answer and the answer's first byte must be one step
-      void carryOut(answer, context.req, context.res);
-      return;
-    }
-    const known = answer !== undefined;
-    const problem = known ? 'is answered for POST only' : 'is not a call of an IPAM driver';
-    if (known) context.set('Allow', 'POST');
-    context.status = known ? 405 : 404;
-    context.body = JSON.stringify({ Err: `${context.method} ${context.path} ${problem}` });
-    context.set('Content-Type', CONTENT_TYPE);
+    if (answer && context.method === 'POST') return carryOut(answer, context.req, context.res);
+    const problem = answer ? 'is answered for POST only' : 'is not a call of an IPAM driver';
+    if (answer) context.set('Allow', 'POST');
+    return write(context.res, answer ? 405 : 404, refusal(new Error(`${context.method} ${context.path} ${problem}`)));
   });
+  // Koa's own writes what the middleware left and watches the socket for it. Here the decision to answer and the answer's first
+  // byte must be one step, so each answer is written where it is decided.
+  const handleRequest = (context: Koa.Context, middleware: (context: Koa.Context) => Promise<unknown>) =>
+    middleware(context).catch(fault);
+  Object.assign(app, { handleRequest });
 
   async function carryOut(answer: Answer, req: IncomingMessage, res: ServerResponse): Promise<void> {
     inHand++;
@@ -191,8 +186,10 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
     const deadline = performance.now() + ms;
     const undos = new Undos(fault);
     const lent = new Lent(deadline, undos);
-    const onClose = () => lent.abort(new Error(`the caller of ${call} has gone`));
-    res.once('close', onClose);
+    let decided = false;
+    res.on('close', () => {
+      if (!decided) lent.abort(new Error(`the caller of ${call} has gone`));
+    });
     const settled = ask(call, request, lent);
     let timer: NodeJS.Timeout | undefined;
     const first = await new Promise<Settled | typeof LATE>((resolve) => {
@@ -202,7 +199,7 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
 
     // From here to write() nothing waits: what is decided is what is true when the first byte is written.
     clearTimeout(timer);
-    res.off('close', onClose);
+    decided = true;
     const gone = hasGone(req, res);
     if (first === LATE || performance.now() > deadline) {
       const tooLate = new Error(`${call} did not finish within ${ms / 1000} s`);
@@ -272,13 +269,21 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
 }
 
 /** As text. Of one that is too long the rest is read and dropped, or the caller would never come to reading the refusal. */
-function bodyOf(call: StateCall, req: IncomingMessage): Promise<string> {
+async function bodyOf(call: StateCall, req: IncomingMessage): Promise<string> {
+  // Mostly it came together with the head, and is there once node has told of all that came. To listen for it costs more.
+  await undefined;
+  const declared = Number(req.headers['content-length'] ?? 0);
+  const body = req.complete && declared <= BODY_LIMIT ? req.read() : undefined;
+  return body === undefined ? listened(call, req, declared) : ((body as Buffer | null)?.toString('utf8') ?? '');
+}
+
+function listened(call: StateCall, req: IncomingMessage, declared: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
     let whole = false;
     const tooLong = () => reject(new BadRequest(`${call}: the body has more than ${BODY_LIMIT} bytes, the limit`));
-    if (Number(req.headers['content-length'] ?? 0) > BODY_LIMIT) tooLong();
+    if (declared > BODY_LIMIT) tooLong();
     req.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
       if (bytes <= BODY_LIMIT) chunks.push(chunk);

@@ -23,7 +23,7 @@ export function keepAtMost(most: number, server: Server): void {
   });
   server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
     idle.delete(socket);
-    response.once('close', () => {
+    response.on('close', () => {
       if (!socket.destroyed) idle.add(socket);
     });
   });

@@ -11,8 +11,8 @@ export function send(res: ServerResponse, status: number, body: object): Promise
   const { socket } = res;
   const taken = new Promise<boolean>((resolve) => {
     // Node tells 'finish' also of a write that failed (EPIPE); only the socket knows.
-    res.once('finish', () => resolve(socket !== null && socket.errored === null));
-    res.once('close', () => resolve(false));
+    res.on('finish', () => resolve(socket !== null && socket.errored === null));
+    res.on('close', () => resolve(false));
   });
   res.end(text);
   return taken;

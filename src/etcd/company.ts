@@ -166,26 +166,32 @@ class Waiting {
   }
 }
 
-/** The keys that transactions which go together compare, and those that they write. */
+/** The keys that transactions which go together compare or write; true of those that are written. */
 class Touched {
-  readonly #compared = new Set<string>();
-  readonly #written = new Set<string>();
+  readonly #keys = new Map<string, boolean>();
   /** Those in the first one's compares that it does not write: mostly the others have the same objects there. */
   #common: readonly (Buffer | undefined)[] | undefined;
 
   /** False, and nothing is added, if it writes what another one compares or writes, or compares what another one writes. */
   add({ compare = [], success = [] }: TxnRequest): boolean {
-    const written = success.map((op) => textOf(writeOf(op).key));
+    const written = new Map<Buffer | undefined, string>();
+    for (const op of success) {
+      const { key } = writeOf(op);
+      const text = textOf(key);
+      if (this.#keys.has(text)) return false;
+      written.set(key, text);
+    }
     const compared: string[] = [];
     for (let i = 0; i < compare.length; i++) {
       const { key } = compare[i]!;
-      if (key !== this.#common?.[i]) compared.push(textOf(key));
+      if (key === this.#common?.[i] || written.has(key)) continue;
+      const text = textOf(key);
+      if (this.#keys.get(text)) return false;
+      compared.push(text);
     }
-    if (written.some((key) => this.#written.has(key) || this.#compared.has(key))) return false;
-    if (compared.some((key) => this.#written.has(key))) return false;
-    for (const key of compared) this.#compared.add(key);
-    for (const key of written) this.#written.add(key);
-    this.#common ??= compare.map(({ key }) => (this.#written.has(textOf(key)) ? undefined : key));
+    for (const key of compared) this.#keys.set(key, false);
+    for (const key of written.values()) this.#keys.set(key, true);
+    this.#common ??= compare.map(({ key }) => (this.#keys.get(textOf(key)) ? undefined : key));
     return true;
   }
 }
