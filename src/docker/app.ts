@@ -1,9 +1,9 @@
 // One call of Docker's plugin API from its first byte to its last: read, ask the driver, answer or take back. Refuses to
 // know what is asked for and how the connection came to be.
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import Koa from 'koa';
 import type { AddressReply, AddressSpaces, Call, Capabilities, Ipam, PoolReply } from './ipam.js';
-import { afterAllDecided, afterPoll, asError, hasGone, Lent, refusal, send, Undos } from './reply.js';
+import { afterAllDecided, afterPoll, asError, Lent, Reply, refusal, Undos } from './reply.js';
 import {
   BadRequest,
   BODY_LIMIT,
@@ -47,7 +47,8 @@ export interface AppOptions {
 }
 
 export interface PluginApp {
-  readonly listener: RequestListener;
+  /** Resolves when the call is over, with all that it had to take back. */
+  listener(req: IncomingMessage, res: ServerResponse): Promise<unknown>;
   /** From now on every reply asks the caller to close its connection. */
   startClosing(): void;
   /** Resolves when no call, and no undo of one, is in hand. */
@@ -58,7 +59,7 @@ const DEFAULT_DEADLINE_MS = 5000;
 const LATE = Symbol('late');
 const STATE_CALLS = ['RequestPool', 'ReleasePool', 'RequestAddress', 'ReleaseAddress'] as const;
 
-type Answer = (req: IncomingMessage, res: ServerResponse) => Promise<void>;
+type Answer = (reply: Reply, req: IncomingMessage) => Promise<void>;
 
 interface Granted {
   readonly reply: PoolReply | AddressReply | undefined;
@@ -103,30 +104,31 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
   // Seven paths without a pattern among them: a router's search was a tenth of what a call costs besides etcd.
   const answers = new Map<string, Answer>();
   const route = (path: string, answer: Answer) => answers.set(path, answer);
-  route('/Plugin.Activate', (_, res) =>
-    constant('Activate', res, () => ({ reply: undefined, body: { Implements: ['IpamDriver'] } })),
+  route('/Plugin.Activate', (reply) =>
+    constant('Activate', reply, () => ({ reply: undefined, body: { Implements: ['IpamDriver'] } })),
   );
-  route('/IpamDriver.GetCapabilities', (_, res) =>
-    constant('GetCapabilities', res, () => {
+  route('/IpamDriver.GetCapabilities', (way) =>
+    constant('GetCapabilities', way, () => {
       const reply = ipam.getCapabilities();
       return { reply, body: encodeCapabilities(reply) };
     }),
   );
-  route('/IpamDriver.GetDefaultAddressSpaces', (_, res) =>
-    constant('GetDefaultAddressSpaces', res, () => {
+  route('/IpamDriver.GetDefaultAddressSpaces', (way) =>
+    constant('GetDefaultAddressSpaces', way, () => {
       const reply = ipam.getDefaultAddressSpaces();
       return { reply, body: encodeSpaces(reply) };
     }),
   );
-  for (const call of STATE_CALLS) route(`/IpamDriver.${call}`, (req, res) => stateCall(call, req, res));
+  for (const call of STATE_CALLS) route(`/IpamDriver.${call}`, (reply, req) => stateCall(call, reply, req));
 
   const app = new Koa();
   app.use((context) => {
     const answer = answers.get(context.path);
-    if (answer && context.method === 'POST') return carryOut(answer, context.req, context.res);
+    const reply = new Reply(context.req, context.res);
+    if (answer && context.method === 'POST') return carryOut(answer, reply, context.req);
     const problem = answer ? 'is answered for POST only' : 'is not a call of an IPAM driver';
     if (answer) context.set('Allow', 'POST');
-    return write(context.res, answer ? 405 : 404, refusal(new Error(`${context.method} ${context.path} ${problem}`)));
+    return reply.send(answer ? 405 : 404, refusal(new Error(`${context.method} ${context.path} ${problem}`)), closing);
   });
   // Koa's own writes what the middleware left and watches the socket for it. Here the decision to answer and the answer's first
   // byte must be one step, so each answer is written where it is decided.
@@ -134,37 +136,37 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
     middleware(context).catch(fault);
   Object.assign(app, { handleRequest });
 
-  async function carryOut(answer: Answer, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  async function carryOut(answer: Answer, reply: Reply, req: IncomingMessage): Promise<void> {
     inHand++;
     try {
-      await answer(req, res);
+      await answer(reply, req);
     } catch (thrown) {
       fault(thrown);
-      if (!res.headersSent) void write(res, 500, refusal(new Error('internal error')));
+      if (!reply.begun) void reply.send(500, refusal(new Error('internal error')), closing);
     } finally {
       inHand--;
       if (inHand === 0) for (const idle of whenIdle.splice(0)) idle();
     }
   }
 
-  async function constant(call: CallName, res: ServerResponse, ask: () => Pick<CallEvent, 'reply'> & { body: object }) {
+  async function constant(call: CallName, way: Reply, ask: () => Pick<CallEvent, 'reply'> & { body: object }) {
     const started = performance.now();
     const settle = (outcome: Outcome, reply?: CallEvent['reply'], error?: Error) =>
       tell({ call, outcome, ms: performance.now() - started, request: undefined, reply, error });
     try {
       const { reply, body } = ask();
-      const taken = write(res, 200, body);
+      const taken = way.send(200, body, closing);
       settle('answered', reply);
       await taken;
     } catch (thrown) {
       const error = asError(thrown);
-      const taken = write(res, 500, refusal(error));
+      const taken = way.send(500, refusal(error), closing);
       settle('refused', undefined, error);
       await taken;
     }
   }
 
-  async function stateCall<C extends StateCall>(call: C, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  async function stateCall<C extends StateCall>(call: C, way: Reply, req: IncomingMessage): Promise<void> {
     const started = performance.now();
     const settle = (outcome: Outcome, request?: Requests[C], reply?: CallEvent['reply'], error?: Error) =>
       tell({ call, outcome, ms: performance.now() - started, request, reply, error });
@@ -174,22 +176,19 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
       request = parse(call, await bodyOf(call, req));
     } catch (thrown) {
       const error = asError(thrown);
-      if (hasGone(req, res)) return settle('undelivered', undefined, undefined, error);
-      const taken = write(res, 500, refusal(error));
+      if (way.hasNobody) return settle('undelivered', undefined, undefined, error);
+      const taken = way.send(500, refusal(error), closing);
       settle('refused', undefined, undefined, error);
       await taken;
       return;
     }
-    if (hasGone(req, res)) return settle('undelivered', request);
+    if (way.hasNobody) return settle('undelivered', request);
 
     const ms = typeof deadlineMs === 'number' ? deadlineMs : deadlineMs();
     const deadline = performance.now() + ms;
     const undos = new Undos(fault);
     const lent = new Lent(deadline, undos);
-    let decided = false;
-    res.on('close', () => {
-      if (!decided) lent.abort(new Error(`the caller of ${call} has gone`));
-    });
+    way.onGone = () => lent.abort(new Error(`the caller of ${call} has gone`));
     const settled = ask(call, request, lent);
     let timer: NodeJS.Timeout | undefined;
     const first = await new Promise<Settled | typeof LATE>((resolve) => {
@@ -199,12 +198,12 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
 
     // From here to write() nothing waits: what is decided is what is true when the first byte is written.
     clearTimeout(timer);
-    decided = true;
-    const gone = hasGone(req, res);
+    way.onGone = undefined;
+    const gone = way.hasNobody;
     if (first === LATE || performance.now() > deadline) {
       const tooLate = new Error(`${call} did not finish within ${ms / 1000} s`);
       lent.abort(tooLate);
-      const taken = gone || write(res, 500, refusal(tooLate));
+      const taken = gone || way.send(500, refusal(tooLate), closing);
       settle('late', request, undefined, tooLate);
       await Promise.all([taken, settled.then(() => undos.run())]);
     } else if (gone) {
@@ -214,10 +213,10 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
     } else if ('error' in first) {
       // A method that throws has nothing to deliver, so whatever it had registered by then is taken back here as well.
       // It may have cleaned up on its own: undos are asked to be idempotent.
-      const taken = write(res, 500, refusal(first.error));
+      const taken = way.send(500, refusal(first.error), closing);
       settle('refused', request, undefined, first.error);
       await Promise.all([taken, undos.run()]);
-    } else if (await write(res, 200, first.body)) {
+    } else if (await way.send(200, first.body, closing)) {
       settle('answered', request, first.reply);
     } else {
       settle('undelivered', request, first.reply);
@@ -232,11 +231,6 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
     } catch (thrown) {
       return { error: asError(thrown) };
     }
-  }
-
-  function write(res: ServerResponse, status: number, body: object): Promise<boolean> {
-    if (closing) res.setHeader('Connection', 'close');
-    return send(res, status, body);
   }
 
   function tell(event: CallEvent): void {

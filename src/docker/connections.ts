@@ -1,32 +1,44 @@
 // How many connections the plugin's server keeps, and which one ends when there are too many. Refuses to know calls.
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
 
+interface Connection {
+  calls: number;
+  /** When the last of its calls ended, or when it came, counted in such events. */
+  idleSince: number;
+}
+
 /**
  * Beyond `most` the one that has been idle for the longest ends, so that whoever opens many and says nothing locks nobody
- * out; where each has a call in hand, the newest.
+ * out; where each has a call in hand, the newest. Returned: what is to be told of a call that begins, and what of its end.
  */
-export function keepAtMost(most: number, server: Server): void {
-  let open = 0;
-  /** Without a call in hand, the longest idle first. */
-  const idle = new Set<Socket>();
+export function keepAtMost(most: number, server: Server): (socket: Socket) => () => void {
+  const open = new Map<Socket, Connection>();
+  let events = 0;
   server.on(server instanceof TlsServer ? 'secureConnection' : 'connection', (socket: Socket) => {
-    open++;
-    idle.add(socket);
-    socket.once('close', () => {
-      open--;
-      idle.delete(socket);
-    });
-    const [first] = idle;
-    if (open > most) first?.destroy();
-  });
-  server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
-    idle.delete(socket);
-    response.on('close', () => {
-      if (!socket.destroyed) idle.add(socket);
-    });
+    open.set(socket, { calls: 0, idleSince: ++events });
+    socket.once('close', () => open.delete(socket));
+    if (open.size > most) longestIdle(open)?.destroy();
   });
   // Those that have not shown a certificate yet.
   server.maxConnections = 2 * most;
+  return (socket) => {
+    const connection = open.get(socket);
+    if (connection) connection.calls++;
+    return () => {
+      if (!connection) return;
+      connection.calls--;
+      connection.idleSince = ++events;
+    };
+  };
+}
+
+function longestIdle(open: ReadonlyMap<Socket, Connection>): Socket | undefined {
+  let found: [Socket, Connection] | undefined;
+  for (const one of open) {
+    const [socket, { calls, idleSince }] = one;
+    if (calls === 0 && !socket.destroyed && !(found && found[1].idleSince < idleSince)) found = one;
+  }
+  return found?.[0];
 }

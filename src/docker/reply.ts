@@ -4,18 +4,51 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Call } from './ipam.js';
 import { CONTENT_TYPE } from './wire.js';
 
-/** Writes before it returns. Resolves true once the kernel took the whole reply; if not, no engine can have read it. */
-export function send(res: ServerResponse, status: number, body: object): Promise<boolean> {
-  const text = JSON.stringify(body);
-  res.writeHead(status, { 'Content-Type': CONTENT_TYPE, 'Content-Length': Buffer.byteLength(text) });
-  const { socket } = res;
-  const taken = new Promise<boolean>((resolve) => {
-    // Node tells 'finish' also of a write that failed (EPIPE); only the socket knows.
-    res.on('finish', () => resolve(socket !== null && socket.errored === null));
-    res.on('close', () => resolve(false));
-  });
-  res.end(text);
-  return taken;
+/** The way back to one caller, for one reply. */
+export class Reply {
+  /** Hears that the caller has gone when nothing has been sent. */
+  onGone: (() => void) | undefined;
+  readonly #req: IncomingMessage;
+  readonly #res: ServerResponse;
+  #sent: ((taken: boolean) => void) | undefined;
+
+  constructor(req: IncomingMessage, res: ServerResponse) {
+    this.#req = req;
+    this.#res = res;
+    res.on('close', () => {
+      if (this.#sent) this.#sent(false);
+      else this.onGone?.();
+    });
+  }
+
+  get begun(): boolean {
+    return this.#sent !== undefined;
+  }
+
+  /** Whether the caller closed its side, as far as this process has seen; node ends ours as soon as it has. */
+  get hasNobody(): boolean {
+    const { socket } = this.#req;
+    return this.#res.closed || socket.destroyed || !socket.writable;
+  }
+
+  /**
+   * Writes before it returns. Resolves true once the kernel took the whole reply; if not, no engine can have read it. `last`: of
+   * its connection.
+   */
+  send(status: number, body: object, last: boolean): Promise<boolean> {
+    const text = JSON.stringify(body);
+    const res = this.#res;
+    if (last) res.setHeader('Connection', 'close');
+    res.writeHead(status, { 'Content-Type': CONTENT_TYPE, 'Content-Length': Buffer.byteLength(text) });
+    const { socket } = res;
+    const taken = new Promise<boolean>((resolve) => {
+      this.#sent = resolve;
+      // Node tells 'finish' also of a write that failed (EPIPE); only the socket knows. 'close' comes after it.
+      res.on('finish', () => resolve(socket !== null && socket.errored === null));
+    });
+    res.end(text);
+    return taken;
+  }
 }
 
 /** Docker reads `Err` of every reply but 200 and shows it to its user: one line, no stack. */
@@ -25,12 +58,6 @@ export function refusal(error: Error): object {
 
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error('internal error', { cause: thrown });
-}
-
-/** Whether the caller closed its side, as far as this process has seen; node ends ours as soon as it has. */
-export function hasGone(req: IncomingMessage, res: ServerResponse): boolean {
-  const { socket } = req;
-  return res.closed || socket.destroyed || !socket.writable;
 }
 
 /** When what has been decided is told to whoever waits for it. */

@@ -116,19 +116,17 @@ function httpServer(app: PluginApp, options: ServeOptions, tls?: TlsOptions): Se
     requireHostHeader: false,
     maxHeaderSize: HEADER_BYTES,
   };
-  const server = tls === undefined ? createHttpServer(settings, app.listener) : httpsServer(app, settings, tls);
-  keepAtMost(options.maxConnections ?? MAX_CONNECTIONS, server);
+  const server = tls === undefined ? createHttpServer(settings) : httpsServer(settings, tls);
+  const begun = keepAtMost(options.maxConnections ?? MAX_CONNECTIONS, server);
+  server.on('request', (req, res) => void app.listener(req, res).then(begun(req.socket)));
   server.on('clientError', onClientError);
   return server;
 }
 
-function httpsServer(app: PluginApp, settings: ServerOptions, tls: TlsOptions): HttpsServer {
+function httpsServer(settings: ServerOptions, tls: TlsOptions): HttpsServer {
   const strict = { requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' } as const;
   let { ca, cert, key }: Certificates = tls;
-  const server = createHttpsServer(
-    { ...settings, ca, cert, key, ...strict, handshakeTimeout: REQUEST_TIMEOUT_MS },
-    app.listener,
-  );
+  const server = createHttpsServer({ ...settings, ca, cert, key, ...strict, handshakeTimeout: REQUEST_TIMEOUT_MS });
   // Before node's own listener, which takes the certificates that there are.
   server.prependListener('connection', () => {
     const now = tls.renewed?.() ?? tls;

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { send } from '../../../src/docker/reply.js';
+import { Reply } from '../../../src/docker/reply.js';
 import { atEnd, endAll, tempDirectory } from './served.js';
 
 describe('docker: sending a reply', () => {
@@ -15,9 +15,9 @@ describe('docker: sending a reply', () => {
   ] as const) {
     it(`tells that the kernel ${taken ? 'took' : 'did not take'} it where the caller ${fate}`, async () => {
       const path = join(await tempDirectory(), 'a.sock');
-      const server = createServer((_, res) => {
+      const server = createServer((req, res) => {
         if (!taken) caller.destroy();
-        server.emit('sent', send(res, 200, {}));
+        server.emit('sent', new Reply(req, res).send(200, {}, false));
       }).listen(path);
       atEnd(() => {
         caller.destroy();
