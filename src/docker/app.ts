@@ -264,11 +264,13 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
 
 /** As text. Of one that is too long the rest is read and dropped, or the caller would never come to reading the refusal. */
 async function bodyOf(call: StateCall, req: IncomingMessage): Promise<string> {
-  // Mostly it came together with the head, and is there once node has told of all that came. To listen for it costs more.
+  // Mostly it came together with the head, and is there once node has told of both. To listen for it costs more.
   await undefined;
   const declared = Number(req.headers['content-length'] ?? 0);
-  const body = req.complete && declared <= BODY_LIMIT ? req.read() : undefined;
-  return body === undefined ? listened(call, req, declared) : ((body as Buffer | null)?.toString('utf8') ?? '');
+  if (declared === 0 || declared > BODY_LIMIT || req.readableLength !== declared) return listened(call, req, declared);
+  const body: Buffer = req.read();
+  req.resume(); // or its end would never be told
+  return body.toString('utf8');
 }
 
 function listened(call: StateCall, req: IncomingMessage, declared: number): Promise<string> {
