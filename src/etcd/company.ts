@@ -174,23 +174,22 @@ class Touched {
 
   /** False, and nothing is added, if it writes what another one compares or writes, or compares what another one writes. */
   add({ compare = [], success = [] }: TxnRequest): boolean {
-    const written = new Map<Buffer | undefined, string>();
+    const written: string[] = [];
     for (const op of success) {
-      const { key } = writeOf(op);
-      const text = textOf(key);
+      const text = textOf(writeOf(op).key);
       if (this.#keys.has(text)) return false;
-      written.set(key, text);
+      written.push(text);
     }
     const compared: string[] = [];
     for (let i = 0; i < compare.length; i++) {
       const { key } = compare[i]!;
-      if (key === this.#common?.[i] || written.has(key)) continue;
+      if (key === this.#common?.[i] || success.some((op) => writeOf(op).key === key)) continue;
       const text = textOf(key);
       if (this.#keys.get(text)) return false;
       compared.push(text);
     }
     for (const key of compared) this.#keys.set(key, false);
-    for (const key of written.values()) this.#keys.set(key, true);
+    for (const key of written) this.#keys.set(key, true);
     this.#common ??= compare.map(({ key }) => (this.#keys.get(textOf(key)) ? undefined : key));
     return true;
   }
