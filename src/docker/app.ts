@@ -198,7 +198,6 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
 
     // From here to write() nothing waits: what is decided is what is true when the first byte is written.
     clearTimeout(timer);
-    way.onGone = undefined;
     const gone = way.hasNobody;
     if (first === LATE || performance.now() > deadline) {
       const tooLate = new Error(`${call} did not finish within ${ms / 1000} s`);
@@ -264,13 +263,11 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
 
 /** As text. Of one that is too long the rest is read and dropped, or the caller would never come to reading the refusal. */
 async function bodyOf(call: StateCall, req: IncomingMessage): Promise<string> {
-  // Mostly it came together with the head, and is there once node has told of both. To listen for it costs more.
+  // Mostly it came together with the head, and is there once node has told of both. To hear of each piece and of the end costs more.
   await undefined;
   const declared = Number(req.headers['content-length'] ?? 0);
-  if (declared === 0 || declared > BODY_LIMIT || req.readableLength !== declared) return listened(call, req, declared);
-  const body: Buffer = req.read();
-  req.resume(); // or its end would never be told
-  return body.toString('utf8');
+  if (declared === 0 || req.readableLength !== declared) return listened(call, req, declared);
+  return (req.read() as Buffer).toString('utf8');
 }
 
 function listened(call: StateCall, req: IncomingMessage, declared: number): Promise<string> {

@@ -6,7 +6,7 @@ import { CONTENT_TYPE } from './wire.js';
 
 /** The way back to one caller, for one reply. */
 export class Reply {
-  /** Hears that the caller has gone when nothing has been sent. */
+  /** Hears that the caller has gone, if nothing was sent before. */
   onGone: (() => void) | undefined;
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;

@@ -84,6 +84,21 @@ describe('docker: connections', () => {
     for (const socket of [first, third]) socket.destroy();
   });
 
+  it('ends two whose calls are over when two more come at once', async () => {
+    const { path } = await served(scripted(), { maxConnections: 2 });
+    const activated = async () => {
+      const socket = connect(path);
+      socket.write('POST /Plugin.Activate HTTP/1.1\r\nHost: \r\nContent-Length: 0\r\n\r\n');
+      expect(String((await once(socket, 'data'))[0])).to.match(/^HTTP\/1.1 200/);
+      return socket;
+    };
+    const olds = await Promise.all([activated(), activated()]);
+    const ended = Promise.all(olds.map((socket) => once(socket.resume(), 'close')));
+    const news = await Promise.all([activated(), activated()]);
+    await ended;
+    for (const socket of news) socket.destroy();
+  });
+
   it('drops the third where both that are allowed have a call in hand, and answers those', async () => {
     const grant = deferred<AddressReply>();
     const asked: unknown[] = [];
