@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import Koa from 'koa';
 import type { AddressReply, AddressSpaces, Call, Capabilities, Ipam, PoolReply } from './ipam.js';
-import { afterAllDecided, afterPoll, asError, Lent, Reply, refusal, Undos } from './reply.js';
+import { afterAllDecided, afterPoll, asError, Lent, refusal, Undos, WayBack } from './reply.js';
 import {
   BadRequest,
   BODY_LIMIT,
@@ -59,7 +59,7 @@ const DEFAULT_DEADLINE_MS = 5000;
 const LATE = Symbol('late');
 const STATE_CALLS = ['RequestPool', 'ReleasePool', 'RequestAddress', 'ReleaseAddress'] as const;
 
-type Answer = (reply: Reply, req: IncomingMessage) => Promise<void>;
+type Answer = (way: WayBack, req: IncomingMessage) => Promise<void>;
 
 interface Granted {
   readonly reply: PoolReply | AddressReply | undefined;
@@ -104,8 +104,8 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
   // Seven paths without a pattern among them: a router's search was a tenth of what a call costs besides etcd.
   const answers = new Map<string, Answer>();
   const route = (path: string, answer: Answer) => answers.set(path, answer);
-  route('/Plugin.Activate', (reply) =>
-    constant('Activate', reply, () => ({ reply: undefined, body: { Implements: ['IpamDriver'] } })),
+  route('/Plugin.Activate', (way) =>
+    constant('Activate', way, () => ({ reply: undefined, body: { Implements: ['IpamDriver'] } })),
   );
   route('/IpamDriver.GetCapabilities', (way) =>
     constant('GetCapabilities', way, () => {
@@ -119,16 +119,16 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
       return { reply, body: encodeSpaces(reply) };
     }),
   );
-  for (const call of STATE_CALLS) route(`/IpamDriver.${call}`, (reply, req) => stateCall(call, reply, req));
+  for (const call of STATE_CALLS) route(`/IpamDriver.${call}`, (way, req) => stateCall(call, way, req));
 
   const app = new Koa();
   app.use((context) => {
     const answer = answers.get(context.path);
-    const reply = new Reply(context.req, context.res);
-    if (answer && context.method === 'POST') return carryOut(answer, reply, context.req);
+    const way = new WayBack(context.req, context.res);
+    if (answer && context.method === 'POST') return carryOut(answer, way, context.req);
     const problem = answer ? 'is answered for POST only' : 'is not a call of an IPAM driver';
     if (answer) context.set('Allow', 'POST');
-    return reply.send(answer ? 405 : 404, refusal(new Error(`${context.method} ${context.path} ${problem}`)), closing);
+    return way.send(answer ? 405 : 404, refusal(new Error(`${context.method} ${context.path} ${problem}`)), closing);
   });
   // Koa's own writes what the middleware left and watches the socket for it. Here the decision to answer and the answer's first
   // byte must be one step, so each answer is written where it is decided.
@@ -136,20 +136,20 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
     middleware(context).catch(fault);
   Object.assign(app, { handleRequest });
 
-  async function carryOut(answer: Answer, reply: Reply, req: IncomingMessage): Promise<void> {
+  async function carryOut(answer: Answer, way: WayBack, req: IncomingMessage): Promise<void> {
     inHand++;
     try {
-      await answer(reply, req);
+      await answer(way, req);
     } catch (thrown) {
       fault(thrown);
-      if (!reply.begun) void reply.send(500, refusal(new Error('internal error')), closing);
+      if (!way.begun) void way.send(500, refusal(new Error('internal error')), closing);
     } finally {
       inHand--;
       if (inHand === 0) for (const idle of whenIdle.splice(0)) idle();
     }
   }
 
-  async function constant(call: CallName, way: Reply, ask: () => Pick<CallEvent, 'reply'> & { body: object }) {
+  async function constant(call: CallName, way: WayBack, ask: () => Pick<CallEvent, 'reply'> & { body: object }) {
     const started = performance.now();
     const settle = (outcome: Outcome, reply?: CallEvent['reply'], error?: Error) =>
       tell({ call, outcome, ms: performance.now() - started, request: undefined, reply, error });
@@ -166,7 +166,7 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
     }
   }
 
-  async function stateCall<C extends StateCall>(call: C, way: Reply, req: IncomingMessage): Promise<void> {
+  async function stateCall<C extends StateCall>(call: C, way: WayBack, req: IncomingMessage): Promise<void> {
     const started = performance.now();
     const settle = (outcome: Outcome, request?: Requests[C], reply?: CallEvent['reply'], error?: Error) =>
       tell({ call, outcome, ms: performance.now() - started, request, reply, error });
@@ -196,7 +196,7 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
       void settled.then((outcome) => telling(resolve, outcome));
     });
 
-    // From here to write() nothing waits: what is decided is what is true when the first byte is written.
+    // From here to send() nothing waits: what is decided is what is true when the first byte is written.
     clearTimeout(timer);
     const gone = way.hasNobody;
     if (first === LATE || performance.now() > deadline) {

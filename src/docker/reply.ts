@@ -5,7 +5,7 @@ import type { Call } from './ipam.js';
 import { CONTENT_TYPE } from './wire.js';
 
 /** The way back to one caller, for one reply. */
-export class Reply {
+export class WayBack {
   /** Hears that the caller has gone, if nothing was sent before. */
   onGone: (() => void) | undefined;
   readonly #req: IncomingMessage;

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { Reply } from '../../../src/docker/reply.js';
+import { WayBack } from '../../../src/docker/reply.js';
 import { atEnd, endAll, tempDirectory } from './served.js';
 
 describe('docker: sending a reply', () => {
@@ -17,7 +17,7 @@ describe('docker: sending a reply', () => {
       const path = join(await tempDirectory(), 'a.sock');
       const server = createServer((req, res) => {
         if (!taken) caller.destroy();
-        server.emit('sent', new Reply(req, res).send(200, {}, false));
+        server.emit('sent', new WayBack(req, res).send(200, {}, false));
       }).listen(path);
       atEnd(() => {
         caller.destroy();
