@@ -15,7 +15,7 @@ describe('commands that list', () => {
 
   before(async () => {
     etcd = await startEtcd();
-    client = openClient({ endpoints: [etcd.url] });
+    client = openClient({ endpoints: [etcd.url], attemptMs: 10_000 });
     drivers = await Promise.all(['a', 'b'].map((node) => DriverProcess.start(etcd.url, node, 4)));
     for (const driver of drivers) await network(driver);
   });

@@ -3,7 +3,7 @@
 import { expect } from 'chai';
 import type { TxnRequest } from '../../src/etcd/client.js';
 import { type EtcdFixture, startEtcd } from './etcd.js';
-import { eventually } from './process.js';
+import { eventually, Late } from './process.js';
 import { TcpProxy } from './proxy.js';
 import { Look, WholeDriver, type WholeOptions } from './whole-driver.js';
 
@@ -248,6 +248,7 @@ export class Lossy {
         );
         expect(refusal).to.match(/is not reachable: no answer within|did not finish within 0\.7 s/);
         web.deadlineMs = on.db.deadlineMs;
+        if (!stuck) throw new Late(`${count} of ${writes} transactions began within ${HURRIED_MS} ms`);
         await eventually('the driver itself gave up', () => web.told.some(({ outcome }) => outcome === 'failed'));
         if (landing === 'before') expect(await this.look.land(stuck!), 'the copy lands').to.equal(true);
         this.proxy.resume();
