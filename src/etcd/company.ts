@@ -41,7 +41,9 @@ export class Company {
    * of the whole: all that was written together has one revision.
    */
   txn(request: TxnRequest, by: Deadline): Promise<TxnResponse> {
-    if (this.#underWay < UNDER_WAY || goesAlone(request)) return this.#send(request, by);
+    // What goes alone does not count, or as much of it as there may be would let nothing else go.
+    if (goesAlone(request)) return this.#send(request, by, 0);
+    if (this.#underWay < UNDER_WAY) return this.#send(request, by);
     return new Promise((resolve, reject) => {
       const waiting = new Waiting(request, by, resolve, reject, () => this.#late(waiting));
       this.#waiting.add(waiting);

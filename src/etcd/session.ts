@@ -411,6 +411,8 @@ export class SessionKeeper {
       return;
     }
     if (error.traits.leaseGone) this.#spare = undefined;
+    // What etcd showed before is no longer what is in the way.
+    this.#refusal = undefined;
     this.#fault = error;
     this.#report({ kind: 'unreachable', reason: ipamErrorOf(error, this.#client.describe()).message });
   }

@@ -3,7 +3,7 @@ import type { Address } from '../net/address.js';
 import { formatAddress } from '../net/address.js';
 import { formatPrefix } from '../net/prefix.js';
 import { Addresses } from './addresses.js';
-import { Backlog } from './backlog.js';
+import { Backlog, mayPass } from './backlog.js';
 import type { AddressAsk } from './claiming.js';
 import { IpamError } from './errors.js';
 import { isSecondNetwork } from './gateways.js';
@@ -110,7 +110,10 @@ export class Allocator {
     }
   }
 
-  /** Never fails: with the store away the release is kept in memory, and then frees nothing that came after it. */
+  /**
+   * With the store away, or while it denies us something, the release is kept in memory, and then frees nothing that came after
+   * it. Fails only where waiting cannot help: a record that cannot be read.
+   */
   releaseAddress(pool: PoolRef, address: Address, by: Deadline): Promise<Released> {
     const seen = this.#store.seen();
     // A process that had seen nothing yet when it was asked has written nothing either: what it writes later is newer.
@@ -129,7 +132,7 @@ export class Allocator {
     );
   }
 
-  /** Never fails, as above. Unknown joins and those of other nodes are left alone. */
+  /** As above. Unknown joins and those of other nodes are left alone. */
   releasePool(pool: PoolRef, by: Deadline): Promise<Released> {
     this.#addresses.forget(pool);
     const what = `release of pool ${formatPrefix(pool.prefix)}`;
@@ -200,7 +203,7 @@ export class Allocator {
     try {
       return (await now()) ? 'released' : 'nothing to release';
     } catch (error) {
-      if (!(error instanceof IpamError) || (error.kind !== 'unavailable' && error.code !== 'contended')) throw error;
+      if (!mayPass(error)) throw error;
       const done = this.#backlog.add(what, async (until) => void (await later(until)));
       queued(done);
       if (isGlobal(pool.space)) this.#waiting(pool, done);

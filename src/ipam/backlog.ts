@@ -6,8 +6,11 @@ import type { Surroundings } from './surroundings.js';
 const TRY_MS = 5_000;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2_000;
-/** The session of the boot before has the node's name for its TTL; another machine may have it for ever. */
-const NAME_MS = 60_000;
+/**
+ * The session of the boot before has the node's name for its TTL, 5 min at most, which an election of etcd's begins anew; another
+ * machine may have it for ever.
+ */
+const NAME_MS = 660_000;
 
 export class Backlog {
   readonly #around: Surroundings;
@@ -54,15 +57,16 @@ export class Backlog {
       try {
         return await task(this.#around.millis() + TRY_MS);
       } catch (error) {
-        if (this.#closed || !isPassing(error, this.#around.millis() < named)) return this.#report(what, error);
+        const passes = mayPass(error) && (error.code !== 'node_name_taken' || this.#around.millis() < named);
+        if (this.#closed || !passes) return this.#report(what, error);
         await this.#around.pause(pause);
       }
     }
   }
 }
 
-/** `early`: the node's name may still be the boot before's. */
-function isPassing(error: unknown, early: boolean): boolean {
+/** Whether the same may succeed later. What etcd denies is allowed again once a password or a role has been put right. */
+export function mayPass(error: unknown): error is IpamError {
   if (!(error instanceof IpamError)) return false;
-  return error.kind === 'unavailable' || error.code === 'contended' || (early && error.code === 'node_name_taken');
+  return error.kind === 'unavailable' || ['contended', 'denied', 'node_name_taken'].includes(error.code);
 }

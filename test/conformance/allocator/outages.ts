@@ -1,9 +1,11 @@
 // Releases that were asked for while the store was away, and those that land late. Numbers are those of the
 // counterexamples.
 import { expect } from 'chai';
+import { IpamError } from '../../../src/ipam/errors.js';
 import { claimKey } from '../../../src/ipam/keyspace.js';
 import { parseAddress } from '../../../src/net/address.js';
 import { refusal, soon } from '../../support/allocator-fixture.js';
+import { eventually } from '../../support/process.js';
 import { claim, joined, OPEN, S, type Scene } from './scene.js';
 
 export function outages(scene: Scene): void {
@@ -23,6 +25,35 @@ export function outages(scene: Scene): void {
       await a.settled();
       await scene.all(OPEN, joined('J1'), claim(9, 'endpoint a boot-1 join=J1 name=web'));
     });
+
+    for (const [code, while_] of [
+      ['denied', 'etcd’s password is being changed'],
+      ['node_name_taken', 'the boot before still has a session'],
+    ] as const)
+      it(`what is released while ${while_} is freed afterwards, be it asked for then or queued before`, async () => {
+        const a = await scene.world.host('a');
+        const net = await a.network(S);
+        for (const ip of ['10.66.0.8', '10.66.0.9']) await net.endpoint({ ip, name: ip });
+        a.link.away = true;
+        const hold = scene.world.holdRetries();
+        expect(await net.release('10.66.0.8')).to.equal('queued');
+        await hold.asleep(1);
+        a.link.away = false;
+        let refused = 0;
+        a.link.beforeCommit = () => {
+          refused++;
+          throw new IpamError(code, 'not at present');
+        };
+        expect(await net.release('10.66.0.9')).to.equal('queued');
+        expect(await net.releasePool()).to.equal('queued');
+        await hold.asleep(3);
+        hold.end();
+        await eventually('what waits is tried again', () => refused >= 8);
+        a.link.beforeCommit = () => undefined;
+        await a.settled();
+        expect(a.failed).to.deep.equal([]);
+        await scene.all();
+      });
 
     it('#12: so does one that was queued by a process which had not seen any answer yet', async () => {
       const old = await scene.world.host('a');

@@ -108,6 +108,20 @@ describe('transactions in company', () => {
     expect((await answer).succeeded).to.equal(true);
   });
 
+  it('do not wait for those that go alone, however many of these are under way', async () => {
+    const etcd = new ByHand();
+    const range = { key: key('a'), range_end: key('b'), target: 'Create', result: 'Equal' } as const;
+    for (let i = 0; i < 8; i++) void etcd.company.txn({ compare: [range], success: [] }, soon());
+    for (const name of ['a', 'b', 'c']) void etcd.company.txn(claim(name), soon());
+    expect(etcd.sent).to.have.length(10);
+    etcd.sent[0]!.answer(reply());
+    await turn();
+    expect(etcd.sent).to.have.length(10);
+    etcd.sent[8]!.answer(reply());
+    await turn();
+    expect(keyOf(etcd.sent[10]!.request.success![0]!)).to.equal('c');
+  });
+
   it('wait when 2 are under way, then go as one, and each gets its own answer with the header of all', async () => {
     const etcd = new ByHand();
     const [first] = etcd.occupy();

@@ -243,6 +243,19 @@ describe('session keeper, interleavings', () => {
     expect([...etcd.keys.keys()]).to.deep.equal([other]);
   });
 
+  it('a refusal of the name lasts as long as etcd shows it: once etcd is away, that is what is in the way', async () => {
+    etcd.put('/p/sessions/web/i0', { machine: 'm1', boot: 'b0', since: 'x', token: 't' });
+    keeper = keeperOf(etcd);
+    expect((await keeper.current(soon(100)).catch((e) => e)).code).to.equal('node_name_taken');
+    expect(keeper.refusal).to.match(/^node name web is in use by a session of another boot/);
+    etcd.fate = () => ({ lands: undefined, answered: false });
+    const error = await keeper.current(soon(1500)).catch((e) => e);
+    expect([error.code, keeper.refusal]).to.deep.equal(['unavailable', undefined]);
+    etcd.fate = () => OK;
+    await sleep(400);
+    expect(keeper.refusal).to.match(/^node name web is in use/);
+  });
+
   it('a round counts silence between the look and the creation: looked at again, and reset', async () => {
     let counted = 0;
     etcd.put(NODE, { machine: 'm1', boot: 'b1', silence: 4, since: 'x', token: 't' });
