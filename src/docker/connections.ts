@@ -9,13 +9,25 @@ interface Connection {
   idleSince: number;
 }
 
+export interface Connections {
+  /** To be told of a call that begins; what it returns, of its end. */
+  begun(socket: Socket): () => void;
+  /** Also those that have not shown a certificate, which the server's own closeAllConnections does not know. */
+  endAll(): void;
+}
+
 /**
  * Beyond `most` the one that has been idle for the longest ends, so that whoever opens many and says nothing locks nobody
- * out; where each has a call in hand, the newest. Returned: what is to be told of a call that begins, and what of its end.
+ * out; where each has a call in hand, the newest.
  */
-export function keepAtMost(most: number, server: Server): (socket: Socket) => () => void {
+export function keepAtMost(most: number, server: Server): Connections {
   const open = new Map<Socket, Connection>();
+  const accepted = new Set<Socket>();
   let events = 0;
+  server.on('connection', (socket: Socket) => {
+    accepted.add(socket);
+    socket.once('close', () => accepted.delete(socket));
+  });
   server.on(server instanceof TlsServer ? 'secureConnection' : 'connection', (socket: Socket) => {
     open.set(socket, { calls: 0, idleSince: ++events });
     socket.once('close', () => open.delete(socket));
@@ -23,14 +35,19 @@ export function keepAtMost(most: number, server: Server): (socket: Socket) => ()
   });
   // Those that have not shown a certificate yet.
   server.maxConnections = 2 * most;
-  return (socket) => {
-    const connection = open.get(socket);
-    if (connection) connection.calls++;
-    return () => {
-      if (!connection) return;
-      connection.calls--;
-      connection.idleSince = ++events;
-    };
+  return {
+    begun(socket) {
+      const connection = open.get(socket);
+      if (connection) connection.calls++;
+      return () => {
+        if (!connection) return;
+        connection.calls--;
+        connection.idleSince = ++events;
+      };
+    },
+    endAll() {
+      for (const socket of accepted) socket.destroy();
+    },
   };
 }
 

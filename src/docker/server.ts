@@ -6,7 +6,7 @@ import { type AddressInfo, type ListenOptions, Server as NetServer, type Socket 
 import { isAbsolute, join } from 'node:path';
 import { listenOnPath, type SocketOptions } from '../process/socket.js';
 import { type AppOptions, type PluginApp, pluginApp } from './app.js';
-import { keepAtMost } from './connections.js';
+import { type Connections, keepAtMost } from './connections.js';
 import { announce, checkName, type EngineTls, SOCKET_DIR } from './discovery.js';
 import type { Ipam } from './ipam.js';
 
@@ -76,26 +76,27 @@ export function serve(ipam: Ipam, options: ServeOptions = {}): PluginServer {
     async serveUnix(nameOrPath, unix = {}) {
       const path = isAbsolute(nameOrPath) ? nameOrPath : join(SOCKET_DIR, `${checkName(nameOrPath)}.sock`);
       const app = pluginApp(ipam, options, true);
-      const server = httpServer(app, options);
-      const file = await listenOnPath(server, path, unix);
-      return { address: path, specFile: undefined, close: closer(server, app, () => file.remove()) };
+      const serving = httpServer(app, options);
+      const file = await listenOnPath(serving.server, path, unix);
+      return { address: path, specFile: undefined, close: closer(serving, app, () => file.remove()) };
     },
     async serveInherited(fd, path) {
       const app = pluginApp(ipam, options, true);
-      const server = httpServer(app, options);
-      await listen(server, { fd });
-      return { address: path, specFile: undefined, close: closer(server, app, async () => {}) };
+      const serving = httpServer(app, options);
+      await listen(serving.server, { fd });
+      return { address: path, specFile: undefined, close: closer(serving, app, async () => {}) };
     },
     async serveTcp(name, address, tcp = {}) {
       checkName(name);
       const app = pluginApp(ipam, options, false);
-      const server = httpServer(app, options, tcp.tls);
+      const serving = httpServer(app, options, tcp.tls);
+      const { server } = serving;
       await listen(server, hostAndPort(address));
       const bound = server.address() as AddressInfo;
       try {
         const told = tcp.advertise ?? reachable(bound);
         const file = await announce(name, told, { specDir: tcp.specDir, tls: tcp.tls?.engine });
-        const close = closer(server, app, () => file.remove());
+        const close = closer(serving, app, () => file.remove());
         return { address: joined(bound.address, bound.port), specFile: file.path, close };
       } catch (error) {
         server.close();
@@ -105,7 +106,12 @@ export function serve(ipam: Ipam, options: ServeOptions = {}): PluginServer {
   };
 }
 
-function httpServer(app: PluginApp, options: ServeOptions, tls?: TlsOptions): Server {
+interface Serving {
+  readonly server: Server;
+  readonly connections: Connections;
+}
+
+function httpServer(app: PluginApp, options: ServeOptions, tls?: TlsOptions): Serving {
   const timeout = options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
   const settings: ServerOptions = {
     // An engine that writes on a connection just being closed repeats the call with an empty body: never be that close.
@@ -117,10 +123,10 @@ function httpServer(app: PluginApp, options: ServeOptions, tls?: TlsOptions): Se
     maxHeaderSize: HEADER_BYTES,
   };
   const server = tls === undefined ? createHttpServer(settings) : httpsServer(settings, tls);
-  const begun = keepAtMost(options.maxConnections ?? MAX_CONNECTIONS, server);
-  server.on('request', (req, res) => void app.listener(req, res).then(begun(req.socket)));
+  const connections = keepAtMost(options.maxConnections ?? MAX_CONNECTIONS, server);
+  server.on('request', (req, res) => void app.listener(req, res).then(connections.begun(req.socket)));
   server.on('clientError', onClientError);
-  return server;
+  return { server, connections };
 }
 
 function httpsServer(settings: ServerOptions, tls: TlsOptions): HttpsServer {
@@ -156,15 +162,20 @@ function onClientError(error: NodeJS.ErrnoException, connection: unknown): void 
   socket.destroy(error);
 }
 
-function closer(server: Server, app: PluginApp, takeAway: () => Promise<void>): (byMs?: number) => Promise<void> {
+function closer(serving: Serving, app: PluginApp, takeAway: () => Promise<void>): (byMs?: number) => Promise<void> {
   let closing: Promise<void> | undefined;
   return (byMs = DRAIN_MS) => {
-    closing ??= close(server, app, takeAway, byMs);
+    closing ??= close(serving, app, takeAway, byMs);
     return closing;
   };
 }
 
-async function close(server: Server, app: PluginApp, takeAway: () => Promise<void>, byMs: number): Promise<void> {
+async function close(
+  { server, connections }: Serving,
+  app: PluginApp,
+  takeAway: () => Promise<void>,
+  byMs: number,
+): Promise<void> {
   app.startClosing();
   const [taken] = await Promise.allSettled([takeAway()]);
   await turn(); // accepts who dialled before the file was gone
@@ -178,6 +189,7 @@ async function close(server: Server, app: PluginApp, takeAway: () => Promise<voi
   clearTimeout(timer);
   server.close(); // ends node's own checking of connections
   server.closeAllConnections();
+  connections.endAll();
   await closed;
   if (taken.status === 'rejected') throw taken.reason;
 }

@@ -2,6 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { lstat, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
@@ -200,6 +201,18 @@ describe('docker: serveTcp with mutual TLS', () => {
       .call('/Plugin.Activate')
       .catch((error: NodeJS.ErrnoException) => error.code);
     expect(plain).to.be.oneOf(['ECONNRESET', 'EPIPE', 'HPE_INVALID_CONSTANT']);
+  });
+
+  it('closes at once although a connection has not shown a certificate, and never will', async () => {
+    const { plugin, port } = await tcp({ tls });
+    const silent = connect(port, '127.0.0.1');
+    silent.on('error', () => {});
+    const ended = once(silent, 'close');
+    await once(silent, 'connect');
+    const began = performance.now();
+    await plugin.close();
+    expect(performance.now() - began).to.be.lessThan(5_000);
+    await ended;
   });
 
   it('refuses to start beside a NAME.spec, which an engine would read first', async () => {
