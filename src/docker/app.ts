@@ -123,12 +123,13 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
 
   const app = new Koa();
   app.use((context) => {
-    const answer = answers.get(context.path);
+    const path = pathOf(context);
+    const answer = answers.get(path);
     const way = new WayBack(context.req, context.res);
     if (answer && context.method === 'POST') return carryOut(answer, way, context.req);
     const problem = answer ? 'is answered for POST only' : 'is not a call of an IPAM driver';
     if (answer) context.set('Allow', 'POST');
-    return way.send(answer ? 405 : 404, refusal(new Error(`${context.method} ${context.path} ${problem}`)), closing);
+    return way.send(answer ? 405 : 404, refusal(new Error(`${context.method} ${path} ${problem}`)), closing);
   });
   // Koa's own writes what the middleware left and watches the socket for it. Here the decision to answer and the answer's first
   // byte must be one step, so each answer is written where it is decided.
@@ -259,6 +260,15 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
       while (inHand > 0) await new Promise<void>((idle) => whenIdle.push(idle));
     },
   };
+}
+
+/** Koa's own throws where the URL cannot be read. */
+function pathOf(context: Koa.Context): string {
+  try {
+    return context.path;
+  } catch {
+    return context.url;
+  }
 }
 
 /** As text. Of one that is too long the rest is read and dropped, or the caller would never come to reading the refusal. */

@@ -55,6 +55,17 @@ describe('docker: connections', () => {
     await once(socket, 'close');
   });
 
+  it('answers a path that is no URL as one that is unknown', async () => {
+    const { path, errors } = await served(scripted());
+    const socket = connect(path);
+    socket.write('POST http://[ HTTP/1.1\r\nHost: \r\nContent-Length: 0\r\n\r\n');
+    const [reply] = await once(socket, 'data', { signal: AbortSignal.timeout(2_000) });
+    expect(String(reply)).to.match(/^HTTP\/1.1 404/);
+    expect(String(reply)).to.contain('{"Err":"POST http://[ is not a call of an IPAM driver"}');
+    expect(errors).to.deep.equal([]);
+    socket.destroy();
+  });
+
   it('closes one whose header is over 16 KiB, with 431', async () => {
     const { path } = await served(scripted());
     const socket = connect(path);
