@@ -97,11 +97,8 @@ export async function startDriver(
   const owner = { ...self, swarm, goneRounds, restMs, keepMs };
   const allocator = new Allocator(store, owner, around, settings.pools, failedForGood, store.hasty);
   releasers.push('queued releases', async () => {
-    if (!(await allocator.close(DRAIN_MS.queued)))
-      log.warn(
-        { pending: allocator.pending },
-        'stopped with releases that etcd did not take: their addresses stay taken',
-      );
+    const pending = await allocator.close(DRAIN_MS.queued);
+    if (pending > 0) log.warn({ pending }, 'stopped with releases that etcd did not take: their addresses stay taken');
   });
 
   const watching = watchingOf(client, prefix);

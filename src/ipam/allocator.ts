@@ -168,8 +168,8 @@ export class Allocator {
     void this.#backlog.add(`undo of ${what}`, (by) => grant.undo(by));
   }
 
-  /** Waits at most `ms` for queued work; true if all of it is done. */
-  close(ms: number): Promise<boolean> {
+  /** Waits at most `ms` for releases and undos; resolves to how many are not done. */
+  close(ms: number): Promise<number> {
     return this.#backlog.drain(ms);
   }
 
@@ -201,7 +201,7 @@ export class Allocator {
     queued: (done: Promise<void>) => void = () => undefined,
   ): Promise<Released> {
     try {
-      return (await now()) ? 'released' : 'nothing to release';
+      return (await this.#backlog.attend(now())) ? 'released' : 'nothing to release';
     } catch (error) {
       if (!mayPass(error)) throw error;
       const done = this.#backlog.add(what, async (until) => void (await later(until)));

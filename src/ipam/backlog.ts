@@ -16,6 +16,7 @@ export class Backlog {
   readonly #around: Surroundings;
   readonly #report: (what: string, error: unknown) => void;
   #pending = 0;
+  #attended = 0;
   #closed = false;
   readonly #idle: (() => void)[] = [];
 
@@ -32,7 +33,17 @@ export class Backlog {
   add(what: string, task: (by: Deadline) => Promise<void>): Promise<void> {
     this.#pending++;
     return this.#drive(what, task).finally(() => {
-      if (--this.#pending === 0) for (const wake of this.#idle.splice(0)) wake();
+      this.#pending--;
+      this.#wakeWhenIdle();
+    });
+  }
+
+  /** What a caller still waits for; it may come to be queued. Not pending, but not lost without a word either. */
+  attend<T>(work: Promise<T>): Promise<T> {
+    this.#attended++;
+    return work.finally(() => {
+      this.#attended--;
+      this.#wakeWhenIdle();
     });
   }
 
@@ -43,12 +54,20 @@ export class Backlog {
     });
   }
 
-  /** Resolves when nothing is pending, or after `ms`; true if nothing is. */
-  async drain(ms: number): Promise<boolean> {
-    if (this.#pending > 0)
+  /** Resolves when nothing is pending or attended, or after `ms`: to how much is. */
+  async drain(ms: number): Promise<number> {
+    if (this.#left > 0)
       await Promise.race([new Promise<void>((wake) => this.#idle.push(wake)), this.#around.pause(ms)]);
     this.#closed = true;
-    return this.#pending === 0;
+    return this.#left;
+  }
+
+  get #left(): number {
+    return this.#pending + this.#attended;
+  }
+
+  #wakeWhenIdle(): void {
+    if (this.#left === 0) for (const wake of this.#idle.splice(0)) wake();
   }
 
   async #drive(what: string, task: (by: Deadline) => Promise<void>): Promise<void> {

@@ -55,6 +55,20 @@ export function outages(scene: Scene): void {
         await scene.all();
       });
 
+    it('one that is still under way when the process ends is told, and not taken for done', async () => {
+      const a = await scene.world.host('a');
+      const net = await a.network(S);
+      await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      const lands: (() => void)[] = [];
+      a.link.beforeCommit = () => new Promise((land) => void lands.push(land));
+      const releasing = net.release('10.66.0.9');
+      await eventually('it is under way', () => lands.length === 1);
+      expect(await a.allocator.close(100)).to.equal(1);
+      lands[0]!();
+      expect(await releasing).to.equal('released');
+      expect(await a.allocator.close(100)).to.equal(0);
+    });
+
     it('#12: so does one that was queued by a process which had not seen any answer yet', async () => {
       const old = await scene.world.host('a');
       const known = await old.network(S);

@@ -101,19 +101,33 @@ describe('backlog', () => {
   });
 
   it('drains: waits for what is pending, at most as long as it is told', async () => {
-    expect(await backlog.drain(500)).to.equal(true);
+    expect(await backlog.drain(500)).to.equal(0);
     expect(pauses).to.deep.equal([]);
     let finish: () => void = () => undefined;
     void backlog.add('release', () => new Promise<void>((resolve) => (finish = resolve)));
     const draining = backlog.drain(500);
     finish();
-    expect(await draining).to.equal(true);
+    expect(await draining).to.equal(0);
     void backlog.add('release', () => new Promise<void>(() => undefined));
     const late = backlog.drain(500);
     await turn();
     await wakeAll();
-    expect(await late).to.equal(false);
+    expect(await late).to.equal(1);
     expect([pauses, backlog.pending]).to.deep.equal([[500, 500], 1]);
+  });
+
+  it('waits for what a caller still waits for too, and counts it as left', async () => {
+    let finish: () => void = () => undefined;
+    const answered = backlog.attend(new Promise<void>((resolve) => (finish = resolve)));
+    expect(backlog.pending).to.equal(0);
+    const first = backlog.drain(500);
+    await turn();
+    await wakeAll();
+    expect(await first).to.equal(1);
+    const second = backlog.drain(500);
+    finish();
+    await answered;
+    expect(await second).to.equal(0);
   });
 
   it('gives up and reports once it was drained', async () => {
@@ -124,7 +138,7 @@ describe('backlog', () => {
     const draining = backlog.drain(500);
     await turn();
     await wakeAll();
-    expect(await draining).to.equal(false);
+    expect(await draining).to.equal(1);
     await wakeAll();
     expect([backlog.pending, failed]).to.deep.equal([0, ['release: the store is away']]);
   });
