@@ -23,7 +23,10 @@ export type Finding =
   | { readonly kind: 'stale'; readonly at: Place; readonly claim: Found<ClaimRecord> }
   /** An unsure claim that a network lists as auxiliary. */
   | { readonly kind: 'auxiliary'; readonly at: Place; readonly claim: Found<ClaimRecord> }
-  /** An unsure claim with a container that has it, or one that a backup may have for a container that had it before. */
+  /**
+   * An unsure claim with a container that has it, one of a container that has another name by now, or one that a backup may
+   * have for a container that had it before.
+   */
   | {
       readonly kind: 'container';
       readonly at: Place;
@@ -86,13 +89,15 @@ function ofShown(
   const held = new Map(claims.map((claim) => [formatAddress(addressOfClaim(claim.key)), claim]));
   const findings: Finding[] = [];
   for (const [text, claim] of held) {
-    const { kind } = claim.record;
+    const { kind, name } = claim.record;
     if (claim.record.node !== node || !HELD_BY_CONTAINERS.has(kind)) continue;
     const at = { subnet, address: addressOfClaim(claim.key) };
     const holder = live.get(text);
     if (holder) {
-      const another = marked && several && claim.record.name !== holder.endpoint.name;
-      if (kind === 'unsure' || another)
+      const another = marked && several && name !== holder.endpoint.name;
+      // A rename is no call. Its former name would pass whoever has that now for the one that asks again.
+      const renamed = kind === 'endpoint' && name !== undefined && name !== holder.endpoint.name;
+      if (kind === 'unsure' || another || renamed)
         findings.push({
           kind: 'container',
           at,

@@ -57,6 +57,21 @@ export function reconciling(scene: Scene): void {
       expect((await limited.endpoint({ name: 'next' })).ip).to.equal('10.66.0.8');
     });
 
+    it('#14: follows a container that is renamed: another one with its former name is refused its address', async () => {
+      await net.endpoint({ ip: '10.66.0.9', name: 'web', mac: '02:42:00:00:00:09' });
+      engine.view = shown(network(S, { containers: { old: '10.66.0.9' } }));
+      await reconciler.look();
+      expect(told).to.deep.equal(['recognised 10.66.0.9']);
+      await scene.all(OPEN, joined('J1'), claim(9, 'endpoint a boot-1 join=J1 name=old mac=02:42:00:00:00:09'));
+      expect(await refusal(net.endpoint({ ip: '10.66.0.9', name: 'web' }))).to.match(
+        /^taken: address 10\.66\.0\.9 is held by old on a since /,
+      );
+      // An engine that was killed asks again under the name of today.
+      await net.endpoint({ ip: '10.66.0.9', name: 'old' });
+      expect(await net.release('10.66.0.9')).to.equal('released');
+      await scene.all(OPEN, joined('J1'));
+    });
+
     it('ends one of an earlier boot, whose containers are gone with it', async () => {
       await net.endpoint({ ip: '10.66.0.9', name: 'gone' });
       reconciler = reconcilerOf(await scene.rebooted(a));

@@ -54,6 +54,8 @@ describe('a look at the engine', () => {
     ['an unsure claim that is nowhere', { kind: 'unsure' }, empty, ['stale']],
     ['a claim and its container', {}, live, []],
     ['a task and its container', { kind: 'swarm' }, live, []],
+    ['a claim of a container that has another name by now', { name: 'before' }, live, ['container']],
+    ['a task’s, whose name is the swarm’s', { kind: 'swarm', name: 'web.1.x' }, live, []],
     ['a claim and its container on another network of the subnet', {}, twice, []],
     ['an unsure claim with a container', { kind: 'unsure' }, live, ['container']],
     ['an unsure claim that is listed', { kind: 'unsure' }, listed, ['auxiliary']],
