@@ -213,14 +213,19 @@ export class Takeables {
   async #former(claims: readonly Found<ClaimRecord>[], leader: string, by: Deadline): Promise<Takeable[]> {
     const { space, prefix } = this.#subnet;
     const local = { space: localSpace(familyOf(space)), prefix };
-    const former = claims.filter((claim) => isOfFormerEpoch(claim, leader)).slice(0, MOST);
-    if (former.length === 0) return [];
-    const keys = former.map(({ key }) => claimKey(local, addressOfClaim(key)));
-    const ofNodes = await this.#store.read(
-      keys.map((one) => ({ one })),
-      by,
-    );
-    return former.flatMap((claim, i) => (ofNodes[i] ? [] : [{ claim, evidence: [{ key: keys[i]!, version: null }] }]));
+    const former = claims.filter((claim) => isOfFormerEpoch(claim, leader));
+    const found: Takeable[] = [];
+    for (let at = 0; at < former.length && found.length < MOST; at += MOST) {
+      const some = former.slice(at, at + MOST);
+      const keys = some.map(({ key }) => claimKey(local, addressOfClaim(key)));
+      const ofNodes = await this.#store.read(
+        keys.map((one) => ({ one })),
+        by,
+      );
+      for (const [i, claim] of some.entries())
+        if (!ofNodes[i]) found.push({ claim, evidence: [{ key: keys[i]!, version: null }] });
+    }
+    return found;
   }
 }
 

@@ -316,6 +316,25 @@ export function swarm(scene: Scene): void {
       expect((await net.task()).ip).to.equal('10.80.0.2');
     });
 
+    it('64 tasks low in a full pool that nodes have hide none of what a former epoch gave above them', async () => {
+      const small = { ...global, range: '10.80.0.0/25' };
+      const a = await scene.world.host('a');
+      const old = await a.network(S, small);
+      await old.gateway();
+      const worker = await a.network(S, { managed: true });
+      for (let at = 2; at < 128; at++) {
+        const { ip } = await old.task();
+        if (at < 66) await worker.unsure(ip);
+      }
+      const b = await scene.world.host('b');
+      const net = await b.network(S, small);
+      await net.gateway('10.80.0.1');
+      expect(await refusal(net.task())).to.match(/^pool_exhausted: /);
+      scene.world.rounds += 30;
+      scene.world.skippedMs += 10_000;
+      expect([(await net.task()).ip, (await net.task()).ip]).to.deep.equal(['10.80.0.66', '10.80.0.67']);
+    });
+
     it('N16: an address of another pool of the leader is claimed there if a former epoch gave it, and released through either', async () => {
       const two = '10.81.0.0/24';
       const a = await scene.world.host('a');
