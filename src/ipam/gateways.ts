@@ -48,6 +48,7 @@ export async function chooseGateway<T>(
   let rests = false;
   for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
     while (!view || candidates.length === 0) {
+      if (view) rest = { ...rest, from: rulesOf(view.pool.record).nextOpen(rest.from) };
       if (rest.to < rest.from) {
         // What rests comes last.
         if (!view || resting.length === 0) throw exhausted(ask.pool, view && rulesOf(view.pool.record));

@@ -140,7 +140,7 @@ export class Takeables {
     const goesOn = known?.what === what && known.rules.same(rules) && begun - known.at < BEGUN_MS;
     const listing: Listing = goesOn
       ? known
-      : { what, rules, left: this.#pages(), resting: [], others: [], listed: 0, pages: 0, at: begun };
+      : { what, rules, left: this.#pages(rules), resting: [], others: [], listed: 0, pages: 0, at: begun };
     this.#listing = listing;
     const { resting, others } = listing;
     while (listing.left.length > 0 && resting.length + others.length < MOST) {
@@ -163,10 +163,13 @@ export class Takeables {
     return { found: [...oldestFirst(resting), ...others].slice(0, MOST), listed: listing.listed };
   }
 
-  #pages(): Span<ClaimRecord>[] {
-    const size = this.#range.to - this.#range.from + 1n;
-    const pages = size > PARTED ? 1n : (size + BigInt(PAGE) - 1n) / BigInt(PAGE);
-    return split(this.#range, Number(pages)).map((part) => claimsIn(this.#subnet, part));
+  /** What is barred is in none of them, but for small blocks: those would make more pages than they save. */
+  #pages(rules: Rules): Span<ClaimRecord>[] {
+    return rules.openIn(this.#range, BigInt(PAGE)).flatMap((open) => {
+      const size = open.to - open.from + 1n;
+      const pages = size > PARTED ? 1n : (size + BigInt(PAGE) - 1n) / BigInt(PAGE);
+      return split(open, Number(pages)).map((part) => claimsIn(this.#subnet, part));
+    });
   }
 
   /** Where nothing rests claims become takeable when a node does, but for what an undo restores. */

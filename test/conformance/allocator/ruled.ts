@@ -152,6 +152,35 @@ export function ruled(scene: Scene): void {
       expect((await declared.gateway('10.66.0.5')).ip).to.equal('10.66.0.5');
     });
 
+    for (const [subnet, most, ip] of [
+      ['10.0.0.0/8', '10.0.0.0/9', '10.128.0.0'],
+      ['fd00:66::/64', 'fd00:66::/96', 'fd00:66::1:0:0'],
+    ] as const)
+      it(`of ${most}: a gateway that is not named is picked behind it with two looks`, async () => {
+        const operator = await scene.world.operator(subnet);
+        await operator.exclude(most);
+        const a = await scene.world.host('a');
+        const net = await a.network(subnet);
+        const { reads } = a.link;
+        expect((await net.gateway()).ip).to.equal(ip);
+        expect(a.link.reads - reads).to.equal(2);
+      });
+
+    it('of 4 million, all but 255: what rests there is found without a look at the others', async () => {
+      scene.world.restMs = 600_000;
+      const subnet = '10.64.0.0/10';
+      const operator = await scene.world.operator(subnet);
+      await operator.exclude('10.64.0.0-10.127.254.255');
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [na, nb] = [await a.network(subnet), await b.network(subnet)];
+      const given: string[] = [];
+      for (let at = 0; at < 255; at++) given.push((await nb.endpoint({ name: `c${at}` })).ip);
+      for (const ip of given.slice(0, 2)) await nb.release(ip);
+      const { reads } = a.link;
+      expect((await na.endpoint({ name: 'web' })).ip).to.equal(given[0]);
+      expect(a.link.reads - reads).to.be.at.most(9);
+    });
+
     it('the gateway that networks have already stays theirs, for later networks too', async () => {
       const [na, nb, operator] = await three();
       expect((await na.gateway()).ip).to.equal('10.66.0.1');
