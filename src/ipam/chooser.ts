@@ -6,6 +6,7 @@ import type { Subnet } from './keyspace.js';
 import type { NodeRecord } from './records.js';
 import { Rooms } from './room.js';
 import { NO_RULES, type Rules } from './rules.js';
+import { SharedSearch } from './shared-search.js';
 import type { Deadline, Found, Store } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 import { type Left, type Takeable, Takeables } from './takeables.js';
@@ -55,7 +56,7 @@ export class Chooser {
   #sparse = false;
   /** Others walk here, too: how long a stretch is looked for. */
   #among: bigint | undefined;
-  #searching: Promise<void> | undefined;
+  readonly #searching = new SharedSearch();
   #fullUntil = Number.NEGATIVE_INFINITY;
   /** The rules under which nothing was left. */
   #fullUnder = NO_RULES;
@@ -81,12 +82,7 @@ export class Chooser {
   async #awaited(rules: Rules, by: Deadline): Promise<bigint | undefined> {
     for (;;) {
       if (this.#ahead !== undefined) await new Promise<void>((wake) => this.#behind.push(wake));
-      else {
-        this.#searching ??= this.#search(rules, by).finally(() => {
-          this.#searching = undefined;
-        });
-        await this.#searching;
-      }
+      else await this.#searching.run(() => this.#search(rules, by));
       const chosen = this.#atHand(rules);
       if (chosen !== NOT_YET) return chosen;
     }

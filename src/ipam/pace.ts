@@ -14,6 +14,8 @@ export class Pace<T> {
   #gapMs = 0;
   #next = Number.NEGATIVE_INFINITY;
   #waiting: Promise<T> | undefined;
+  /** The latest deadline of those who wait. */
+  #by = Number.NEGATIVE_INFINITY;
 
   constructor(around: Pick<Surroundings, 'millis' | 'pause'>, look: (by: Deadline) => Promise<T>) {
     this.#around = around;
@@ -26,9 +28,11 @@ export class Pace<T> {
     if (now - this.#next > CALM_MS) this.#gapMs = 0;
     const wait = this.#next - now;
     if (wait <= 0 || by - now < 2 * wait) return this.#begin(by);
+    this.#by = Math.max(this.#by, by);
     this.#waiting ??= this.#around.pause(wait).then(() => {
-      this.#waiting = undefined;
-      return this.#begin(by);
+      const latest = this.#by;
+      [this.#waiting, this.#by] = [undefined, Number.NEGATIVE_INFINITY];
+      return this.#begin(latest);
     });
     return this.#waiting;
   }

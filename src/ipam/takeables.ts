@@ -8,6 +8,7 @@ import { readNodes } from './nodes.js';
 import type { ClaimRecord, NodeRecord } from './records.js';
 import { isResting } from './resting.js';
 import { NO_RULES, type Rules } from './rules.js';
+import { SharedSearch } from './shared-search.js';
 import { isGone, type NodeSeen } from './silence.js';
 import { familyOf, localSpace } from './spaces.js';
 import type { Condition, Deadline, Found, Span, Store } from './store.js';
@@ -60,7 +61,7 @@ export class Takeables {
   readonly #self: Self;
   readonly #around: Surroundings;
   #found: Takeable[] = [];
-  #scanning: Promise<void> | undefined;
+  readonly #scanning = new SharedSearch();
   #listing: Listing | undefined;
   #nothingUntil = Number.NEGATIVE_INFINITY;
   /** What was looked for and not found in the whole range, and until when that is believed. */
@@ -89,10 +90,7 @@ export class Takeables {
       // Found under other rules, some may be barred by now.
       for (let next = this.#found.shift(); next; next = this.#found.shift()) if (isOpen(rules, next.claim)) return next;
       if (searches === 2 || !due()) return undefined;
-      this.#scanning ??= this.#scan(left, rules, by).finally(() => {
-        this.#scanning = undefined;
-      });
-      await this.#scanning;
+      await this.#scanning.run(() => this.#scan(left, rules, by));
     }
   }
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { Chooser } from '../../../src/ipam/chooser.js';
@@ -327,6 +328,51 @@ describe('chooser', () => {
     claimer.chooser.freed();
     expect(await Promise.all(Array.from({ length: 10 }, () => claimer.claim()))).to.deep.equal(Array(10).fill(false));
     expect(claimer.link.reads - reads).to.equal(1);
+  });
+
+  describe('a search that whoever began it has no time left for', () => {
+    const range = rangeOf(20);
+    const cooling = { kind: 'cooling', since: 'then', token: 't' };
+    const ends = (calls: readonly Promise<unknown>[]) =>
+      Promise.all(calls.map((call) => call.catch((error: IpamError) => error.code)));
+    /** Of a full range; the first read takes longer than the first caller has. */
+    const slow = async () => {
+      const store = new MemoryStore();
+      fill(store, valuesOf(range));
+      const claimer = new Claimer(store, range);
+      await claimer.claim();
+      claimer.chooser.freed();
+      let late = true;
+      claimer.link.beforeRead = async () => {
+        if (!late) return;
+        late = false;
+        await sleep(40);
+      };
+      return claimer;
+    };
+
+    it('fails that call alone: another one that waits for room begins it anew, and the third has what that finds', async () => {
+      const { chooser, store, link } = await slow();
+      for (const at of [3n, 4n]) store.plant(keyOf(range.from + at).key, undefined);
+      const { reads } = link;
+      const asked = [20, 5_000, 5_000].map(async (ms) => {
+        const value = await chooser.next(NO_RULES, soon(ms));
+        chooser.won(value!);
+        return value;
+      });
+      const [first, ...others] = await ends(asked);
+      expect(first).to.equal('deadline');
+      expect(others).to.have.members([range.from + 3n, range.from + 4n]);
+      expect(link.reads - reads).to.be.at.most(5);
+    });
+
+    it('does so where claims to take over are looked for', async () => {
+      const { chooser, store } = await slow();
+      for (const at of [3n, 4n]) store.plant(keyOf(range.from + at).key, cooling);
+      const asked = [20, 5_000, 5_000].map((ms) => chooser.takeable('nodes', NO_RULES, soon(ms)));
+      const found = await ends(asked.map((one) => one.then((takeable) => takeable?.claim.key)));
+      expect(found).to.deep.equal(['deadline', keyOf(range.from + 3n).key, keyOf(range.from + 4n).key]);
+    });
   });
 
   it('a part that fills up between its count and that of its pieces is not taken for the end while another part has room', async () => {

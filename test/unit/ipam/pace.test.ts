@@ -4,7 +4,7 @@ import { Pace } from '../../../src/ipam/pace.js';
 describe('pace', () => {
   /** Time passes only while somebody pauses. */
   const paced = () => {
-    const clock = { ms: 0, looks: [] as number[] };
+    const clock = { ms: 0, looks: [] as number[], until: [] as number[] };
     const around = {
       millis: () => clock.ms,
       pause: async (ms: number) => {
@@ -12,8 +12,9 @@ describe('pace', () => {
         clock.ms += ms;
       },
     };
-    const pace = new Pace(around, async () => {
+    const pace = new Pace(around, async (until) => {
       clock.looks.push(clock.ms);
+      clock.until.push(until);
       return clock.looks.length;
     });
     return { clock, pace };
@@ -33,6 +34,14 @@ describe('pace', () => {
     expect(await first).to.equal(1);
     expect(await Promise.all(others)).to.deep.equal(Array(20).fill(2));
     expect(clock.looks).to.deep.equal([0, 1]);
+  });
+
+  it('a look that is shared has the time of whoever has most, and the next one has none of it', async () => {
+    const { clock, pace } = paced();
+    await pace.look(by);
+    await Promise.all([10, 5_000, 20].map((ms) => pace.look(ms)));
+    await Promise.all([30, 40].map((ms) => pace.look(ms)));
+    expect(clock.until).to.deep.equal([by, 5_000, 40]);
   });
 
   it('looks at once again after a second, and whenever a deadline is near', async () => {
