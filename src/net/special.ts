@@ -10,8 +10,10 @@ const SPECIAL = [
   ['::1/128', 'loopback (RFC 4291)'],
   ['ff00::/8', 'multicast (RFC 4291)'],
 ].map(([block, why]) => ({ block: parsePrefix(block!), why: why! }));
+/** Not by its text: no address is to be written so. */
+const MAPPED = { block: { family: 6, first: 0xffffn << 32n, length: 96 }, why: 'IPv4-mapped (RFC 4291)' } as const;
 
 /** What makes the block useless for a network, or undefined. */
 export function specialIn(prefix: Prefix): string | undefined {
-  return SPECIAL.find(({ block }) => overlaps(block, prefix))?.why;
+  return [...SPECIAL, MAPPED].find(({ block }) => overlaps(block, prefix))?.why;
 }

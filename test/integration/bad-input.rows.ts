@@ -137,6 +137,7 @@ function pools(): Row[] {
     useless('127.0.0.0/8', 'loopback (RFC 1122)'),
     useless('ff02::/16', 'multicast (RFC 4291)'),
     useless('::1/128', 'loopback (RFC 4291)'),
+    useless('::fffe:0:0/95', 'IPv4-mapped (RFC 4291)'),
     useless('255.255.255.0/24', 'limited broadcast (RFC 919)'),
     range('10.90.0.0/24', '10.91.0.0/25', 'range 10.91.0.0/25 is not inside pool 10.90.0.0/24'),
     range('10.90.0.0/24', '10.90.0.0/16', 'range 10.90.0.0/16 is not inside pool 10.90.0.0/24'),

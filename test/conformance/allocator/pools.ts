@@ -2,7 +2,7 @@
 // counterexamples.
 import { expect } from 'chai';
 import { type Net, refusal, soon } from '../../support/allocator-fixture.js';
-import { claim, gate, joined, OPEN, POOL, S, type Scene } from './scene.js';
+import { call, claim, gate, joined, OPEN, POOL, S, type Scene } from './scene.js';
 
 export function pools(scene: Scene): void {
   describe('pools', () => {
@@ -226,6 +226,19 @@ export function pools(scene: Scene): void {
       await scene.all('joins/local/v4/010.208.000.000-24/J2 b boot-1', 'pools/local/v4/010.208.000.000-24 open', [
         'spaces/local',
       ]);
+    });
+
+    it('one that holds IPv4-mapped addresses, which would have two texts each, is refused; its neighbours are not', async () => {
+      const { driver } = await scene.world.host('a');
+      const request = (pool: string) =>
+        driver.requestPool({ addressSpace: 'local', pool, subPool: '', options: null, v6: true }, call());
+      for (const pool of ['::fffe:0:0/95', '::8000:0:0/81'])
+        expect(await refusal(request(pool))).to.equal(
+          `bad_pool: pool ${pool} holds addresses that no host can have: IPv4-mapped (RFC 4291)`,
+        );
+      await scene.all();
+      for (const pool of ['::fffe:0:0/96', '::1:0:0:0/96']) await request(pool);
+      expect(await scene.pools()).to.have.length(2);
     });
 
     it('the undo of a pool that nobody received removes it, and nothing of a later one', async () => {

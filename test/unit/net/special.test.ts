@@ -13,6 +13,8 @@ describe('special blocks', () => {
       ['255.255.255.255/32', 'limited broadcast (RFC 919)'],
       ['::/0', 'unspecified (RFC 4291)'],
       ['::1/128', 'loopback (RFC 4291)'],
+      ['::fffe:0:0/95', 'IPv4-mapped (RFC 4291)'],
+      ['::8000:0:0/81', 'IPv4-mapped (RFC 4291)'],
       ['ff02::/16', 'multicast (RFC 4291)'],
     ])
       expect(specialIn(parsePrefix(pool!)), pool).to.equal(why);
@@ -31,6 +33,8 @@ describe('special blocks', () => {
       '128.0.0.0/16',
       'fd00::/8',
       'fe80::/64',
+      '::fffe:0:0/96',
+      '64:ff9b::/96',
       '2001:db8::/32',
     ])
       expect(specialIn(parsePrefix(pool)), pool).to.equal(undefined);
