@@ -3,6 +3,7 @@ import { IpamError } from './errors.js';
 import type { Deadline } from './store.js';
 import type { Surroundings } from './surroundings.js';
 
+/** What needed all of it has twice as much at the next attempt: to list a large pool may take longer. */
 const TRY_MS = 5_000;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2_000;
@@ -72,12 +73,16 @@ export class Backlog {
 
   async #drive(what: string, task: (by: Deadline) => Promise<void>): Promise<void> {
     const named = this.#around.millis() + NAME_MS;
+    let time = TRY_MS;
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+      const began = this.#around.millis();
       try {
-        return await task(this.#around.millis() + TRY_MS);
+        return await task(began + time);
       } catch (error) {
         const passes = mayPass(error) && (error.code !== 'node_name_taken' || this.#around.millis() < named);
         if (this.#closed || !passes) return this.#report(what, error);
+        // The store gives up somewhat early where what is left is too short for another try.
+        if (error.kind === 'unavailable' && this.#around.millis() - began > time / 2) time *= 2;
         await this.#around.pause(pause);
       }
     }
