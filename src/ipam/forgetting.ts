@@ -29,7 +29,10 @@ import { Views } from './views.js';
 /** Removals in one transaction: of each it is kept who had it, and etcd takes 128 operations. */
 const CHUNK = 60;
 
-/** Throws `contended` when the node came back, or was found by another runner. What the swarm owns is left alone. */
+/**
+ * Throws `contended` when the node came back, was forgotten by another runner, or had a claim taken meanwhile. What the swarm
+ * owns is left alone.
+ */
 export async function forget(
   node: NodeSeen,
   store: Store,
@@ -51,7 +54,8 @@ export async function forget(
       ...chunk.map(({ key }): Write => ({ remove: { key, decode: EVERY_CLAIM.decode } })),
       ...chunk.flatMap((claim) => past(claim, 'forgotten', self, around)),
     ];
-    if (chunk.length > 0) await behalf.commit({ when, write, otherwise: [], signed: true }, by);
+    const change = { when, write, otherwise: [], signed: true };
+    if (chunk.length > 0 && !(await behalf.commit(change, by)).done) throw changed();
     chunk = [];
   };
   for await (const claim of all(store, EVERY_CLAIM, by)) {

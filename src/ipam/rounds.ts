@@ -6,9 +6,11 @@ import { BRAKE, EVERY_JOIN, nodeKey, RESTORED, TICK } from './keyspace.js';
 import { readNode, readNodes } from './nodes.js';
 import { all } from './pages.js';
 import { UNREADABLE } from './records.js';
-import { isBraked, isGone, type NodeSeen, type Standing, standingOf, stillSilent } from './silence.js';
+import { isBraked, isGone, type NodeSeen, type Silence, type Standing, standingOf, stillSilent } from './silence.js';
 import type { Condition, Deadline, Store, Version } from './store.js';
 import type { Surroundings } from './surroundings.js';
+
+const FORGOTTEN_WITHIN_MS = 600_000;
 
 /** In rounds; Infinity for never. */
 export interface Limits {
@@ -39,8 +41,7 @@ export class Rounds {
   /** `tick`: the version of the key by which this process began the round. Nodes with a session cost no write. */
   async run(tick: Version, by: Deadline): Promise<void> {
     // What a restored backup says of nodes is of another day: some that it has for gone may have been back since.
-    const [restored] = await this.#store.read([{ one: RESTORED }], by);
-    if (restored) return;
+    if (await this.#isRestored(by)) return;
     const pace: Condition = { key: TICK, version: tick };
     const nodes = await readNodes(this.#store, by);
     const braked = await this.#brake(nodes, pace, by);
@@ -50,6 +51,11 @@ export class Rounds {
       if (node.living || record.machine === UNREADABLE) continue;
       const gone = isGone(record, this.#limits.gone);
       if (braked && !gone) continue;
+      if (this.#isOutlived(record)) {
+        // Not counted any more: its end may take many rounds, and compares the record.
+        outlived.push(node.name);
+        continue;
+      }
       const silence = (record.silence ?? 0) + 1;
       const change = {
         when: [...stillSilent(node), pace],
@@ -59,9 +65,9 @@ export class Rounds {
       if (!outcome.done && outcome.seen[0]?.version !== tick) return;
       if (!outcome.done) continue;
       if (!gone && isGone({ silence }, this.#limits.gone)) this.#report({ kind: 'gone', node: node.name, silence });
-      if (isGone({ ...record, silence }, this.#limits.gone) && silence >= this.#limits.forget) outlived.push(node.name);
+      if (this.#isOutlived({ ...record, silence })) outlived.push(node.name);
     }
-    for (const name of outlived) await this.#forget(name, by);
+    for (const name of outlived) await this.#forget(name);
   }
 
   /** Kept in etcd, so that its begin and its end are told once, and `nodes` shows it. */
@@ -87,10 +93,11 @@ export class Rounds {
     return nodes.filter(({ name }) => used.has(name)).map((node) => this.#standing(node));
   }
 
-  /** What is not finished in this round goes on in the next. */
-  async #forget(name: string, by: Deadline): Promise<void> {
+  /** Lists all claims, which may take longer than a round. What is not finished by then goes on in a later one. */
+  async #forget(name: string): Promise<void> {
+    const by = this.#around.millis() + FORGOTTEN_WITHIN_MS;
     const node = await readNode(this.#store, name, by);
-    if (!node || node.living) return;
+    if (!node || node.living || !this.#isOutlived(node.found.record) || (await this.#isRestored(by))) return;
     const { silence = 0 } = node.found.record;
     try {
       await forget(node, this.#store, this.#around, this.#limits, by);
@@ -98,6 +105,15 @@ export class Rounds {
     } catch (error) {
       if (!(error instanceof IpamError) || error.code !== 'contended') throw error;
     }
+  }
+
+  async #isRestored(by: Deadline): Promise<boolean> {
+    const [restored] = await this.#store.read([{ one: RESTORED }], by);
+    return restored !== undefined;
+  }
+
+  #isOutlived(record: Silence): boolean {
+    return isGone(record, this.#limits.gone) && (record.silence ?? 0) >= this.#limits.forget;
   }
 
   #standing(node: NodeSeen): Standing {

@@ -219,9 +219,9 @@ export class World {
     for (let round = 0; round < rounds; round++) await this.round(host, await this.tick(host));
   }
 
-  round(host: Host, tick: Version): Promise<void> {
+  round(host: Host, tick: Version, ms = 20_000): Promise<void> {
     const tell = ({ kind, ...rest }: RoundEvent) => this.roundsTold.push([kind, ...Object.values(rest)].join(' '));
-    return new Rounds(host.link, { ...LIMITS, keepMs: this.keepMs }, this.surroundings(), tell).run(tick, soon(20_000));
+    return new Rounds(host.link, { ...LIMITS, keepMs: this.keepMs }, this.surroundings(), tell).run(tick, soon(ms));
   }
 
   /** "a 0", "b 4 evicted": each node with the rounds of its silence. */

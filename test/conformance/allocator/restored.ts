@@ -272,5 +272,19 @@ export function restored(scene: Scene): void {
       await scene.world.silence(a, 1);
       expect(await scene.world.nodes()).to.deep.equal(['a 0', 'b 1']);
     });
+
+    it('a counts, the mark is put, a goes on: nobody is forgotten', async () => {
+      const b = await scene.world.host('b');
+      await b.loseSession();
+      await scene.world.silence(a, 5);
+      a.link.beforeNext(async () => {
+        a.link.beforeRead = async () => {
+          a.link.beforeRead = () => undefined;
+          await mark();
+        };
+      });
+      await scene.world.silence(a);
+      expect(await scene.world.nodes()).to.deep.equal(['a 0', 'b 6']);
+    });
   });
 }

@@ -1,6 +1,9 @@
 // Rounds: when silence is counted and when it is not, and what becomes of a node that was silent for good. A node is gone
 // after 4 rounds and forgotten after 6. Numbers are those of the counterexamples.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
+import { EVERY_CLAIM } from '../../../src/ipam/keyspace.js';
+import type { Query } from '../../../src/ipam/store.js';
 import { type Host, refusal } from '../../support/allocator-fixture.js';
 import { claim, holder, joined, LED, OPEN, S, type Scene } from './scene.js';
 
@@ -200,6 +203,65 @@ export function rounds(scene: Scene): void {
       await scene.world.silence(a, 6);
       expect(await scene.world.nodes()).to.deep.equal(['a 0']);
       await scene.all(OPEN, joined('J1'));
+    });
+
+    it('takes the time that all claims take: it outlasts its round, and the next one, whose runner dies in it', async () => {
+      const [a, b, c] = await hosts(3);
+      const net = await b!.network('10.67.0.0/24');
+      await net.endpoint({ ip: '10.67.0.9', name: 'web' });
+      await b!.loseSession();
+      await scene.world.silence(a!, 5);
+      const ofClaims = (queries: readonly Query[]) =>
+        queries.some((query) => 'span' in query && query.span.from === EVERY_CLAIM.from);
+      c!.link.beforeRead = (queries) => {
+        c!.link.away ||= ofClaims(queries);
+      };
+      let next: Promise<string> | undefined;
+      a!.link.beforeRead = async (queries) => {
+        if (next || !ofClaims(queries)) return;
+        next = refusal(scene.world.silence(c!));
+        await next;
+        await sleep(500);
+      };
+      await scene.world.round(a!, await scene.world.tick(a!), 500);
+      expect(await next).to.match(/^unavailable: /);
+      expect(await scene.world.nodes()).to.deep.equal(['a 0', 'c 0']);
+      expect(scene.world.roundsTold).to.deep.equal(['gone b 4', 'forgotten b 6']);
+      await scene.all(OPEN, joined('J1'), joined('J3', 'c boot-1'));
+    });
+
+    it('a counts and freezes, b comes back and is silent anew, a goes on: b is not forgotten', async () => {
+      const [a, b] = await hosts(2);
+      await b!.loseSession();
+      await scene.world.silence(a!, 5);
+      a!.link.beforeNext(async () => {
+        a!.link.beforeRead = async () => {
+          a!.link.beforeRead = () => undefined;
+          await (await scene.world.host('b')).loseSession();
+        };
+      });
+      await scene.world.silence(a!);
+      expect(await scene.world.nodes()).to.deep.equal(['a 0', 'b 0']);
+      await scene.all(OPEN, joined('J1'), joined('J2', 'b boot-1'));
+    });
+
+    it('a looks, c takes one of 2 that an ended join left, a removes both: the other one goes in the next round', async () => {
+      const [a, b, c] = [await scene.world.host('a'), await scene.world.host('b'), await scene.world.host('c')];
+      const net = await c.network(S);
+      await b.loseSession();
+      for (const last of [8, 9])
+        await scene.world.plant(`claims/local/v4/010.066.000.000-24/010.066.000.00${last}`, {
+          ...{ kind: 'endpoint', node: 'b', boot: 'boot-1', join: 'J9', since: 'then', token: 't' },
+        });
+      await scene.world.silence(a, 5);
+      a.link.beforeNext(async () => {
+        a.link.beforeNext(() => net.endpoint({ ip: '10.66.0.8', name: 'db' }));
+      });
+      await scene.world.silence(a);
+      expect(await scene.world.nodes()).to.deep.equal(['a 0', 'b 6', 'c 0']);
+      await scene.world.silence(a);
+      expect(await scene.world.nodes()).to.deep.equal(['a 0', 'c 0']);
+      await scene.all(OPEN, joined('J1', 'c boot-1'), claim(8, 'endpoint c boot-1 join=J1 name=db from=b'));
     });
 
     it('the node comes back after its claims were removed: its joins and its record stay', async () => {
