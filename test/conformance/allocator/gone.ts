@@ -173,6 +173,14 @@ export function gone(scene: Scene): void {
       await scene.all(OPEN, joined('J1', 'b boot-1'), joined('J2'), left);
     });
 
+    it('b comes back, its container still has .9, and only then is the grant to a taken back: the address is b’s again', async () => {
+      const { a } = await without();
+      const granted = await (await a.network(S)).endpoint({ ip: '10.66.0.9', name: 'db' });
+      await scene.world.host('b');
+      await granted.undo(soon());
+      await scene.all(OPEN, joined('J1', 'b boot-1'), joined('J2'), left);
+    });
+
     it('one that comes back keeps what nobody took; what was taken it is refused, and its late release frees nothing', async () => {
       const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
       const theirs = await b.network(S);

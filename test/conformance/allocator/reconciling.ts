@@ -80,6 +80,25 @@ export function reconciling(scene: Scene): void {
       await scene.all(OPEN, joined('J1'));
     });
 
+    it('ends one that an undo put back after this node, gone meanwhile, was back and had released the address', async () => {
+      await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      await a.loseSession();
+      const b = await scene.world.host('b');
+      await scene.world.silence(b, 4);
+      const granted = await (await b.network(S)).endpoint({ ip: '10.66.0.9', name: 'db' });
+      const back = await scene.world.host('a');
+      expect(await back.allocator.releaseAddress(net.ref, parseAddress('10.66.0.9'), soon())).to.equal(
+        'nothing to release',
+      );
+      await granted.undo(soon());
+      const joins = [OPEN, joined('J1'), joined('J2', 'b boot-1')].flat();
+      await scene.all(joins, claim(9, 'endpoint a boot-1 join=J1 name=web'));
+      reconciler = reconcilerOf(back);
+      await lookPastGrace();
+      expect(told).to.deep.equal(['ended 10.66.0.9']);
+      await scene.all(joins);
+    });
+
     it('ends no claim of another node, no gateway, no auxiliary or reserved address, nothing of a swarm’s leader', async () => {
       const b = await scene.world.host('b');
       await (await b.network(S)).endpoint({ ip: '10.66.0.20', name: 'theirs' });

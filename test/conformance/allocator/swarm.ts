@@ -1,7 +1,7 @@
 // The global space: leaders and their epochs, and the nodes that act on their word. Numbers are those of the
 // counterexamples.
 import { expect } from 'chai';
-import { type Host, type Net, refusal } from '../../support/allocator-fixture.js';
+import { type Host, type Net, refusal, soon } from '../../support/allocator-fixture.js';
 import type { Scene } from './scene.js';
 
 const S = '10.80.0.0/24';
@@ -456,6 +456,19 @@ export function swarm(scene: Scene): void {
       expect(await local()).to.deep.equal([`${L}/${wide(2)} swarm a boot-1 join=J2`]);
       expect(await refusal(nb.unsure('10.80.0.2'))).to.match(/^taken: /);
       await net.task('10.80.0.2');
+      await nb.unsure('10.80.0.2');
+      expect(await local()).to.deep.equal([`${L}/${wide(2)} swarm b boot-1 join=J3`]);
+    });
+
+    it('a had it, b has it, a gives it back, b’s is undone: it is a’s again, and so is in the way of no task', async () => {
+      await withTask();
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [na, nb] = [await a.network(S, { managed: true }), await b.network(S, { managed: true })];
+      await na.unsure('10.80.0.2');
+      const moved = await nb.unsure('10.80.0.2');
+      expect(await na.release('10.80.0.2')).to.equal('nothing to release');
+      await moved.undo(soon());
+      expect(await local()).to.deep.equal([`${L}/${wide(2)} swarm a boot-1 join=J2`]);
       await nb.unsure('10.80.0.2');
       expect(await local()).to.deep.equal([`${L}/${wide(2)} swarm b boot-1 join=J3`]);
     });
