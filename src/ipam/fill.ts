@@ -30,7 +30,7 @@ const COUNTED = 128;
 
 export interface KnownPool {
   readonly subnet: Subnet;
-  readonly record: PoolRecord;
+  readonly record: Pick<PoolRecord, 'rules'>;
 }
 
 /** Of each in its turn, by the record that it had a moment ago. */
@@ -71,7 +71,13 @@ export function percentUsed({ used, free }: Pick<Fill, 'used' | 'free'>): number
   return free === 0 ? 100 : (used * 100) / (used + free);
 }
 
-async function fill(store: Store, subnet: Subnet, record: PoolRecord, used: number, by: Deadline): Promise<Fill> {
+async function fill(
+  store: Store,
+  subnet: Subnet,
+  record: KnownPool['record'],
+  used: number,
+  by: Deadline,
+): Promise<Fill> {
   const { from, to } = usable(subnet.prefix);
   const size = Number(to - from + 1n);
   const left = await leftOut(store, subnet, record, by);
@@ -83,7 +89,7 @@ async function fill(store: Store, subnet: Subnet, record: PoolRecord, used: numb
 }
 
 /** What rules bar and nobody has. */
-async function leftOut(store: Store, subnet: Subnet, record: PoolRecord, by: Deadline) {
+async function leftOut(store: Store, subnet: Subnet, record: KnownPool['record'], by: Deadline) {
   const left = { excluded: 0, reserved: 0 };
   const { barred } = rulesOf(record);
   for (let i = 0; i < barred.length; i += COUNTED) {

@@ -70,8 +70,9 @@ export async function forget(
     await releases.release(ref, addressOfHolder(key), () => undefined, by, 'forgotten');
   }
   for await (const { key, record } of all(store, EVERY_JOIN, by)) {
+    if (record.node !== name) continue;
     const subnet = subnetOfPool(parentOf(key));
-    if (record.node === name && !isGlobal(subnet.space)) await removal.release(refOf(subnet, key), by);
+    if (!isGlobal(subnet.space)) await removal.release(refOf(subnet, key), by);
   }
   await behalf.commit({ when: [], write: [{ remove: nodeKey(name) }], otherwise: [], signed: true }, by);
 }

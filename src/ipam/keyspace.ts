@@ -10,6 +10,8 @@ import {
   decodeGuard,
   decodeHolder,
   decodeJoin,
+  decodeListedPool,
+  decodeMember,
   decodeNode,
   decodePool,
   decodeReconciled,
@@ -19,6 +21,8 @@ import {
   type GuardRecord,
   type HolderRecord,
   type JoinRecord,
+  type ListedPool,
+  type Member,
   type NodeRecord,
   type PoolRecord,
   type ReconciledRecord,
@@ -121,9 +125,9 @@ export function nodeKey(node: string): Key<NodeRecord> {
 export const NODES: Span<NodeRecord> = { from: 'nodes/', to: after('nodes'), decode: decodeNode };
 export const SESSIONS: Span<unknown> = { from: 'sessions/', to: after('sessions'), decode: (json) => json };
 
-export const EVERY_POOL: Span<PoolRecord> = { from: 'pools/', to: after('pools'), decode: decodePool };
+export const EVERY_POOL: Span<ListedPool> = { from: 'pools/', to: after('pools'), decode: decodeListedPool };
 export const EVERY_RULES: Span<RulesRecord> = { from: 'rules/', to: after('rules'), decode: decodeRules };
-export const EVERY_JOIN: Span<JoinRecord> = { from: 'joins/', to: after('joins'), decode: decodeJoin };
+export const EVERY_JOIN: Span<Member> = { from: 'joins/', to: after('joins'), decode: decodeMember };
 export const EVERY_CLAIM: Span<ClaimRecord> = { from: 'claims/', to: after('claims'), decode: decodeClaim };
 export const EVERY_HOLDER: Span<HolderRecord> = { from: 'holders/', to: after('holders'), decode: decodeHolder };
 
@@ -190,9 +194,9 @@ export function joinsOf(subnet: Subnet): Span<JoinRecord> {
 }
 
 /** Of the pools from one key to the other, both included. */
-export function joinsBetween(first: string, last: string): Span<JoinRecord> {
+export function joinsBetween(first: string, last: string): Span<Member> {
   const [from, to] = [first, last].map((key) => key.replace('pools/', 'joins/')) as [string, string];
-  return { from: `${from}/`, to: after(to), decode: decodeJoin };
+  return { from: `${from}/`, to: after(to), decode: decodeMember };
 }
 
 /** Likewise. */

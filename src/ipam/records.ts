@@ -166,6 +166,22 @@ export const decodePool = decoder<PoolRecord>(pool);
 export const decodeJoin = decoder<JoinRecord>(join);
 export const decodeHolder = decoder<HolderRecord>(holder);
 
+/** `unreadable`: nothing is known of it but that it is there. */
+export type ListedPool = Pick<PoolRecord, 'rules' | 'gateway'> & { readonly unreadable?: true };
+
+/** Whose a join is. */
+export type Member = Pick<JoinRecord, 'node'>;
+
+/** Total, for lists alone: whoever changes a pool has to understand it. */
+export function decodeListedPool(json: unknown): ListedPool {
+  return pool.safeParse(json).data ?? { unreadable: true };
+}
+
+/** Total, likewise: of a join that nobody can read the node is one that there is not. */
+export function decodeMember(json: unknown): Member {
+  return join.safeParse(json).data ?? { node: UNREADABLE };
+}
+
 /** Total: what nobody can read tells nothing. */
 export function decodeTenure(json: unknown): TenureRecord | undefined {
   return tenure.safeParse(json).data;
@@ -183,7 +199,7 @@ export function decodeNode(json: unknown): NodeRecord {
   return parsed.success ? parsed.data : { machine: UNREADABLE, boot: UNREADABLE, since: '' };
 }
 
-/** The machine of a node record that nobody can read. */
+/** The machine of a node record that nobody can read, and the node of such a join. */
 export const UNREADABLE = 'unknown';
 
 /** Total: a claim that nobody can read is somebody's all the same, and is never given to another. */

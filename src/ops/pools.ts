@@ -3,7 +3,7 @@ import { coolingIn } from '../ipam/cooling.js';
 import { type Fill, fillOfKnown, percentUsed } from '../ipam/fill.js';
 import { EVERY_POOL, joinsBetween, parentOf, subnetOfPool } from '../ipam/keyspace.js';
 import { pages } from '../ipam/pages.js';
-import type { PoolRecord } from '../ipam/records.js';
+import type { ListedPool } from '../ipam/records.js';
 import type { Deadline, Found, Store } from '../ipam/store.js';
 import { type Column, Lines, type Screen, type Tone } from './table.js';
 
@@ -14,6 +14,8 @@ export interface PoolRow extends Fill {
   readonly nodes: readonly string[];
   readonly gateway?: string;
   readonly note?: string;
+  /** Its record cannot be read: whatever rules it has are not counted. */
+  readonly unreadable?: true;
 }
 
 const BAR = 10;
@@ -40,7 +42,7 @@ export async function* listPools(store: Store, by: Deadline): AsyncGenerator<rea
 
 async function rowsOf(
   store: Store,
-  page: readonly Found<PoolRecord>[],
+  page: readonly Found<ListedPool>[],
   budget: { left: number },
   by: Deadline,
 ): Promise<PoolRow[]> {
@@ -54,16 +56,22 @@ async function rowsOf(
   const fills = counted.flat();
   const used = page.map(({ key }, i) => ({ key, used: fills[i]!.used }));
   const cooling = await coolingIn(store, used, budget, by);
-  return page.map(({ key, record: { gateway, rules } }, i): PoolRow => {
+  return page.map(({ key, record: { gateway, rules, unreadable } }, i): PoolRow => {
     const said = { ...(gateway !== undefined && { gateway }), ...(rules?.note !== undefined && { note: rules.note }) };
-    return { ...fills[i]!, cooling: cooling.get(key) ?? null, nodes: [...(nodes.get(key) ?? [])].sort(), ...said };
+    return {
+      ...fills[i]!,
+      cooling: cooling.get(key) ?? null,
+      nodes: [...(nodes.get(key) ?? [])].sort(),
+      ...said,
+      ...(unreadable && { unreadable }),
+    };
   });
 }
 
 /** By the pool's key. */
 async function nodesOf(
   store: Store,
-  page: readonly Found<PoolRecord>[],
+  page: readonly Found<ListedPool>[],
   by: Deadline,
 ): Promise<Map<string, ReadonlySet<string>>> {
   const nodes = new Map<string, Set<string>>();
@@ -85,7 +93,7 @@ export function poolLines(screen: Screen): (pools: readonly PoolRow[]) => string
       lines = new Lines(columns(ruled), screen);
     }
     return lines.of(
-      pools.map(({ space, pool, size, cooling, nodes, gateway = '', warnAt, full, ...fill }) => [
+      pools.map(({ space, pool, size, cooling, nodes, gateway = '', warnAt, full, unreadable, ...fill }) => [
         ...[space, pool, count(size), count(fill.used), cooling === null ? '?' : count(cooling)],
         ...(ruled ? [count(fill.excluded), count(fill.reserved)] : []),
         ...[
@@ -94,7 +102,7 @@ export function poolLines(screen: Screen): (pools: readonly PoolRow[]) => string
           bar(fill),
           gateway,
           String(nodes.length),
-          full ? `${warnAt}% reached` : '',
+          unreadable ? 'its record cannot be read' : full ? `${warnAt}% reached` : '',
         ],
       ]),
     );

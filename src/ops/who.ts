@@ -69,7 +69,11 @@ async function answerOf(
   by: Deadline,
 ): Promise<Answer> {
   const [found, { found: holders }, pool] = await store.read(
-    [{ one: claimKey(subnet, address) }, { span: holdersAt(subnet, address), limit: 0 }, { one: poolKey(subnet) }],
+    [
+      { one: claimKey(subnet, address) },
+      { span: holdersAt(subnet, address), limit: 0 },
+      { one: { ...poolKey(subnet), decode: EVERY_POOL.decode } },
+    ],
     by,
   );
   const rule = pool && ruleAbout(rulesOf(pool.record), address);

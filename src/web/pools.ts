@@ -3,7 +3,7 @@ import { coolingIn } from '../ipam/cooling.js';
 import { fillOfKnown } from '../ipam/fill.js';
 import { EVERY_JOIN, EVERY_POOL, joinsOf, parentOf, poolKey, type Subnet, subnetOfPool } from '../ipam/keyspace.js';
 import { all } from '../ipam/pages.js';
-import type { PoolRecord } from '../ipam/records.js';
+import type { ListedPool } from '../ipam/records.js';
 import type { Deadline, Found, Store } from '../ipam/store.js';
 import { type Pool, type PoolAlone, Rules } from './shapes.js';
 import { type Samples, trendOf } from './trend.js';
@@ -18,7 +18,7 @@ export async function readPools(store: Store, samples: Samples, now: Date, by: D
     const pool = parentOf(key).replace('joins/', 'pools/');
     nodes.set(pool, (nodes.get(pool) ?? new Set()).add(record.node));
   }
-  const found: Found<PoolRecord>[] = [];
+  const found: Found<ListedPool>[] = [];
   for await (const one of all(store, EVERY_POOL, by)) found.push(one);
   return counted(store, found, (key) => nodes.get(key)?.size ?? 0, samples, now, by);
 }
@@ -31,17 +31,18 @@ export async function readPool(
   now: Date,
   by: Deadline,
 ): Promise<PoolAlone | undefined> {
-  const [found] = await store.read([{ one: poolKey(subnet) }], by);
+  const [found] = await store.read([{ one: { ...poolKey(subnet), decode: EVERY_POOL.decode } }], by);
   if (!found) return undefined;
   const members = new Set<string>();
-  for await (const { record } of all(store, joinsOf(subnet), by)) members.add(record.node);
+  for await (const { record } of all(store, { ...joinsOf(subnet), decode: EVERY_JOIN.decode }, by))
+    members.add(record.node);
   const [pool] = await counted(store, [found], () => members.size, samples, now, by);
   return pool && { ...pool, members: [...members].sort() };
 }
 
 async function counted(
   store: Store,
-  found: readonly Found<PoolRecord>[],
+  found: readonly Found<ListedPool>[],
   nodesOf: (key: string) => number,
   samples: Samples,
   now: Date,
@@ -59,13 +60,14 @@ async function counted(
       ...{ space, pool, size, used, cooling: cooling.get(key) ?? null, free, nodes: nodesOf(key) },
       ...(record.gateway !== undefined && { gateway: record.gateway }),
       ...(rules && { rules }),
+      ...(record.unreadable && { unreadable: true }),
       trend: trendOf(samples.of(space, pool), used + free),
     };
   });
 }
 
 /** Rules that cannot be understood are shown by `check`, not here. */
-function rulesOf(record: PoolRecord): Rules | undefined {
+function rulesOf(record: ListedPool): Rules | undefined {
   const parsed = Rules.safeParse((record as { rules?: unknown }).rules);
   return parsed.success ? parsed.data : undefined;
 }

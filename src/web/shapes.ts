@@ -50,6 +50,7 @@ export const Pool = z.object({
   nodes: count.describe('hosts that have a part in it'),
   gateway: text.optional(),
   rules: Rules.optional(),
+  unreadable: z.boolean().optional().describe('its record cannot be read: what it says of rules is not known'),
   trend: Trend,
 });
 export const Pools = z.object({ pools: z.array(Pool) });

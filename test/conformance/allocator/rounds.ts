@@ -75,6 +75,15 @@ export function rounds(scene: Scene): void {
       expect(await scene.world.nodes()).to.deep.equal(['a 0', 'aa undefined', 'b 1']);
     });
 
+    it('a join whose record cannot be read, damaged or of a newer version, keeps nobody from being counted', async () => {
+      const [a, b] = await hosts(2);
+      await b!.loseSession();
+      await scene.world.plant('joins/local/v4/010.066.000.000-24/J8', 'no record');
+      await scene.world.plant('joins/local/v4/010.066.000.000-24/J9', { host: 'a' });
+      await scene.world.silence(a!);
+      expect(await scene.world.nodes()).to.deep.equal(['a 0', 'b 1']);
+    });
+
     it('#7: all sessions end and all but b return at once: b was silent for no more than its rounds', async () => {
       const [a, b, c] = await hosts(3);
       for (const host of [a, b, c]) await host!.loseSession();
