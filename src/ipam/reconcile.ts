@@ -94,10 +94,11 @@ function ofShown(
     const at = { subnet, address: addressOfClaim(claim.key) };
     const holder = live.get(text);
     if (holder) {
-      const another = marked && several && name !== holder.endpoint.name;
       // A rename is no call. Its former name would pass whoever has that now for the one that asks again.
       const renamed = kind === 'endpoint' && name !== undefined && name !== holder.endpoint.name;
-      if (kind === 'unsure' || another || renamed)
+      // Or the claim was another container's, on another network of the node's.
+      const another = several && (renamed || (marked && name !== holder.endpoint.name));
+      if (kind === 'unsure' || renamed || another)
         findings.push({
           kind: 'container',
           at,
