@@ -71,7 +71,7 @@ export class Metrics {
     this.cluster = new Cluster(this.#registry);
     this.#calls = new Histogram({
       name: 'etcd_ipam_call_duration_seconds',
-      help: 'Calls of the engine, by what came of them',
+      help: 'Calls of the engine, by what came of them; undone, which nobody received, is counted beside the granted that it was',
       labelNames: ['call', 'outcome'],
       buckets: CALL_SECONDS,
       registers,
@@ -171,7 +171,7 @@ export class Metrics {
   decided({ call, outcome, ms, space, pool, attempts, scope, from }: Decided): void {
     this.#calls.observe({ call, outcome }, ms / 1_000);
     if (attempts !== undefined && attempts > 1) this.#lost.inc(attempts - 1);
-    if (from !== undefined) this.#taken.inc();
+    if (from !== undefined && outcome === 'granted') this.#taken.inc();
     if (call !== 'RequestAddress' || scope === undefined || space === undefined || pool === undefined) return;
     const labels = { space, cidr: pool, scope };
     if (outcome === 'granted') this.#allocations.inc(labels);

@@ -57,6 +57,17 @@ describe('metrics', () => {
     });
   }
 
+  it('count an address that was taken over, and that nobody received, as one taken over', async () => {
+    const metrics = new Metrics('1.2.3', vitals());
+    metrics.decided({ ...request, outcome: 'granted', from: 'b' });
+    metrics.decided({ ...request, outcome: 'undone', from: 'b' });
+    expect(await lines(metrics)).to.include.members([
+      'etcd_ipam_takeovers_total 1',
+      'etcd_ipam_call_duration_seconds_count{call="RequestAddress",outcome="granted"} 1',
+      'etcd_ipam_call_duration_seconds_count{call="RequestAddress",outcome="undone"} 1',
+    ]);
+  });
+
   it('do not count an undone grant, or a release, as an allocation', async () => {
     const metrics = new Metrics('1.2.3', vitals());
     metrics.decided({ ...request, outcome: 'undone' });
