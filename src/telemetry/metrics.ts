@@ -172,6 +172,8 @@ export class Metrics {
     this.#calls.observe({ call, outcome }, ms / 1_000);
     if (attempts !== undefined && attempts > 1) this.#lost.inc(attempts - 1);
     if (from !== undefined && outcome === 'granted') this.#taken.inc();
+    // What may succeed later is queued instead.
+    if (outcome === 'failed' && (call === 'ReleaseAddress' || call === 'ReleasePool')) this.abandoned();
     if (call !== 'RequestAddress' || scope === undefined || space === undefined || pool === undefined) return;
     const labels = { space, cidr: pool, scope };
     if (outcome === 'granted') this.#allocations.inc(labels);

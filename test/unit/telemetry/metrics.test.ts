@@ -44,6 +44,12 @@ const rows: readonly [string, Decided, readonly string[]][] = [
     { call: 'ReleaseAddress', ms: 1, ...pool, outcome: 'released' },
     ['call_duration_seconds_count{call="ReleaseAddress",outcome="released"} 1'],
   ],
+  [
+    'a release that fails at once, as of a record that cannot be read',
+    { call: 'ReleaseAddress', ms: 1, ...pool, outcome: 'failed' },
+    ['abandoned_releases_total 1'],
+  ],
+  ['the same of a pool', { call: 'ReleasePool', ms: 1, ...pool, outcome: 'failed' }, ['abandoned_releases_total 1']],
 ];
 
 describe('metrics', () => {
@@ -73,6 +79,13 @@ describe('metrics', () => {
     metrics.decided({ ...request, outcome: 'undone' });
     metrics.decided({ call: 'ReleaseAddress', ms: 1, ...pool, outcome: 'released' });
     expect((await lines(metrics)).filter((line) => line.includes('allocation'))).to.deep.equal([]);
+  });
+
+  it('do not count a request that fails, or a release that waits, as a release given up', async () => {
+    const metrics = new Metrics('1.2.3', vitals());
+    metrics.decided({ ...request, outcome: 'failed' });
+    metrics.decided({ call: 'ReleaseAddress', ms: 1, ...pool, outcome: 'queued' });
+    expect(await lines(metrics)).to.include('etcd_ipam_abandoned_releases_total 0');
   });
 
   it('show what the process is asked at each reading', async () => {
