@@ -17,7 +17,7 @@ export interface Decision {
   readonly address?: string | undefined;
   /** What finds this very grant in etcd. */
   readonly token?: string | undefined;
-  /** Transactions tried; above 1 means lost races. */
+  /** Transactions tried: the first may be the look at what is there, others are mostly lost races. */
   readonly attempts?: number | undefined;
   /** The node that had the address and is gone. */
   readonly from?: string | undefined;

@@ -27,6 +27,7 @@ export interface Told {
   readonly address?: string | undefined;
   readonly token?: string | undefined;
   readonly attempts?: number | undefined;
+  readonly races?: number | undefined;
   /** Whether the engine named the address. */
   readonly scope?: 'static' | 'dynamic' | undefined;
   /** The node that had the address, and is gone. */
@@ -137,14 +138,14 @@ export class Driver implements Ipam {
 
   #granted(grant: Grant<unknown>, subject: Subject, started: number, lent: Call): void {
     const { call, space, pool, address, scope } = subject;
-    const { token, attempts, from } = grant;
+    const { token, attempts, races, from } = grant;
     lent.onUndelivered(async () => {
       this.#allocator.undo(grant, `${call} ${address ?? pool}`);
       this.#tell({ ...subject, token, from, outcome: 'undone', ms: performance.now() - started });
     });
     const ms = performance.now() - started;
     // In one piece, as are the others that each call makes: V8 spreads objects the slow way.
-    this.#tell({ call, outcome: 'granted', ms, space, pool, address, token, attempts, scope, from });
+    this.#tell({ call, outcome: 'granted', ms, space, pool, address, token, attempts, races, scope, from });
   }
 
   async #releasing(subject: Subject, release: () => Promise<Released>): Promise<void> {

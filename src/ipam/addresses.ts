@@ -3,7 +3,7 @@ import { type Address, formatAddress } from '../net/address.js';
 import { contains, formatPrefix, reservedAs } from '../net/prefix.js';
 import { type Facts, factsOf, isSame, onSwarm, purposeOf, reservedFor, wantedOf } from './asked.js';
 import { Chooser } from './chooser.js';
-import { type AddressAsk, Claiming, choices, contended, exhausted, MOST_ATTEMPTS } from './claiming.js';
+import { type AddressAsk, Claiming, choices, contended, exhausted, MOST_ATTEMPTS, type Plan } from './claiming.js';
 import { isOfFormerEpoch, isOfNode, judge, type Verdict } from './decide.js';
 import { IpamError, outside } from './errors.js';
 import { chooseGateway, isStillMeant, overtaken } from './gateways.js';
@@ -12,7 +12,7 @@ import { addressOfClaim, claimKey, claimsIn, holderKey, joinsOf, poolKey } from 
 import { readNode } from './nodes.js';
 import { Pace } from './pace.js';
 import type { PoolRef } from './pool-id.js';
-import type { HolderRecord } from './records.js';
+import type { ClaimRecord, HolderRecord } from './records.js';
 import { poolAround, type Releases } from './releases.js';
 import { ruledOut } from './ruled-out.js';
 import { type Rules, rulesOf } from './rules.js';
@@ -127,7 +127,9 @@ export class Addresses {
     let view = first;
     // Usually the address is free, and the claim itself is the first look. Where the swarm is the authority it is asked first;
     // and rules that forbid it may have been changed.
-    let looked: Looked = { verdict: { kind: 'free' } };
+    const unseen: Looked = { verdict: { kind: 'free' } };
+    let looked = unseen;
+    let races = 0;
     if (onSwarm(ask, view) || this.#ruledOut(ask, address, view, looked.verdict)) {
       const facts = await this.#store.read(factsOf(ask.pool, address, this.#self), by);
       view = this.#views.set(ask.pool, facts[0], facts[1]);
@@ -144,12 +146,19 @@ export class Addresses {
         looked.prior,
       );
       const outcome = await this.#claiming.commit(ask, view, plan, factsOf(ask.pool, address, this.#self), by);
-      if (outcome.done) return this.#claiming.granted(ask, view, plan, attempt);
+      if (outcome.done) return this.#claiming.granted(ask, view, plan, attempt, races);
+      if (looked !== unseen && this.#isOthers(ask, outcome.seen[2], plan.prior)) races++;
       view = this.#views.set(ask.pool, outcome.seen[0], outcome.seen[1]);
       looked = await this.#look(ask, address, view, outcome.seen, by);
       if (!still(looked.verdict, view)) throw overtaken(ask.pool, address);
     }
     throw contended(ask.pool);
+  }
+
+  /** Whether the claim is somebody else's, and came after what was looked at. */
+  #isOthers({ pool }: AddressAsk, claim: Found<ClaimRecord> | undefined, looked: Plan['prior']): boolean {
+    if (!claim || claim.version === looked?.version) return false;
+    return claim.record.node !== this.#self.node && claim.record.join !== pool.join;
   }
 
   /**
@@ -209,11 +218,12 @@ export class Addresses {
   }
 
   async #dynamic(ask: AddressAsk, first: View, by: Deadline): Promise<Grant<Address>> {
-    const chooser = this.#chooser(ask.pool);
+    const chooser = this.#chooser(ask.pool, first);
     const { family } = ask.pool.prefix;
     let view = first;
     // Until one is lost for another reason than that the address is taken.
     let brief = true;
+    let races = 0;
     for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
       const rules = rulesOf(view.pool.record);
       const next = chooser.next(rules, by);
@@ -238,7 +248,7 @@ export class Addresses {
           : await this.#claiming.commit(ask, view, plan, [around, ...viewOf(ask.pool)], by);
         if (outcome.done) {
           chooser.won(address.value);
-          return this.#claiming.granted(ask, view, plan, attempt);
+          return this.#claiming.granted(ask, view, plan, attempt, races);
         }
         const { seen } = outcome;
         if (seen.length > 1) {
@@ -250,7 +260,7 @@ export class Addresses {
         brief = true;
         if (last || !taken.includes(address.value)) brief = false;
         if (!taken.includes(address.value)) chooser.back(address.value);
-        else if (!last) chooser.lost(address.value, window, taken, rules);
+        else if ((last || chooser.lost(address.value, window, taken, rules)) && !outcome.own) races++;
       } finally {
         chooser.over(address.value);
       }
@@ -280,11 +290,14 @@ export class Addresses {
     return pace;
   }
 
-  #chooser(pool: PoolRef): Chooser {
+  #chooser(pool: PoolRef, { pool: { record } }: View): Chooser {
     const key = choiceOf(pool);
     let entry = this.#choosers.get(key);
     if (!entry) {
-      entry = { chooser: new Chooser(choices(pool), pool, this.#store, this.#self, this.#around), joins: new Set() };
+      const range = choices(pool);
+      const led = record.gateway === formatAddress({ family: range.family, value: range.from });
+      const begin = led ? range.from + 1n : range.from;
+      entry = { chooser: new Chooser(range, pool, this.#store, this.#self, this.#around, begin), joins: new Set() };
       this.#choosers.set(key, entry);
     }
     entry.joins.add(pool.join);

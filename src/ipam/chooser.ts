@@ -61,13 +61,14 @@ export class Chooser {
   /** The rules under which nothing was left. */
   #fullUnder = NO_RULES;
 
-  constructor(range: Range, subnet: Subnet, store: Store, self: Self, around: Surroundings) {
+  /** `begin`: where it walks first, which is behind a gateway that the range begins with. */
+  constructor(range: Range, subnet: Subnet, store: Store, self: Self, around: Surroundings, begin = range.from) {
     this.#range = range;
     this.#around = around;
     this.#restMs = self.restMs ?? 0;
     this.#rooms = new Rooms(range, subnet, store, around);
     this.#takeables = new Takeables(range, subnet, store, self, around);
-    this.#cursor = range.from;
+    this.#cursor = begin;
   }
 
   /**
@@ -128,12 +129,15 @@ export class Chooser {
 
   /**
    * `taken`: what the store holds of the window, ascending. Walking into what is taken is no race, and what is free behind it is
-   * tried next. It is one where that is lost as well. What several calls lose at once is one and the same loss.
+   * tried next. It is one where that is lost as well, which is what it returns. What several calls lose at once is one and the
+   * same loss.
    */
-  lost(candidate: bigint, window: Range, taken: readonly bigint[], rules: Rules): void {
+  lost(candidate: bigint, window: Range, taken: readonly bigint[], rules: Rules): boolean {
     this.#wary = true;
     this.over(candidate);
-    if (this.#known && candidate >= this.#known.from && candidate <= this.#known.to) {
+    const known = this.#known !== undefined && candidate >= this.#known.from && candidate <= this.#known.to;
+    const race = known || this.#sparse;
+    if (known) {
       [this.#sparse, this.#among, this.#free] = [true, STRETCH, []];
       this.#known = this.#stretch = undefined;
     }
@@ -141,7 +145,7 @@ export class Chooser {
     if (this.#retried.delete(candidate)) this.#returned = [];
     // What was found with it was found by others as well, and is as likely gone.
     if (this.#sparse && !this.#known) this.#free = [];
-    if (this.#sparse || this.#known) return;
+    if (this.#sparse || this.#known) return race;
     this.#losses++;
     if (freeIn(window, taken).every((value) => rules.isBarred(value)) || this.#losses >= MANY_LOSSES) {
       this.#sparse = true;
@@ -150,6 +154,7 @@ export class Chooser {
       this.#free.push(...freeIn(this.#known, taken));
       this.#cursor = window.to + 1n;
     }
+    return race;
   }
 
   /** An address of the range came back, this one if it is known; it may have to rest. */

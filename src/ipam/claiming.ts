@@ -11,7 +11,7 @@ import type { ClaimRecord, HolderRecord, PoolRecord } from './records.js';
 import type { Releases } from './releases.js';
 import { NO_RULES } from './rules.js';
 import { isGlobal } from './spaces.js';
-import type { Change, Condition, Deadline, Found, Query, Store, Write } from './store.js';
+import type { Change, Condition, Deadline, Found, Outcome, Query, Store, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
 import { past } from './tenures.js';
 import type { Granted, Sharing, Undos } from './undos.js';
@@ -90,6 +90,7 @@ export class Claiming {
     return { address, claim, token, prior: replaced, evidence };
   }
 
+  /** `own`: lost to what this process itself has given. */
   async commit<const Q extends readonly Query[]>(
     ask: AddressAsk,
     view: View,
@@ -97,7 +98,7 @@ export class Claiming {
     otherwise: Q,
     by: Deadline,
     brief = false,
-  ) {
+  ): Promise<Outcome<Q> & { readonly own?: boolean }> {
     const { pool } = ask;
     const key = claimKey(pool, plan.address);
     const write: Write[] = [{ put: key, record: plan.claim }];
@@ -114,14 +115,14 @@ export class Claiming {
       // Others rewrite a shared claim at any time, but nobody the record of our own part in it.
       witness: { key: plan.holder ? holderKey(pool, plan.address, pool.join) : key, token: plan.token },
     };
-    this.#releases.begin(key);
+    const own = this.#releases.begin(key);
     try {
       const outcome = await this.#store.commit(change, by);
       if (outcome.done && changed)
         this.#views.set(pool, { ...view.pool, record: changed, version: outcome.version }, view.join);
       if (outcome.done && !plan.holder && !isGlobal(pool.space))
         this.#releases.gave({ key: key.key, record: plan.claim, version: outcome.version });
-      return outcome;
+      return own && !outcome.done ? { ...outcome, own } : outcome;
     } catch (error) {
       if (error instanceof InDoubtError) this.#undos.undoAfter(error.settled, this.#grantedBy(ask, view, plan));
       throw error;
@@ -139,10 +140,10 @@ export class Claiming {
     ];
   }
 
-  granted(ask: AddressAsk, view: View, plan: Plan, attempts: number): Grant<Address> {
+  granted(ask: AddressAsk, view: View, plan: Plan, attempts: number, races: number): Grant<Address> {
     const undo = (by: Deadline) => this.#undos.undo(this.#grantedBy(ask, view, plan), by);
     const within = ask.through === undefined ? undefined : ask.pool.prefix;
-    return { reply: plan.address, within, from: plan.claim.from, token: plan.token, attempts, undo };
+    return { reply: plan.address, within, from: plan.claim.from, token: plan.token, attempts, races, undo };
   }
 
   #grantedBy({ pool }: AddressAsk, view: View, plan: Plan): Granted {

@@ -12,6 +12,8 @@ export interface Grant<R> {
   readonly token: string;
   /** Transactions it took, the winning one included. */
   readonly attempts: number;
+  /** How many of them lost what was to be had when it was chosen to somebody else; of a pool none are counted. */
+  readonly races?: number;
   /** Safe to repeat. Takes back this very grant only, and puts back what it replaced. */
   undo(by: Deadline): Promise<void>;
 }

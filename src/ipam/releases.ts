@@ -55,10 +55,10 @@ export class Releases {
     return this.#origin;
   }
 
-  /** Told before this process changes a claim, once the store has answered something. */
-  begin({ key }: { readonly key: string }): void {
+  /** Told before this process changes a claim, once the store has answered something. True if it was remembered. */
+  begin({ key }: { readonly key: string }): boolean {
     this.#origin ??= this.#store.seen();
-    this.#given.delete(key);
+    return this.#given.delete(key);
   }
 
   /** Told of a claim that nobody shares, once it is written. */

@@ -14,7 +14,8 @@ export interface Decided {
   readonly ms: number;
   readonly space?: string | undefined;
   readonly pool?: string | undefined;
-  readonly attempts?: number | undefined;
+  /** Lost claims among the attempts, if it was granted. */
+  readonly races?: number | undefined;
   /** Whether the caller named the address. */
   readonly scope?: 'static' | 'dynamic' | undefined;
   readonly from?: string | undefined;
@@ -91,7 +92,7 @@ export class Metrics {
     });
     this.#lost = new Counter({
       name: 'etcd_ipam_lost_races_total',
-      help: 'Claims that another host was quicker at; each cost one more round trip',
+      help: 'Claims of addresses that were free, or could be taken over, when they were chosen, and that another was quicker at; each cost one more round trip',
       registers,
     });
     this.#taken = new Counter({
@@ -168,9 +169,9 @@ export class Metrics {
     return this.#registry.metrics();
   }
 
-  decided({ call, outcome, ms, space, pool, attempts, scope, from }: Decided): void {
+  decided({ call, outcome, ms, space, pool, races, scope, from }: Decided): void {
     this.#calls.observe({ call, outcome }, ms / 1_000);
-    if (attempts !== undefined && attempts > 1) this.#lost.inc(attempts - 1);
+    if (races !== undefined) this.#lost.inc(races);
     if (from !== undefined && outcome === 'granted') this.#taken.inc();
     // What may succeed later is queued instead.
     if (outcome === 'failed' && (call === 'ReleaseAddress' || call === 'ReleasePool')) this.abandoned();

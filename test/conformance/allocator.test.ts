@@ -9,6 +9,7 @@ import { joins } from './allocator/joins.js';
 import { outages } from './allocator/outages.js';
 import { past } from './allocator/past.js';
 import { pools } from './allocator/pools.js';
+import { races } from './allocator/races.js';
 import { reconciling } from './allocator/reconciling.js';
 import { resting } from './allocator/resting.js';
 import { restored } from './allocator/restored.js';
@@ -42,6 +43,7 @@ function allocatorConformance(start: () => Promise<Backend>): void {
     evictions,
     outages,
     pools,
+    races,
     reconciling,
     restored,
     ruled,

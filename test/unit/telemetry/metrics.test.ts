@@ -26,13 +26,13 @@ function vitals(of: Partial<{ alive: boolean; refused: boolean; away: boolean; p
 const rows: readonly [string, Decided, readonly string[]][] = [
   [
     'an address that the engine left to us',
-    { ...request, outcome: 'granted', attempts: 1 },
+    { ...request, outcome: 'granted', races: 0 },
     [
       'allocation_total{space="local",cidr="10.66.0.0/24",scope="dynamic"} 1',
       'call_duration_seconds_count{call="RequestAddress",outcome="granted"} 1',
     ],
   ],
-  ['a third attempt that won', { ...request, outcome: 'granted', attempts: 3 }, ['lost_races_total 2']],
+  ['the races that a grant lost', { ...request, outcome: 'granted', races: 2 }, ['lost_races_total 2']],
   [
     'an address that is taken',
     { ...request, scope: 'static', outcome: 'refused' },
