@@ -2,7 +2,6 @@
 // ready. Nothing of it is waited for by an engine.
 import { readFileSync } from 'node:fs';
 import type { Settings } from './config.js';
-import type { Told } from './docker/driver.js';
 import type { EtcdClient } from './etcd/client.js';
 import type { SessionKeeper } from './etcd/session.js';
 import type { Allocator } from './ipam/allocator.js';
@@ -18,7 +17,7 @@ import type { Watching } from './ipam/watching.js';
 import type { Log } from './log.js';
 import { formatPrefix, parsePrefix } from './net/prefix.js';
 import type { EtcdRequests } from './telemetry/etcd-requests.js';
-import { Metrics } from './telemetry/metrics.js';
+import { type Decided, Metrics } from './telemetry/metrics.js';
 import { type OpsServer, serveOps } from './telemetry/server.js';
 import { type Web, webOf } from './web/index.js';
 import { Samples } from './web/trend.js';
@@ -80,7 +79,7 @@ export class Observation {
     });
   }
 
-  told(told: Told): void {
+  told(told: Decided): void {
     this.#metrics.decided(told);
     const { space, pool, outcome } = told;
     if (outcome !== 'granted' || space === undefined || pool === undefined) return;

@@ -17,7 +17,7 @@ import type { Predefined } from './ipam/predefined.js';
 import { Resumption } from './ipam/restoration.js';
 import type { Deadline } from './ipam/store.js';
 import type { Surroundings } from './ipam/surroundings.js';
-import { type Log, logDecision } from './log.js';
+import { type Decision, type Log, logDecision } from './log.js';
 import { Observation } from './observation.js';
 import type { Inherited } from './process/inherited.js';
 import type { Releasers } from './process/releasers.js';
@@ -106,7 +106,7 @@ export async function startDriver(
   const watched = { client, session, store, watching, allocator, requests, busy };
   const observation = new Observation({ settings, goneRounds, around, log, ...watched });
   releasers.push('metrics and health', () => observation.stop());
-  const tell = (told: Told) => {
+  const tell = (told: Told | Decision) => {
     logDecision(log, told);
     observation.told(told);
   };
@@ -124,7 +124,9 @@ export async function startDriver(
   const server = serve(driver, {
     deadlineMs: () => Math.max(settings.deadline, START_WINDOW_MS - performance.now()),
     onCall: (event) => {
-      logUntold(log, event);
+      const decision = untold(event);
+      if (decision) tell(decision);
+      else if (!event.request) log.debug({ call: event.call, ms: event.ms }, `${event.call} answered`);
       if (event.call === 'GetCapabilities') looks?.soon();
     },
     onError: (error) => log.error({ error }, 'fault of the plugin server'),
@@ -172,11 +174,10 @@ function wordedFor(socket: string): (error: unknown) => never {
   };
 }
 
-/** The calls that no decision was told of: those answered from constants, late ones, and bodies that cannot be read. */
-function logUntold(log: Log, { call, outcome, ms, request, error }: CallEvent): void {
-  if (outcome === 'late') logDecision(log, { call, outcome, ms, error });
-  else if (error && !request) logDecision(log, { call, outcome: 'refused', ms, error });
-  else if (!request) log.debug({ call, ms }, `${call} answered`);
+/** What the driver did not tell of a call: that it was late, whatever was or will be decided; that its body cannot be read. */
+export function untold({ call, outcome, ms, request, error }: CallEvent): Decision | undefined {
+  if (outcome === 'late') return { call, outcome, ms, error };
+  return error && !request ? { call, outcome: 'refused', ms, error } : undefined;
 }
 
 /** Counts time as etcd has seen us live it: a process that was stopped, or cut off, counts nothing meanwhile. */

@@ -72,7 +72,7 @@ export class Metrics {
     this.cluster = new Cluster(this.#registry);
     this.#calls = new Histogram({
       name: 'etcd_ipam_call_duration_seconds',
-      help: 'Calls of the engine, by what came of them; undone, which nobody received, is counted beside the granted that it was',
+      help: 'Calls of the engine, by what came of them; undone (nobody received the grant) and late (past its deadline) are counted beside what was decided',
       labelNames: ['call', 'outcome'],
       buckets: CALL_SECONDS,
       registers,

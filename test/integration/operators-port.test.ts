@@ -41,6 +41,7 @@ describe('the operators’ port', () => {
     const dynamic = await must('RequestAddress', { PoolID, Address: '', Options: {} });
     await must('RequestAddress', { PoolID, Address: '10.66.0.77', Options: {} });
     const refused = await must('RequestAddress', { PoolID, Address: '10.99.0.1', Options: {} });
+    expect((await driver.client.call('/IpamDriver.RequestPool')).status).to.equal(500);
     expect([dynamic.Address, refused.Err]).to.satisfy(([address, error]: string[]) => address && error);
     const { type, text } = await get('/metrics');
     expect(type).to.match(/^text\/plain; version=0\.0\.4/);
@@ -51,6 +52,8 @@ describe('the operators’ port', () => {
       `etcd_ipam_allocation_total{${labels},scope="dynamic"} 1`,
       `etcd_ipam_allocation_total{${labels},scope="static"} 1`,
       `etcd_ipam_allocation_errors_total{${labels},scope="static"} 1`,
+      'etcd_ipam_call_duration_seconds_count{call="RequestPool",outcome="granted"} 1',
+      'etcd_ipam_call_duration_seconds_count{call="RequestPool",outcome="refused"} 1',
       'etcd_ipam_session_alive 1',
       'etcd_ipam_etcd_up 1',
       'etcd_ipam_pending_releases 0',
