@@ -42,6 +42,8 @@ export interface Observed {
   busy(): boolean;
   readonly allocator: Pick<Allocator, 'pending'>;
   readonly requests: EtcdRequests;
+  /** Why no address is given while etcd counts as restored from a backup. */
+  restored(): string | undefined;
   /** Rounds of silence that make a node gone. */
   readonly goneRounds: number;
   readonly around: Pick<Surroundings, 'millis'>;
@@ -105,7 +107,8 @@ export class Observation {
     const { settings, log } = this.#of;
     if (!settings.opsListen) return;
     try {
-      const shown = { problem: () => this.#problem(), metrics: () => this.metrics() };
+      // The page has the two apart.
+      const shown = { problem: () => this.#problem() ?? this.#of.restored(), metrics: () => this.metrics() };
       this.#server = await serveOps(shown, settings.opsListen, this.#web.middleware(settings.opsListen.host));
       log.info({ ops: this.#server.address }, 'page, metrics and health are served');
     } catch (error) {

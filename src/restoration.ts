@@ -21,14 +21,20 @@ export interface Watched {
   readonly look: () => void;
 }
 
+export interface MarkWatch {
+  /** Why no address is given while the mark stands, as of the latest look. */
+  problem(): string | undefined;
+  stop(): void;
+}
+
 /** Goes on in the background until it is stopped. */
-export function watchMark({ store, session, allocator, log, look }: Watched): { readonly stop: () => void } {
+export function watchMark({ store, session, allocator, log, look }: Watched): MarkWatch {
   const stopping = new AbortController();
-  let known: string | undefined;
+  let known: RestoredRecord | undefined;
   const met = async (mark: RestoredRecord) => {
     // Another process that notices renews it.
     if (known === undefined) log.warn(restoredError(mark).message);
-    known = mark.token;
+    known = mark;
     allocator.beginAnew();
     look();
     // A process that had noticed nothing may have lost its session all the same, and is to be back soon.
@@ -40,7 +46,7 @@ export function watchMark({ store, session, allocator, log, look }: Watched): { 
     while (!stopping.signal.aborted) {
       try {
         const [mark] = await store.read([{ one: RESTORED }], performance.now() + LOOK_MS);
-        if (mark && mark.record.token !== known) await met(mark.record);
+        if (mark && mark.record.token !== known?.token) await met(mark.record);
         if (!mark && known !== undefined) log.info('etcd counts as complete again: addresses are given');
         if (!mark) known = undefined;
       } catch {
@@ -52,5 +58,5 @@ export function watchMark({ store, session, allocator, log, look }: Watched): { 
     }
   };
   void watch();
-  return { stop: () => stopping.abort() };
+  return { problem: () => known && restoredError(known).message, stop: () => stopping.abort() };
 }

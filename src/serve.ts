@@ -103,7 +103,8 @@ export async function startDriver(
 
   const watching = watchingOf(client, prefix);
   const busy = () => driver.busy;
-  const watched = { client, session, store, watching, allocator, requests, busy };
+  const restored = () => mark.problem();
+  const watched = { client, session, store, watching, allocator, requests, busy, restored };
   const observation = new Observation({ settings, goneRounds, around, log, ...watched });
   releasers.push('metrics and health', () => observation.stop());
   const tell = (told: Told | Decision) => {

@@ -80,6 +80,19 @@ describe('the operators’ port', () => {
     }
   });
 
+  it('is not ready while etcd counts as restored from a backup, and says so as the page does', async () => {
+    await etcd.ctl('put', '/etcd-ipam/restored', '{}');
+    const { text } = await eventually('not ready', async () => {
+      const answer = await get('/readyz');
+      return answer.status === 503 && answer;
+    });
+    const { restored } = JSON.parse((await get('/api/v1/overview')).text);
+    expect(JSON.parse(text)).to.deep.equal({ status: 'not ready', problem: restored });
+    expect(restored).to.match(/^etcd was restored from a backup/);
+    await etcd.ctl('del', '/etcd-ipam/restored');
+    await eventually('ready', async () => (await get('/readyz')).status === 200);
+  });
+
   it('says what keeps it from being ready while etcd is away, and when that is over', async () => {
     etcd.freeze();
     try {

@@ -35,6 +35,7 @@ function observed() {
     client: { outage: () => undefined },
     watching: async function* () {},
     busy: () => false,
+    restored: () => undefined,
     session: { alive: true, refusal: undefined },
     ...{
       store: Object.assign(asked, { hasty: asked }),
