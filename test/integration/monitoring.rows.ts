@@ -19,6 +19,11 @@ const pool = (available: string, allocated: string) => ({
   ...both('etcd_ipam_available_ips', POOL, available),
   ...both('etcd_ipam_allocated_ips', POOL, allocated),
 });
+/** An operator wants to be warned from 80 % on. */
+const warned = (available: string, allocated: string) => ({
+  ...pool(available, allocated),
+  ...both('etcd_ipam_pool_warning_ratio', POOL, '0.8x60'),
+});
 const errors = (scope: string, values: string) => ({
   [`etcd_ipam_allocation_errors_total{${on('a')},${POOL},scope="${scope}"}`]: values,
 });
@@ -72,6 +77,16 @@ const table: readonly (readonly [string, string, Row['series'], string, number])
   ['PoolFull', 'no address left for 3 min, as two hosts say', pool('1x5 0x10', '253x5 254x10'), '9m', 1],
   ['PoolFull', 'full for a minute, while what was released rests', pool('0x1 3x10', '254x1 251x10'), '1m 2m 5m', 0],
   ['PoolFull', 'one address left', pool('1x20', '253x20'), '15m', 0],
+  ['PoolAboveWarning', '204 of 254 for 3 min, as two hosts say', warned('54x5 50x10', '200x5 204x10'), '9m', 1],
+  [
+    'PoolAboveWarning',
+    'as many for a minute, while what was released rests',
+    warned('54x5 50 54x10', '200x5 204 200x10'),
+    '6m 7m 8m 10m',
+    0,
+  ],
+  ['PoolAboveWarning', '203 of 254', warned('51x20', '203x20'), '15m', 0],
+  ['PoolAboveWarning', '204 of 254, where nobody wants to be warned', pool('50x20', '204x20'), '15m', 0],
   ['AllocationsFail', 'three requests in ten minutes', errors('dynamic', '0x5 1 2 3x20'), '10m', 1],
   ['AllocationsFail', 'two requests in ten minutes', errors('dynamic', '0x5 1 2x20'), '10m', 0],
   ['AllocationsFail', 'named addresses that others have', errors('static', '0+5x30'), '10m 20m', 0],

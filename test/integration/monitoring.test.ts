@@ -6,7 +6,8 @@ import type { DriverProcess } from '../support/driver-process.js';
 import { type EtcdFixture, freePorts, startEtcd } from '../support/etcd.js';
 import { FakeEngine, showing } from '../support/fake-engine.js';
 import { Load } from '../support/load.js';
-import { eventually, sleep } from '../support/process.js';
+import { eventually, runOrFail, sleep } from '../support/process.js';
+import { PROGRAM } from '../support/program.js';
 import { Prometheus, promtool, type Rule } from '../support/prometheus.js';
 import { groupingsIn, selectorsIn, seriesOf, valueIn } from '../support/promql.js';
 import { needProgram } from '../support/skip.js';
@@ -16,7 +17,7 @@ const CALLERS = 4;
 /** Of an address that is not the pool's: so many requests of each driver are refused. */
 const REFUSED = 3;
 /** What is the whole cluster's, and the same at each host. */
-const COMMON = /^etcd_ipam_(allocated_ips|available_ips|nodes|brake|restored)$/;
+const COMMON = /^etcd_ipam_(allocated_ips|available_ips|pool_warning_ratio|nodes|brake|restored)$/;
 /** That a busy machine's etcd is slow is no mistake of a rule. */
 const OF_THE_MACHINE = ['EtcdIpamEtcdSlow'];
 
@@ -54,6 +55,12 @@ describe('monitoring kit', () => {
     const subnets = ['10.66.0.0/22', '10.67.0.0/30', '10.68.0.0/24'];
     const net = { Id: 'n', Name: 'n', Scope: 'local' };
     const shown = { ...net, IPAM: { Driver: 'ipam', Config: subnets.map((Subnet) => ({ Subnet })) } };
+    const env = { ETCD_ENDPOINTS: etcd.url };
+    for (const [subnet, percent] of [
+      ['10.66.0.0/22', '100'],
+      ['10.68.0.0/24', '90'],
+    ] as const)
+      await runOrFail(process.execPath, [...PROGRAM, 'warn-at', subnet, percent], { env });
     engine = await FakeEngine.start(
       showing({ '/version': { Version: '29.0.0' }, '/networks': [shown], '/networks/n': shown }),
     );
@@ -209,7 +216,9 @@ describe('monitoring kit', () => {
       expect((await take(left, filling)).status).to.equal(200);
       await sleep(80);
     }
-    const expected = ['Down', 'HostSilent', 'PoolFillsUp', 'PoolFull'].map((name) => `EtcdIpam${name}`);
+    const expected = ['Down', 'HostSilent', 'PoolFillsUp', 'PoolFull', 'PoolAboveWarning'].map(
+      (name) => `EtcdIpam${name}`,
+    );
     const firing = await eventually(
       expected.join(', '),
       async () => {
@@ -224,6 +233,7 @@ describe('monitoring kit', () => {
       alerts.filter(({ labels }) => labels.alertname === name).map(({ labels }) => labels.cidr);
     expect(cidrs('EtcdIpamPoolFull')).to.deep.equal(['10.67.0.0/30']);
     expect(cidrs('EtcdIpamPoolFillsUp')).to.deep.equal(['10.68.0.0/24']);
+    expect(cidrs('EtcdIpamPoolAboveWarning')).to.deep.equal(['10.68.0.0/24']);
     const words = alerts.flatMap(({ annotations }) => Object.values(annotations));
     expect(words).to.include('pool 10.67.0.0/30 (local) is full');
     expect(words.join('\n')).to.not.match(/\{\{|<no value>|<error/);
