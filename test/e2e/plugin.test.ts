@@ -2,10 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { SETTING_NAMES } from '../../src/config.js';
+import { formatWide, parseAddress } from '../../src/net/address.js';
 import { startEngine } from '../support/engine.js';
 import { type EtcdFixture, makeCertificates, startEtcd } from '../support/etcd.js';
 import { FiveContainers } from '../support/five-containers.js';
@@ -22,7 +23,8 @@ import { needPrivateHost } from '../support/skip.js';
 const folder = fileURLToPath(new URL('../../deploy/plugin', import.meta.url));
 const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as PluginConfig;
 /** What README has typed. */
-const [BUILD, SET, ENABLE, CREATE, SET_TLS, ...CHANGE] = typedUnder('Managed plugin') as [
+const [BUILD, SET, ENABLE, CREATE, SET_TLS, SET_ENGINE, ...CHANGE] = typedUnder('Managed plugin') as [
+  string,
   string,
   string,
   string,
@@ -43,8 +45,8 @@ interface PluginConfig {
 describe('the configuration of the managed plugin', () => {
   const settable = config.env.filter((one) => one.settable?.includes('value')).map(({ name }) => name);
 
-  it('lets every setting be set but the socket’s place, TCP and the engine’s own socket', () => {
-    const kept = /^IPAM_(SOCKET|LISTEN|TLS_.*|ENGINE_SOCKET|RECONCILE_GRACE)$/;
+  it('lets every setting be set but the socket’s place and TCP', () => {
+    const kept = /^IPAM_(SOCKET|LISTEN|TLS_.*)$/;
     expect(settable).to.have.members(SETTING_NAMES.filter((name) => !kept.test(name)));
   });
 
@@ -55,13 +57,13 @@ describe('the configuration of the managed plugin', () => {
     expect(config.env.find(({ name }) => name === 'IPAM_SOCKET')?.value).to.equal(`/run/docker/plugins/${socket}`);
   });
 
-  it('asks for the host’s network and two read-only mounts, and for no capability and no device', () => {
+  it('asks for the host’s network and three read-only mounts, and for no capability and no device', () => {
     expect(config).to.deep.include({
       network: { type: 'host' },
       linux: { capabilities: [], allowAllDevices: false, devices: [] },
     });
     expect(config).to.not.have.any.keys('pidhost', 'ipchost', 'propagatedMount');
-    expect(config.mounts.map(({ options }) => options.includes('ro'))).to.deep.equal([true, true]);
+    expect(config.mounts.map(({ options }) => options.includes('ro'))).to.deep.equal([true, true, true]);
   });
 });
 
@@ -74,6 +76,7 @@ describe('the managed plugin', function () {
   let machine: Machine;
   let engine: Awaited<ReturnType<typeof startEngine>>;
   let etcd: EtcdFixture;
+  let secure: EtcdFixture;
   let view: KeyspaceView;
   let node: NodeRecords;
   let buildArgs: readonly string[];
@@ -281,7 +284,7 @@ describe('the managed plugin', function () {
   it('reads its certificates from a directory of the host', async () => {
     const certificates = await makeCertificates();
     keep({ [Symbol.asyncDispose]: () => rm(certificates.dir, { recursive: true }) });
-    const secure = await startEtcd({ tls: certificates });
+    secure = await startEtcd({ tls: certificates });
     keep({ [Symbol.asyncDispose]: () => secure.stop() });
     keep(await lendTo(machine, secure.url));
     for (const end of ['pem', 'key'])
@@ -298,6 +301,21 @@ describe('the managed plugin', function () {
     const [plugin] = JSON.parse(await engine.must(...words(inText('docker plugin inspect etcd-ipam'))));
     expect(plugin.Enabled).to.equal(true);
     expect(plugin.Settings.Env).to.include('IPAM_COOLDOWN=1m');
+  });
+
+  it('claims what a container uses and nobody had claimed, once it is shown its engine', async () => {
+    await engine.must('plugin', 'disable', '--force', 'etcd-ipam');
+    expect(SET_ENGINE).to.contain(`/engine/${basename(engine.socket)}`);
+    const set = SET_ENGINE.replace('source=/run', `source=${dirname(engine.socket)}`);
+    await engine.must(...words(set), 'IPAM_RECONCILE_GRACE=2s');
+    await engine.must('plugin', 'enable', 'etcd-ipam');
+    await engine.must('run', '--detach', '--name', 'seen', '--network', 'secret', 'busybox', ...lingering);
+    const ip = await engine.must('inspect', '--format', '{{.NetworkSettings.Networks.secret.IPAddress}}', 'seen');
+    const key = `/etcd-ipam/claims/local/v4/010.208.000.000-24/${formatWide(parseAddress(ip))}`;
+    const claimed = async () => (await secure.ctl('get', key)).includes('"endpoint"');
+    expect(await claimed()).to.equal(true);
+    await secure.ctl('del', key);
+    await eventually('it is claimed again', claimed);
   });
 
   function keep<T extends AsyncDisposable>(part: T): T {
