@@ -1,6 +1,7 @@
 // The blocks that networks without a subnet are cut from (IPAM_POOLS).
 import { BITS, type Family, NetError } from '../net/address.js';
 import { formatPrefix, overlaps, type Prefix, parsePrefix } from '../net/prefix.js';
+import { specialIn } from '../net/special.js';
 
 /** Networks of `length` are cut from `base`. */
 export interface Predefined {
@@ -10,7 +11,8 @@ export interface Predefined {
 
 /**
  * Comma-separated `BASE/LENGTH/SIZE`, such as `10.208.0.0/12/24,fd00:e7cd::/48/64`. Sizes leave at least two usable
- * addresses (a gateway and one container): /30 or /126 at most. Throws a NetError.
+ * addresses (a gateway and one container): /30 or /126 at most. A base that holds addresses which no host can have is
+ * refused, as it is as a --subnet. Throws a NetError.
  */
 export function parsePredefined(text: string): Predefined[] {
   const list: Predefined[] = [];
@@ -30,6 +32,8 @@ export function parsePredefined(text: string): Predefined[] {
         `"${entry}" cuts networks of /${length}; the size must be between /${base.length} and /${longest}`,
       );
     }
+    const special = specialIn(base);
+    if (special) throw new NetError(`"${entry}" holds addresses that no host can have: ${special}`);
     const clash = list.find((other) => overlaps(other.base, base));
     if (clash) throw new NetError(`"${entry}" overlaps with ${formatPrefix(clash.base)}`);
     list.push({ base, length });

@@ -44,6 +44,13 @@ describe('predefined pools', () => {
     expect(refusalOf('fd00::/48/127')).to.equal(
       '"fd00::/48/127" cuts networks of /127; the size must be between /48 and /126',
     );
+    for (const [text, why] of [
+      ['127.0.0.0/8/24', 'loopback (RFC 1122)'],
+      ['64.0.0.0/2/24', 'loopback (RFC 1122)'],
+      ['239.0.0.0/8/24', 'multicast (RFC 5771)'],
+      ['ff00::/8/64', 'multicast (RFC 4291)'],
+    ])
+      expect(refusalOf(text!)).to.equal(`"${text}" holds addresses that no host can have: ${why}`);
     expect(refusalOf('10.0.0.0/8/24,10.208.0.0/12/24')).to.equal('"10.208.0.0/12/24" overlaps with 10.0.0.0/8');
   });
 });
