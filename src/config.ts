@@ -222,8 +222,8 @@ function findDisagreements<Pools>(
   }
   for (const room of ['ETCD', 'IPAM_TLS'] as const) {
     const [ca, cert, key] = [values[`${room}_CA_FILE`], values[`${room}_CERT_FILE`], values[`${room}_KEY_FILE`]];
-    const unfit = unfitForTls(tlsFiles(ca, cert, key));
-    if (unfit) wrong(ca && !cert ? `${room}_CA_FILE` : `${room}_CERT_FILE`, unfit);
+    const names = { ca: `${room}_CA_FILE`, cert: `${room}_CERT_FILE`, key: `${room}_KEY_FILE` } as const;
+    for (const { which, allowed } of unfitForTls(tlsFiles(ca, cert, key))) wrong(names[which], allowed);
   }
 }
 

@@ -31,8 +31,8 @@ export function tlsNow<T extends TlsFiles>(first: T, log: Pick<Log, 'info' | 'wa
       const state = paths.map(stateOf).join();
       if (state === known) return held;
       const found = { ...first, ...read(first) };
-      const unfit = unfitForTls(found);
-      if (unfit) throw new Error(`they are not ${unfit}`);
+      const [unfit] = unfitForTls(found);
+      if (unfit) throw new Error(`${first.from?.[unfit.which]} is not ${unfit.allowed}`);
       // Only now: of a pair that is half written the same state may be another text a moment later.
       known = state;
       complaint = '';

@@ -113,7 +113,9 @@ describe('certificates', function () {
       await copyFile(second.clientCert, own('client.pem'));
       const { level, msg } = await driver.says(/are not used/, from);
       expect(level).to.equal('warn');
-      expect(msg).to.contain('certificates and a key in PEM that belong together').and.contain('stay in use');
+      expect(msg)
+        .to.contain('client.pem is not a certificate in PEM that belongs to the key')
+        .and.contain('stay in use');
       await refusal('TLS: etcd does not accept the client certificate');
       expect(driver.log.filter((line) => line.msg === msg)).to.have.length(1);
     });

@@ -36,6 +36,9 @@ describe('settings', () => {
     }
     writeFileSync(at('password'), 'from file\n');
     writeFileSync(at('not.pem'), 'no certificate\n');
+    writeFileSync(at('broken.pem'), '-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n');
+    const locked = ['-topk8', '-in', at('one.key'), '-out', at('locked.key'), '-passout', 'pass:secret'];
+    execFileSync('openssl', ['pkcs8', ...locked], { stdio: 'pipe' });
   });
   after(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -245,14 +248,38 @@ describe('settings', () => {
       ETCD_KEY_FILE: at('two.key'),
     });
     expect(message).to.match(
-      /^1 setting is wrong:\n {2}ETCD_CERT_FILE is ".*one\.pem": certificates and a key in PEM /,
+      /^1 setting is wrong:\n {2}ETCD_CERT_FILE is ".*one\.pem": a certificate in PEM that belongs to the key \(/,
     );
     expect(message).to.contain('key values mismatch');
   });
 
+  for (const room of ['ETCD', 'IPAM_TLS'])
+    it(`${room}: the file that is no certificate, or no key, is the one that is named`, () => {
+      const good = {
+        ...(room === 'ETCD' ? { ETCD_ENDPOINTS: 'https://a:2379' } : { IPAM_LISTEN: '127.0.0.1:9474' }),
+        ...{ [`${room}_CA_FILE`]: at('two.pem'), [`${room}_CERT_FILE`]: at('one.pem') },
+        [`${room}_KEY_FILE`]: at('one.key'),
+      };
+      for (const [end, file, wanted] of [
+        ['CA_FILE', 'not.pem', 'a certificate in PEM (it has none)'],
+        ['CA_FILE', 'one.key', 'a certificate in PEM (it has none)'],
+        ['CA_FILE', 'broken.pem', 'a certificate in PEM (error:'],
+        ['CERT_FILE', 'not.pem', 'a certificate in PEM (error:'],
+        ['KEY_FILE', 'not.pem', 'a key in PEM without a passphrase (error:'],
+        ['KEY_FILE', 'locked.key', 'a key in PEM without a passphrase (error:'],
+      ] as const) {
+        const name = `${room}_${end}`;
+        expect(refusal({ ...good, [name]: at(file) })).to.contain(
+          `1 setting is wrong:\n  ${name} is "${at(file)}": ${wanted}`,
+        );
+      }
+      const all = { [`${room}_CA_FILE`]: at('not.pem'), [`${room}_KEY_FILE`]: at('not.pem') };
+      expect(refusal({ ...good, ...all })).to.match(/^2 settings are wrong:\n.*_CA_FILE is .*\n.*_KEY_FILE is .*$/);
+    });
+
   it('a CA file without a certificate is found at the start', () => {
     expect(refusal({ ETCD_ENDPOINTS: 'https://a:2379', ETCD_CA_FILE: at('not.pem') })).to.equal(
-      `1 setting is wrong:\n  ETCD_CA_FILE is "${at('not.pem')}": certificates and a key in PEM that belong together (no certificate in the CA file)`,
+      `1 setting is wrong:\n  ETCD_CA_FILE is "${at('not.pem')}": a certificate in PEM (it has none)`,
     );
   });
 
