@@ -68,6 +68,8 @@ export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', '
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export const DEFAULT_SOCKET = '/run/docker/plugins/etcd-ipam.sock';
+const DEFAULT_HOLD = '24h';
+const DEFAULT_FORGET = '30d';
 
 /** Read by the quickstart alone, and known here so that nobody is warned about it. */
 export const QUICKSTART_NAMES = ['ETCD_IPAM_ETCD_IMAGE'] as const;
@@ -98,8 +100,8 @@ const schema = <Pools>(parsePools: (text: string) => Pools) => ({
   IPAM_OPS_LISTEN: kinds.listenOrOff('127.0.0.1:9475').prefault('127.0.0.1:9475'),
   IPAM_POOLS: kinds.parsedBy(parsePools).prefault('10.208.0.0/12/24,fd00:e7cd::/48/64'),
   IPAM_SESSION_TTL: kinds.duration({ from: '2s', to: '5m', such: '15s', wholeSeconds: true }).prefault('15s'),
-  IPAM_HOLD: kinds.duration({ from: '30s', to: '3650d', such: '24h', never: true }).prefault('24h'),
-  IPAM_FORGET: kinds.duration({ from: '30s', to: '3650d', such: '30d' }).prefault('30d'),
+  IPAM_HOLD: kinds.duration({ from: '30s', to: '3650d', such: '24h', never: true }).prefault(DEFAULT_HOLD),
+  IPAM_FORGET: kinds.duration({ from: '30s', to: '3650d', such: '30d' }).prefault(DEFAULT_FORGET),
   IPAM_COOLDOWN: kinds.duration({ from: '0s', to: '24h', such: '30s', wholeSeconds: true }).prefault('30s'),
   IPAM_HISTORY: kinds.duration({ from: '0s', to: '3650d', such: '7d', wholeSeconds: true }).prefault('7d'),
   IPAM_DEADLINE: kinds.duration({ from: '500ms', to: '60s', such: '5s' }).prefault('5s'),
@@ -216,9 +218,10 @@ function findDisagreements<Pools>(
   }
   const { IPAM_HOLD: hold = 0, IPAM_FORGET: forget = hold } = values;
   if (forget < hold && hold !== Number.POSITIVE_INFINITY) {
-    if (texts.has('IPAM_FORGET'))
-      wrong('IPAM_FORGET', 'not shorter than IPAM_HOLD, since a node is forgotten after its hold');
-    else wrong('IPAM_HOLD', 'not longer than IPAM_FORGET, since a node is forgotten after its hold');
+    const why = 'since a node is forgotten after its hold';
+    const held = texts.get('IPAM_HOLD') ?? DEFAULT_HOLD;
+    if (texts.has('IPAM_FORGET')) wrong('IPAM_FORGET', `not shorter than IPAM_HOLD, which is ${held}, ${why}`);
+    else wrong('IPAM_HOLD', `not longer than IPAM_FORGET, which is ${DEFAULT_FORGET}, ${why}`);
   }
   for (const room of ['ETCD', 'IPAM_TLS'] as const) {
     const [ca, cert, key] = [values[`${room}_CA_FILE`], values[`${room}_CERT_FILE`], values[`${room}_KEY_FILE`]];

@@ -219,12 +219,12 @@ describe('settings', () => {
   }
 
   it('IPAM_FORGET is not shorter than IPAM_HOLD, whichever of them was given', () => {
-    expect(refusal({ IPAM_FORGET: '1h' })).to.equal(
-      '1 setting is wrong:\n  IPAM_FORGET is "1h": not shorter than IPAM_HOLD, since a node is forgotten after its hold',
-    );
-    expect(refusal({ IPAM_HOLD: '31d' })).to.equal(
-      '1 setting is wrong:\n  IPAM_HOLD is "31d": not longer than IPAM_FORGET, since a node is forgotten after its hold',
-    );
+    for (const [given, line] of [
+      [{ IPAM_FORGET: '1h' }, 'IPAM_FORGET is "1h": not shorter than IPAM_HOLD, which is 24h'],
+      [{ IPAM_FORGET: '1h', IPAM_HOLD: '90m' }, 'IPAM_FORGET is "1h": not shorter than IPAM_HOLD, which is 90m'],
+      [{ IPAM_HOLD: '40d' }, 'IPAM_HOLD is "40d": not longer than IPAM_FORGET, which is 30d'],
+    ] as const)
+      expect(refusal(given)).to.equal(`1 setting is wrong:\n  ${line}, since a node is forgotten after its hold`);
     expect(load({ IPAM_FORGET: '1h', IPAM_HOLD: '1h' }).forget).to.equal(3_600_000);
     expect(load({ IPAM_FORGET: '1h', IPAM_HOLD: 'never' }).hold).to.equal(Number.POSITIVE_INFINITY);
   });
