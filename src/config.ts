@@ -206,6 +206,8 @@ function findDisagreements<Pools>(
   needs('ETCD_PASSWORD_FILE', 'ETCD_USERNAME');
   if (texts.has('ETCD_PASSWORD') && texts.has('ETCD_PASSWORD_FILE'))
     wrong('ETCD_PASSWORD_FILE', 'comes instead of ETCD_PASSWORD, not beside it');
+  if (values.ETCD_PASSWORD_FILE && passwordIn(values.ETCD_PASSWORD_FILE.content) === '')
+    wrong('ETCD_PASSWORD_FILE', 'a file with a password in it (it is empty)');
   if (values.ETCD_ENDPOINTS && !secure(values.ETCD_ENDPOINTS)) {
     for (const key of ['ETCD_CA_FILE', 'ETCD_CERT_FILE', 'ETCD_KEY_FILE'] as const)
       if (texts.has(key)) wrong(key, 'needs https:// in ETCD_ENDPOINTS');

@@ -302,6 +302,15 @@ describe('settings', () => {
     );
   });
 
+  it('a file with an empty password is found at the start', () => {
+    for (const text of ['', '\n', '\r\n']) {
+      writeFileSync(at('empty'), text);
+      expect(refusal({ ETCD_USERNAME: 'ipam', ETCD_PASSWORD_FILE: at('empty') })).to.equal(
+        `1 setting is wrong:\n  ETCD_PASSWORD_FILE is "${at('empty')}": a file with a password in it (it is empty)`,
+      );
+    }
+  });
+
   it('no secret is ever shown', () => {
     expect(refusal({ ETCD_PASSWORD: 's3cret' })).to.equal(
       '1 setting is wrong:\n  ETCD_PASSWORD (not shown): needs ETCD_USERNAME too',
