@@ -1,6 +1,7 @@
 // Every setting, from the environment and a file of the same names, checked at once. Knows values, not what they do.
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { parseEnvFile } from './config/env-file.js';
 import * as kinds from './config/kinds.js';
@@ -9,7 +10,7 @@ import { unknownNames } from './config/unknown-names.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The three files by path: the engine reads them itself, so one certificate is for both sides. */
+/** The three files by absolute path: the engine reads them itself, so one certificate is for both sides. */
 export interface TlsPaths {
   readonly caFile: string;
   readonly certFile: string;
@@ -280,6 +281,6 @@ function assemble<Pools>(v: Values<Pools>, found: string[]): Settings<Pools> {
 
 function listenTls<Pools>({ IPAM_TLS_CA_FILE: ca, IPAM_TLS_CERT_FILE: cert, IPAM_TLS_KEY_FILE: key }: Values<Pools>) {
   if (!ca || !cert || !key) return undefined;
-  const engine: TlsPaths = { caFile: ca.path, certFile: cert.path, keyFile: key.path };
+  const engine: TlsPaths = { caFile: resolve(ca.path), certFile: resolve(cert.path), keyFile: resolve(key.path) };
   return { tls: { ...tlsFiles(ca, cert, key), ca: ca.content, cert: cert.content, key: key.content, engine } };
 }

@@ -2,7 +2,7 @@
 // connections, their files and their end; refuses to know calls.
 import { createServer as createHttpServer, type Server, type ServerOptions } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
-import { type AddressInfo, type ListenOptions, Server as NetServer, type Socket } from 'node:net';
+import { type AddressInfo, isIP, type ListenOptions, Server as NetServer, type Socket } from 'node:net';
 import { isAbsolute, join } from 'node:path';
 import { listenOnPath, type SocketOptions } from '../process/socket.js';
 import { type AppOptions, type PluginApp, pluginApp } from './app.js';
@@ -38,7 +38,10 @@ export interface TcpOptions {
   readonly tls?: TlsOptions;
   /** Where the discovery file goes. Default /etc/docker/plugins. */
   readonly specDir?: string;
-  /** `host:port` for the discovery file, where it differs from the one listened on. A certificate must name its host. */
+  /**
+   * `host:port` for the discovery file. A certificate must name its host. Default: the name or address listened on, and
+   * loopback for every interface.
+   */
   readonly advertise?: string;
 }
 
@@ -91,10 +94,11 @@ export function serve(ipam: Ipam, options: ServeOptions = {}): PluginServer {
       const app = pluginApp(ipam, options, false);
       const serving = httpServer(app, options, tcp.tls);
       const { server } = serving;
-      await listen(server, hostAndPort(address));
+      const at = hostAndPort(address);
+      await listen(server, at);
       const bound = server.address() as AddressInfo;
       try {
-        const told = tcp.advertise ?? reachable(bound);
+        const told = tcp.advertise ?? reachable(at.host, bound);
         const file = await announce(name, told, { specDir: tcp.specDir, tls: tcp.tls?.engine });
         const close = closer(serving, app, () => file.remove());
         return { address: joined(bound.address, bound.port), specFile: file.path, close };
@@ -219,8 +223,9 @@ function hostAndPort(address: string): { host: string | undefined; port: number 
   return { host: bare === '' ? undefined : bare, port: Number(port) };
 }
 
-/** Engines are on this host unless `advertise` says otherwise. */
-function reachable({ address, port }: AddressInfo): string {
+/** Engines are on this host unless `advertise` says otherwise. A name stays one, since a certificate may be for that alone. */
+function reachable(host: string | undefined, { address, port }: AddressInfo): string {
+  if (host !== undefined && isIP(host) === 0) return joined(host, port);
   if (address === '0.0.0.0') return joined('127.0.0.1', port);
   return joined(address === '::' ? '::1' : address, port);
 }

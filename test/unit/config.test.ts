@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { expect } from 'chai';
 import { parseDuration } from '../../src/config/kinds.js';
 import { type Environment, loadSettings, SETTING_NAMES, SettingsError, withEnvFile } from '../../src/config.js';
@@ -153,6 +153,17 @@ describe('settings', () => {
     });
     expect(listen?.tls?.engine).to.deep.equal(paths);
     expect(listen?.tls?.cert.toString()).to.contain('BEGIN CERTIFICATE');
+  });
+
+  it('IPAM_TLS files are named for the engine, whose directory is another, from the root', () => {
+    const near = (name: string) => relative(process.cwd(), at(name));
+    const { listen } = load({
+      ...{ IPAM_LISTEN: '192.0.2.7:9474', IPAM_TLS_CA_FILE: near('two.pem') },
+      ...{ IPAM_TLS_CERT_FILE: near('one.pem'), IPAM_TLS_KEY_FILE: near('one.key') },
+    });
+    expect(listen?.tls?.engine).to.deep.equal({
+      ...{ caFile: at('two.pem'), certFile: at('one.pem'), keyFile: at('one.key') },
+    });
   });
 
   const DURATION = (limits: string) => `a duration ${limits}`;

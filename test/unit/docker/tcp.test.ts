@@ -60,6 +60,22 @@ describe('docker: serveTcp', () => {
     expect(await readFile(join(given.specDir, 'ipam.spec'), 'utf8')).to.equal('tcp://ipam.test:4711\n');
   });
 
+  it('advertises the name that it was given, which a certificate is for, with the port that it got', async () => {
+    const { plugin, specDir, port } = await tcp({}, 'localhost:0');
+    expect(plugin.address).to.match(/^(127\.0\.0\.1|\[::1\]):[1-9]\d*$/);
+    expect(await readFile(join(specDir, 'ipam.spec'), 'utf8')).to.equal(`tcp://localhost:${port}\n`);
+  });
+
+  it('advertises loopback for every interface', async () => {
+    for (const [address, told] of [
+      ['0.0.0.0:0', '127.0.0.1'],
+      ['[::]:0', '[::1]'],
+    ] as const) {
+      const { specDir, port } = await tcp({}, address);
+      expect(await readFile(join(specDir, 'ipam.spec'), 'utf8')).to.equal(`tcp://${told}:${port}\n`);
+    }
+  });
+
   it('refuses addresses without a port, naming them', async () => {
     for (const address of ['127.0.0.1', '::1', '::1:80', 'host:99999', 'host:', '']) {
       expect(await tcp({}, address).catch(message)).to.contain(`listen address "${address}" must be host:port`);
