@@ -201,7 +201,7 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
     clearTimeout(timer);
     const gone = way.hasNobody;
     if (first === LATE || performance.now() > deadline) {
-      const tooLate = new Error(`${call} did not finish within ${ms / 1000} s`);
+      const tooLate = new Error(`${call} did not finish within ${Math.round(ms) / 1000} s`);
       lent.abort(tooLate);
       const taken = gone || way.send(500, refusal(tooLate), closing);
       settle('late', request, undefined, tooLate);

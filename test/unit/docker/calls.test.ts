@@ -198,7 +198,7 @@ describe('docker: a call past its deadline', () => {
           return reply;
         },
       }),
-      { deadlineMs: 100 },
+      { deadlineMs: 100.4004 },
     );
     const asked = performance.now();
     const answer = await client.call(ADDRESS, ANY);
@@ -223,7 +223,7 @@ describe('docker: a call past its deadline', () => {
           return GRANT;
         },
       }),
-      { deadlineMs: 100 },
+      { deadlineMs: 100.4004 },
     );
     expect((await client.call(ADDRESS, ANY)).status).to.equal(500);
     await eventually(() => undone === 1);
