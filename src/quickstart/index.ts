@@ -10,6 +10,7 @@ import { type Predefined, parsePredefined } from '../ipam/predefined.js';
 import { openLog, reportTo } from '../log.js';
 import type { Releasers } from '../process/releasers.js';
 import { untilStopped } from '../process/until-stopped.js';
+import { silence } from '../process/warnings.js';
 import { startDriver } from '../serve.js';
 import { CONTAINER, DEFAULT_IMAGE, localEngineAnswers, startDockerEtcd } from './docker-etcd.js';
 import { fetchEtcd, installedEtcd } from './etcd-program.js';
@@ -120,6 +121,7 @@ function tlsFlags(environment: Environment): string[] {
   return Object.entries(files).flatMap(([flag, name]) => (environment[name]?.trim() ? [flag, environment[name]] : []));
 }
 
+silence('DEP0123'); // as in main.ts
 try {
   const { values } = parseArgs({ options: { 'env-file': { type: 'string' } } });
   const environment = withEnvFile(process.env, values['env-file']);

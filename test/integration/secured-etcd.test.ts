@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { freePorts } from '../support/etcd.js';
 import { HostedDriver } from '../support/hosted-driver.js';
-import { Program, runOrFail } from '../support/process.js';
+import { Program, run, runOrFail } from '../support/process.js';
+import { PROGRAM } from '../support/program.js';
 import { inText } from '../support/readme.js';
 
 describe('README’s etcd with TLS and a user of its own', function () {
@@ -76,6 +77,11 @@ describe('README’s etcd with TLS and a user of its own', function () {
       expect([answered.ok, session.ok], answered.text).to.deep.equal([true, true]);
     });
   }
+
+  it('answers a command, which says nothing else', async () => {
+    const { code, stderr } = await run(process.execPath, [...PROGRAM, 'nodes'], { env: settings() });
+    expect([code, stderr]).to.deep.equal([0, '']);
+  });
 
   it('shows its role to root', async () => {
     const [exports] = blocks[2]!.split('$ deploy/');
