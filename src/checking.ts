@@ -19,18 +19,19 @@ export interface Flags {
 
 const EXIT = { well: 0, findings: 1, usage: 2, unread: 3 } as const;
 
-/** Resolves with the exit code. */
+/** Prints what it found, or why it could not look, and sets the exit code. */
 export async function checkRecords(
   load: () => Settings<unknown>,
   { json, fix, dryRun }: Flags,
   complain: (error: unknown) => void,
-): Promise<number> {
+): Promise<void> {
   let settings: Settings<unknown>;
   try {
     settings = load();
   } catch (error) {
     complain(error);
-    return EXIT.usage;
+    process.exitCode = EXIT.usage;
+    return;
   }
   const { hold, deadline, history: keepMs, node, prefix, engineSocket, reconcileGrace } = settings;
   const engine = engineSocket && {
@@ -42,11 +43,11 @@ export async function checkRecords(
   };
   try {
     const checked = await withStore(settings, (store, _, snapshot) => check(store, snapshot, AROUND, options));
+    process.exitCode = checked.findings.length === 0 ? EXIT.well : EXIT.findings;
     console.log(json ? JSON.stringify({ prefix, ...toJson(checked) }) : format(checked, prefix, ROUND_MS));
-    return checked.findings.length === 0 ? EXIT.well : EXIT.findings;
   } catch (error) {
     complain(error);
-    return EXIT.unread;
+    process.exitCode = EXIT.unread;
   }
 }
 

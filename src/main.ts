@@ -71,8 +71,8 @@ withEnvFileOption(program.command('status'))
   .action(async ({ json, ...options }: Options & { readonly json?: boolean }) => {
     const { formatStatus, readStatus } = await import('./status.js');
     const status = await readStatus(settingsOf(options));
-    console.log(json ? JSON.stringify(status) : formatStatus(status));
     process.exitCode = Object.values(status).every(({ ok }) => ok) ? 0 : 1;
+    console.log(json ? JSON.stringify(status) : formatStatus(status));
   });
 
 withEnvFileOption(program.command('nodes'))
@@ -152,8 +152,8 @@ withEnvFileOption(program.command('who'))
       const settings = settingsOf(options);
       const gone = roundsIn(settings.hold, ROUND_MS);
       const answers = await withStore(settings, (store, by) => whoHas(store, address, gone, by));
-      console.log(json ? JSON.stringify(answers) : formatWho(address, answers));
       process.exitCode = answers.some(({ claim }) => claim !== undefined) ? 0 : 1;
+      console.log(json ? JSON.stringify(answers) : formatWho(address, answers));
     },
   );
 
@@ -201,7 +201,7 @@ withEnvFileOption(program.command('check'))
   .addHelpText('after', CHECK_HELP)
   .action(async ({ json = false, fix = false, dryRun = false, ...options }: Options & CheckFlags) => {
     const { checkRecords } = await import('./checking.js');
-    process.exitCode = await checkRecords(() => settingsOf(options), { json, fix, dryRun }, complain);
+    await checkRecords(() => settingsOf(options), { json, fix, dryRun }, complain);
   });
 
 addOperatingCommands(program, {
@@ -217,8 +217,8 @@ async function whoHad(address: Address, at: Date, json: boolean | undefined, set
     import('./operator.js'),
   ]);
   const answers = await withStore(settings, (store, by) => whoHadAt(store, address, at, by));
-  console.log(json ? JSON.stringify(answers) : formatThen(address, at, answers));
   process.exitCode = answers.some(({ had }) => had.length > 0) ? 0 : 1;
+  console.log(json ? JSON.stringify(answers) : formatThen(address, at, answers));
 }
 
 async function serve(options: Options): Promise<void> {
@@ -276,14 +276,15 @@ function settingsOf({ envFile }: Options): Settings<readonly Predefined[]> {
   return loadSettings(withEnvFile(process.env, envFile), parsePredefined);
 }
 
-// "Setting the TLS ServerName to an IP address": grpc-js does where the endpoint of etcd is one, and etcd3 leaves no choice.
+// "Setting the TLS ServerName to an IP address": grpc-js does where an endpoint of etcd is one; etcd3 leaves no choice.
 // It harms nothing: the certificate is verified for that address, and Node says that it will drop such a name some day.
 silence('DEP0123');
 
-// `etcd-ipam claims | head`: who reads no further has seen enough.
+// `etcd-ipam claims | head`: who reads no further has seen enough. Commands set their exit code before they print, for this.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  if (error.code === 'EPIPE') process.exit();
+  complain(`standard output: ${error.message}`);
+  process.exit(1);
 });
 
 try {

@@ -1,5 +1,4 @@
 // Operators' commands that look on, act by hand and carry records elsewhere: their words, options and exit codes.
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { Argument, type Command } from 'commander';
 import type { Settings } from './config.js';
@@ -75,14 +74,20 @@ function addExport({ command, settings: load }: Words): void {
       const [{ exportLines }, { withStore }] = await Promise.all([import('./ops/carry.js'), import('./operator.js')]);
       const settings = load(options);
       await withStore(settings, async (_, by, snapshot) => {
+        process.exitCode = 1; // if it is cut off
         for (const line of exportLines(await snapshot(by), settings.prefix)) await written(line);
+        process.exitCode = 0;
       });
     });
 }
 
-/** Resolves when whoever reads has room for more. */
-async function written(line: string): Promise<void> {
-  if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain');
+/** Resolves when the line is out. Where it cannot be, main.ts ends the process. */
+function written(line: string): Promise<void> {
+  return new Promise((resolve) => {
+    process.stdout.write(`${line}\n`, (error) => {
+      if (!error) resolve();
+    });
+  });
 }
 
 const EXPORT_HELP = `
@@ -125,8 +130,8 @@ function addImport({ command, settings: load, complain }: Words): void {
       const imported = await withStore(settings, (store, by, snapshot) =>
         importRecords(store, snapshot, records, wanted, AROUND, by),
       );
-      console.log(json ? JSON.stringify(imported) : formatImported(imported));
       process.exitCode = imported.differing.length + imported.wrong.length > 0 ? 1 : 0;
+      console.log(json ? JSON.stringify(imported) : formatImported(imported));
     });
 }
 
@@ -167,8 +172,8 @@ function addRelease({ command, settings: load, argument }: Words): void {
         ...{ now: () => new Date(), ...(asked && { engine: { node: settings.node, asked } }) },
       };
       const done = await withStore(settings, (store, by) => release(store, address, wanted, by));
-      console.log(json ? JSON.stringify(done) : formatRelease(done, wanted));
       process.exitCode = done.released ? 0 : 1;
+      console.log(json ? JSON.stringify(done) : formatRelease(done, wanted));
     });
 }
 

@@ -1,5 +1,6 @@
 // The commands that look on, act by hand and carry records elsewhere: what they print, what they leave in etcd and their exit
 // codes.
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -324,6 +325,41 @@ describe('commands that operate', function () {
         expect(stderr.trimEnd().split('\n')).to.have.length(1);
         expect(stderr).to.match(why);
       });
+  });
+
+  describe('whose reader has gone, or whose disk is full', () => {
+    const env = (more: Record<string, string> = {}) => ({
+      ...{ ETCD_ENDPOINTS: backend.etcd.url, IPAM_NODE: 'operator', IPAM_DEADLINE: '500ms', NODE: process.execPath },
+      ...more,
+    });
+    const typed = (words: string) =>
+      run('bash', ['-c', `set -o pipefail; "$NODE" dist/main.js ${words}`], { env: env() });
+
+    it('exit with what they found, and with 1 where half of it is as good as nothing', async () => {
+      await backend.plant('pools/local/v4/010.070.000.000-24', { state: 'closing', since: 'then', token: 't' });
+      for (const [words, code] of [
+        ['check | true', 1],
+        ['who 10.66.0.99 | true', 1],
+        ['export | true', 1],
+        ['claims | true', 0],
+        ['nodes | true', 0],
+        ['export | cat', 0],
+      ] as const) {
+        const cut = await typed(words);
+        expect([cut.code, cut.stderr], words).to.deep.equal([code, '']);
+      }
+    });
+
+    it('exit with 1 and say why in one line', async function () {
+      if (!existsSync('/dev/full')) this.skip();
+      for (const words of ['export', 'nodes', 'claims']) {
+        const full = await typed(`${words} > /dev/full`);
+        expect([full.code, full.stderr], words).to.deep.equal([
+          1,
+          'etcd-ipam: standard output: ENOSPC: no space left on device, write\n',
+        ]);
+      }
+    });
   });
 
   it('every command has help with an example', async () => {
