@@ -222,7 +222,7 @@ async function whoHad(address: Address, at: Date, json: boolean | undefined, set
 }
 
 async function serve(options: Options): Promise<void> {
-  const settings = settingsOf(options);
+  const settings = loadedFrom(options);
   const [{ openLog, reportTo }, { startDriver }, { untilStopped }, { takeInherited }] = await Promise.all([
     import('./log.js'),
     import('./serve.js'),
@@ -272,7 +272,14 @@ function withEnvFileOption(command: Command): Command {
   return command.option('--env-file <file>', 'settings as NAME=value lines; the environment wins over them');
 }
 
-function settingsOf({ envFile }: Options): Settings<readonly Predefined[]> {
+/** For commands, which have no log. */
+function settingsOf(options: Options): Settings<unknown> {
+  const settings = loadedFrom(options);
+  for (const warning of settings.warnings) complain(`warning: ${warning}`);
+  return settings;
+}
+
+function loadedFrom({ envFile }: Options): Settings<readonly Predefined[]> {
   return loadSettings(withEnvFile(process.env, envFile), parsePredefined);
 }
 

@@ -362,6 +362,24 @@ describe('commands that operate', function () {
     });
   });
 
+  it('every command says on stderr what is doubtful about its settings', async () => {
+    const doubtful = { ETCD_ENDPOINTS: backend.etcd.url, IPAM_PREFX: '/x', IPAM_LISTEN: '0.0.0.0:9474' };
+    for (const words of [['nodes'], ['check'], ['pool', S]]) {
+      const { code, stdout, stderr } = await run(process.execPath, ['dist/main.js', ...words, '--json'], {
+        env: { ...doubtful, IPAM_DEADLINE: '500ms' },
+      });
+      expect([code, stderr.split('\n')], words[0]).to.deep.equal([
+        0,
+        [
+          'etcd-ipam: warning: IPAM_PREFX is not a setting: did you mean IPAM_PREFIX?',
+          'etcd-ipam: warning: IPAM_LISTEN serves 0.0.0.0 without TLS: whoever reaches it can take and free addresses',
+          '',
+        ],
+      ]);
+      expect(JSON.parse(stdout), words[0]).to.be.an('object');
+    }
+  });
+
   it('every command has help with an example', async () => {
     const { stdout } = await command('--help');
     const names = [...stdout.slice(stdout.indexOf('Commands:')).matchAll(/^ {2}([a-z-]+)/gm)].map(([, name]) => name!);
