@@ -170,7 +170,8 @@ async function listen(
 /** The likeliest reason why a first start fails deserves to say what to do. */
 function wordedFor(socket: string): (error: unknown) => never {
   return (error) => {
-    if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
+    const { code, cause } = error as NodeJS.ErrnoException;
+    if (code !== 'EACCES' && (cause as NodeJS.ErrnoException | undefined)?.code !== 'EACCES') throw error;
     throw new Error(`no right to make the socket ${socket}: run as root, or set IPAM_SOCKET`, { cause: error });
   };
 }

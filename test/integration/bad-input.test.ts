@@ -1,10 +1,11 @@
 // Bad input through the real server and over a real etcd: its sender is told what is wrong, and nothing is written.
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { type EtcdFixture, startEtcd } from '../support/etcd.js';
 import { run } from '../support/process.js';
+import { Serving } from '../support/serving.js';
 import { AS, Look, WholeDriver } from '../support/whole-driver.js';
 import { rows } from './bad-input.rows.js';
 
@@ -131,6 +132,21 @@ describe('bad settings', () => {
     const { code, stderr } = await serve({}, '--env-file=/nowhere/etcd-ipam.env');
     expect(code).to.be.greaterThan(0);
     expect(stderr).to.match(/\/nowhere\/etcd-ipam\.env.*(not found|ENOENT)/);
+  });
+
+  it('says what to do where it has no right to make its socket', async () => {
+    const socket = join(directory, 'docker', 'plugins', 'ipam.sock');
+    await chmod(directory, 0o500);
+    const asNobody = process.geteuid?.() === 0;
+    if (asNobody) process.seteuid!(65_534);
+    const started = await Serving.start('http://127.0.0.1:1', 'web', { IPAM_SOCKET: socket })
+      .then(
+        () => 'started',
+        (error: Error) => error.message,
+      )
+      .finally(() => asNobody && process.seteuid!(0));
+    await chmod(directory, 0o700);
+    expect(started).to.equal(`no right to make the socket ${socket}: run as root, or set IPAM_SOCKET`);
   });
 
   it('refuses a command that it does not know in one line, and names the nearest', async () => {
