@@ -36,9 +36,12 @@ export function sensible(change: RuleChange, pool: Prefix, isGlobal: boolean): v
   else applied(NOTHING, change, pool, isGlobal);
 }
 
-/** The same object where nothing would change. Throws `bad_rule`. */
-export function applied(rules: RuleSet, change: RuleChange, pool: Prefix, isGlobal: boolean): RuleSet {
-  const next = inOrder(changed(rules, change, pool, isGlobal));
+/**
+ * The same object where nothing would change. `again`: the change may have been made already, so that what it takes back is
+ * not missed. Throws `bad_rule`.
+ */
+export function applied(rules: RuleSet, change: RuleChange, pool: Prefix, isGlobal: boolean, again = false): RuleSet {
+  const next = inOrder(changed(rules, change, pool, isGlobal, again));
   if (JSON.stringify(next) === JSON.stringify(rules)) return rules;
   const count = next.excluded.length + next.reserved.length;
   if (count > MOST_RULES)
@@ -78,7 +81,7 @@ function inside(address: Address, pool: Prefix): void {
   if (!contains(pool, address)) throw bad(`${formatAddress(address)} is outside pool ${formatPrefix(pool)}`);
 }
 
-function changed(rules: RuleSet, change: RuleChange, pool: Prefix, isGlobal: boolean): RuleSet {
+function changed(rules: RuleSet, change: RuleChange, pool: Prefix, isGlobal: boolean, again: boolean): RuleSet {
   switch (change.kind) {
     case 'exclude': {
       const entry = { ...ends(usablePart(change.range, pool)), ...commented(change.comment) };
@@ -88,7 +91,7 @@ function changed(rules: RuleSet, change: RuleChange, pool: Prefix, isGlobal: boo
     case 'include': {
       const range = usablePart(change.range, pool);
       const excluded = rules.excluded.filter((one) => !isSame(one, ends(range)));
-      if (excluded.length < rules.excluded.length) return { ...rules, excluded };
+      if (again || excluded.length < rules.excluded.length) return { ...rules, excluded };
       const all = rules.excluded.map(({ from, to }) => (from === to ? from : `${from}-${to}`)).join(', ');
       throw bad(`${formatRange(range)} is no exclusion of pool ${formatPrefix(pool)}: ${all || 'it has none'}`);
     }
@@ -97,7 +100,7 @@ function changed(rules: RuleSet, change: RuleChange, pool: Prefix, isGlobal: boo
     case 'unreserve': {
       const text = formatAddress(change.address);
       const reserved = rules.reserved.filter(({ address }) => address !== text);
-      if (reserved.length < rules.reserved.length) return { ...rules, reserved };
+      if (again || reserved.length < rules.reserved.length) return { ...rules, reserved };
       throw bad(`${text} of pool ${formatPrefix(pool)} is not reserved`);
     }
     case 'note': {

@@ -63,12 +63,12 @@ export async function changeRules(
   by: Deadline,
 ): Promise<Ruled> {
   const { keep, dryRun, now, token } = options;
+  /** The answer of an attempt was lost: it may have been made. */
+  let doubt = false;
   for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
     const seen = await look(store, subnet, by);
     const { rules, inUse } = ruledBy(seen);
-    // The answer of the attempt before was lost.
-    const did = attempt > 0 && seen.record?.record.token === token;
-    const next = applied(rules, change, subnet.prefix, isGlobal(subnet.space));
+    const next = applied(rules, change, subnet.prefix, isGlobal(subnet.space), doubt);
     // What is left in a pool that is being removed is nobody's any more.
     const barred = inUse ? newlyBarred(change, subnet) : undefined;
     // Whatever is in the span by now is read below; what comes after that, the commit refuses.
@@ -79,7 +79,7 @@ export async function changeRules(
     const isShared = ({ record }: Found<ClaimRecord>) => record.kind === 'shared';
     if (next !== rules && (inTheWay.some(isShared) || (inTheWay.length > 0 && !keep)))
       throw taken(barred!, subnet, inTheWay, !inTheWay.some(isShared));
-    if (next === rules || dryRun) return { rules: next, inUse, changed: did || next !== rules, keeping: inTheWay };
+    if (next === rules || dryRun) return { rules: next, inUse, changed: doubt || next !== rules, keeping: inTheWay };
     const record = { ...next, since: now.toISOString(), token };
     // Containers may keep what they have, and get it just now. What networks share nobody else can have: of one address it is told.
     const guarded = barred && (!keep || change.kind === 'reserve');
@@ -93,7 +93,11 @@ export async function changeRules(
     // One that is being removed is made anew by the rules that there are then.
     if (seen.pool?.record.state === 'open')
       write.push({ put: poolKey(subnet), record: withRules(seen.pool.record, next, token) });
-    if (!(await store.commit({ when, write, otherwise: [] }, by)).done) continue;
+    const outcome = await store.commit({ when, write, otherwise: [] }, by);
+    if (!outcome.done) {
+      doubt ||= !outcome.certain;
+      continue;
+    }
     // From here on nobody gets in any more.
     const keeping = keep ? await against() : [];
     return { rules: next, inUse, changed: true, keeping };

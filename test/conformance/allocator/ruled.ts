@@ -207,6 +207,49 @@ export function ruled(scene: Scene): void {
       expect((await operator.exclude('10.66.0.6')).changed).to.equal(false);
       await scene.all(open('excluded=10.66.0.5-10.66.0.5,10.66.0.6-10.66.0.6 reserved=10.66.0.7-web'), both);
     });
+
+    it('taken back, as reservations and notes are, with the answer lost: done, also where no rule is left', async () => {
+      const [, , operator] = await three();
+      await operator.exclude('10.66.0.5');
+      await operator.reserve('10.66.0.7', 'web');
+      await operator.rule({ kind: 'note', text: 'printers' });
+      const takenBack = [
+        () => operator.include('10.66.0.5'),
+        () => operator.unreserve('10.66.0.7'),
+        () => operator.rule({ kind: 'note' }),
+      ];
+      for (const takeBack of takenBack) {
+        operator.link.loseAnswer();
+        expect((await takeBack()).changed).to.equal(true);
+      }
+      await scene.all([`${POOL} open`, 'spaces/local'], both);
+      expect(await refusal(operator.include('10.66.0.5'))).to.equal(
+        'bad_rule: 10.66.0.5 is no exclusion of pool 10.66.0.0/24: it has none',
+      );
+      expect(await refusal(operator.unreserve('10.66.0.7'))).to.equal(
+        'bad_rule: 10.66.0.7 of pool 10.66.0.0/24 is not reserved',
+      );
+    });
+
+    it('taken back by two operators at once: the later one is told that it is none any more', async () => {
+      const [, , operator] = await three();
+      const other = await scene.world.operator(S);
+      await operator.exclude('10.66.0.5');
+      operator.link.beforeNext(() => other.include('10.66.0.5'));
+      expect(await refusal(operator.include('10.66.0.5'))).to.match(/^bad_rule: 10\.66\.0\.5 is no exclusion/);
+    });
+
+    it('a removal that is stuck on its way lands between the next look and commit: done all the same', async () => {
+      const [, , operator] = await three();
+      await operator.exclude('10.66.0.5');
+      const stuck = operator.link.stick();
+      let commits = 0;
+      operator.link.beforeCommit = async () => {
+        if (++commits === 2) expect(await stuck.land()).to.equal(true);
+      };
+      expect((await operator.include('10.66.0.5')).changed).to.equal(true);
+      await scene.all([`${POOL} open`, 'spaces/local'], both);
+    });
   });
 
   describe('reservations', () => {
