@@ -18,7 +18,7 @@ export function past(
   how: Ending,
   { keepMs = 0 }: Pick<Self, 'keepMs'>,
   around: Pick<Surroundings, 'now'>,
-): Write[] {
+): Extract<Write, { put: unknown }>[] {
   const put = ended && keyOf(ended);
   if (!put || keepMs === 0) return [];
   const pool = formatPrefix(subnetOfPool(claimPathOf(ended)).prefix);

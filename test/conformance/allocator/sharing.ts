@@ -1,8 +1,10 @@
 // Gateways and auxiliary addresses: shared by networks, given to no container. Numbers are those of the
 // counterexamples.
 import { expect } from 'chai';
-import { refusal } from '../../support/allocator-fixture.js';
-import { call, claim, holder, joined, LED, OPEN, POOL, S, type Scene } from './scene.js';
+import { freeByHand, standsBehind } from '../../../src/ipam/by-hand.js';
+import { parseAddress } from '../../../src/net/address.js';
+import { type Net, refusal, soon } from '../../support/allocator-fixture.js';
+import { call, claim, had, holder, joined, LED, OPEN, POOL, S, type Scene } from './scene.js';
 
 export function sharing(scene: Scene): void {
   describe('gateways and auxiliary addresses', () => {
@@ -262,6 +264,66 @@ export function sharing(scene: Scene): void {
         [`${POOL} open gateway=10.66.0.2`, 'spaces/local', joined('J1')],
         [claim(1, 'endpoint a boot-1 join=J1 name=web'), claim(2, 'shared'), holder(2, 'J1', 'gateway a boot-1')],
       );
+    });
+  });
+
+  describe('a gateway that an operator frees', () => {
+    const ONE = parseAddress('10.66.0.1');
+    /** Looks, has that happen, and frees what it saw. */
+    const free = async ({ host, ref }: Net, meanwhile: () => Promise<unknown> = async () => undefined) => {
+      const seen = await standsBehind(host.link, ref, ONE, undefined, soon());
+      await meanwhile();
+      return freeByHand(host.link, ref, ONE, seen!, { keepMs: 600_000 }, scene.world.surroundings(), soon());
+    };
+
+    it('goes with all its holders, though they are more than a transaction has operations; all are told of', async () => {
+      const na = await (await scene.world.host('a')).network(S);
+      await na.gateway();
+      const id = (n: number) => (0xf000 + n).toString(16).padStart(16, '0');
+      const others = Array.from({ length: 200 }, (_, n) => n + 1);
+      const since = '2026-01-01T00:00:00.000Z';
+      for (const n of others) {
+        await scene.world.plant(`nodes/n${n}`, { machine: `m${n}`, boot: 'b', since });
+        await scene.world.plant(holder(1, id(n), '').trim(), { role: 'gateway', node: `n${n}`, since, token: id(n) });
+      }
+      let ops = 0;
+      na.host.link.beforeCommit = ({ when, write }) => {
+        ops = Math.max(ops, when.length, write.length);
+      };
+      expect(await free(na)).to.equal(true);
+      expect(ops).to.be.at.most(128);
+      const told = ['a', ...others.map((n) => `n${n}`)].map((node, n) =>
+        had(1, `shared gateway join=${n === 0 ? 'J1' : id(n)} ${node} how=by hand`),
+      );
+      await scene.all(LED, joined('J1'), told);
+    });
+
+    it('stays with all that share it where one comes or goes after the look, or a host has a session anew', async () => {
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [na, nb] = [await a.network(S), await b.network(S)];
+      await na.gateway();
+      expect(await free(na, () => nb.gateway())).to.equal(false);
+      expect(await free(na, () => nb.release('10.66.0.1'))).to.equal(false);
+      await nb.gateway();
+      await b.loseSession();
+      expect(await free(na, () => scene.world.host('b'))).to.equal(false);
+      await scene.all(LED, [joined('J1'), joined('J2', 'b boot-1')], claim(1, 'shared'), [
+        ...[holder(1, 'J1', 'gateway a boot-1'), holder(1, 'J2', 'gateway b boot-1')],
+      ]);
+    });
+
+    it('whose answer is lost is freed, and stays freed where another has it by then', async () => {
+      const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
+      const [na, nb] = [await a.network(S), await b.network(S)];
+      await na.gateway();
+      na.host.link.loseAnswer();
+      expect(await free(na)).to.equal(true);
+      await na.gateway();
+      const stuck = na.host.link.stick();
+      expect(await free(na)).to.equal(false);
+      await nb.gateway();
+      expect(await stuck.land()).to.equal(false);
+      expect((await scene.world.records()).filter((line) => line.startsWith('holders/'))).to.have.length(2);
     });
   });
 }
