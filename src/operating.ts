@@ -155,7 +155,10 @@ function addRelease({ command, settings: load, argument }: Words): void {
     .description('free an address by hand: says what stands behind it, and does it with --yes')
     .option('--space <name>', 'the address space', argument(parseSpace), 'local')
     .option('--yes', 'do it, if what was shown is still so')
-    .option('--force', 'even if its host is alive, its engine shows a container with it, or a swarm gave it')
+    .option(
+      '--force',
+      'even if its host is alive, its engine shows a container with it, a swarm gave it, or this version cannot read who has it',
+    )
     .option('--json', 'one JSON object')
     .addHelpText('after', RELEASE_HELP)
     .action(async (address: Address, { space, yes = false, force = false, json, ...options }: ReleaseFlags) => {

@@ -83,6 +83,9 @@ function against({ claim, nodes, alsoOn }: StandsBehind, container: string | nul
   if (claim.record.kind === 'cooling') return [];
   const alive = nodes.filter(({ living }) => living).map(({ name }) => name);
   return [
+    ...(claim.record.kind === 'foreign'
+      ? ['this version cannot read who has it: upgrade, or look at it with etcdctl get']
+      : []),
     ...(typeof container === 'string' ? [`the engine of ${claim.record.node} shows ${container} with it`] : []),
     ...(alive.length > 0 ? [`${alive.join(' and ')} ${alive.length > 1 ? 'are' : 'is'} alive`] : []),
     ...(claim.record.epoch !== undefined
@@ -100,7 +103,7 @@ export function formatRelease(
   if (!claim) return `${address} of ${pool} in ${space} is free`;
   const { kind, node, name, mac, since } = claim;
   const lines = [
-    `${address} of ${pool} in ${space}: ${kind === 'cooling' ? 'rests, and is nobody’s' : kind}, since ${since}`,
+    `${address} of ${pool} in ${space}: ${SAID[kind] ?? kind}${since === '' ? '' : `, since ${since}`}`,
     ...((name ?? mac) ? [`  who       ${name ?? mac}`] : []),
     ...(node !== undefined ? [`  node      ${node}, ${stateOf(node, nodes)}`] : []),
     ...holders.map(
@@ -118,6 +121,11 @@ export function formatRelease(
   const would = yes ? '' : `would be released: add --yes${against.length > 0 ? ' --force' : ''}`;
   return [...lines, ...[still, still && yes ? '' : would].filter(Boolean)].join('\n');
 }
+
+const SAID: Readonly<Partial<Record<ClaimRow['kind'], string>>> = {
+  cooling: 'rests, and is nobody’s',
+  foreign: 'a record that this version cannot read',
+};
 
 function stateOf(node: string, nodes: Release['nodes']): string {
   const state = nodes.find((one) => one.node === node)?.state;

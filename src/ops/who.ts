@@ -133,7 +133,7 @@ function formatHolder(address: string, answer: Answer): string {
     ['node', claim.node && `${claim.node}${state === undefined ? '' : `, which is ${state}`}`],
     ['name', claim.name],
     ['mac', claim.mac],
-    ['since', claim.since],
+    ['since', claim.since || undefined],
     ['join', claim.join],
     ['rule', ruled],
     ['before', claim.from && `${claim.from}, which was gone`],
