@@ -157,7 +157,7 @@ function addRelease({ command, settings: load, argument }: Words): void {
     .option('--yes', 'do it, if what was shown is still so')
     .option(
       '--force',
-      'even if its host is alive, its engine shows a container with it, a swarm gave it, or this version cannot read who has it',
+      'even if its host is alive, its engine shows a container with it, networks share it, a swarm gave it, or this version cannot read who has it',
     )
     .option('--json', 'one JSON object')
     .addHelpText('after', RELEASE_HELP)

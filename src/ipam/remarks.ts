@@ -88,13 +88,20 @@ function whyTakeable(
   return boot !== undefined && boot !== record.boot ? `of an earlier boot of ${node}, by that node itself` : undefined;
 }
 
-/** Networks that name none get this one, and meanwhile a container may. */
-function gateway({ subnet, pool, claims }: SubnetSeen): Note[] {
+/** Networks that name none get this one, and meanwhile a container may. What has holders and no claim is a finding. */
+function gateway({ subnet, pool, joins, claims, holders }: SubnetSeen): Note[] {
   const { gateway: chosen, state } = pool?.record ?? {};
   if (chosen === undefined || state !== 'open') return [];
-  for (const { address } of claims.values()) if (formatAddress(address) === chosen) return [];
-  const text = `${placeOf(subnet)}: its gateway ${chosen} is not claimed: no network has it now`;
-  return [note('gateway-unclaimed', placeOf(subnet), text)];
+  const parts = [...holders.values()].flatMap((some) => [...some]);
+  for (const { address } of [...claims.values(), ...parts.map(([, part]) => part)])
+    if (formatAddress(address) === chosen) return [];
+  const led = new Set(parts.flatMap(([join, { record }]) => (record?.role === 'aux' ? [] : join)));
+  const without = [...joins].flatMap(([join, { record }]) => (led.has(join) ? [] : (record?.node ?? '?')));
+  const who = `networks of ${listed([...new Set(without)])}, which hold no gateway, may use it`;
+  const why = without.length === 0 ? 'no network has it now' : `a container may get it, and ${who}`;
+  return [
+    note('gateway-unclaimed', placeOf(subnet), `${placeOf(subnet)}: its gateway ${chosen} is not claimed: ${why}`),
+  ];
 }
 
 /** What is held against an operator's rules, by whoever was there first; and rules of a subnet that no network has. */

@@ -2,6 +2,7 @@
 // knows.
 import { freeByHand, type StandsBehind, standsBehind } from '../ipam/by-hand.js';
 import type { Engine } from '../ipam/engine-view.js';
+import { listed } from '../ipam/findings.js';
 import { poolAround } from '../ipam/releases.js';
 import { type Standing, standingOf } from '../ipam/silence.js';
 import { familyOf, isGlobal, localSpace } from '../ipam/spaces.js';
@@ -79,7 +80,7 @@ async function containerAt(
   }
 }
 
-function against({ claim, nodes, alsoOn }: StandsBehind, container: string | null | undefined): string[] {
+function against({ claim, holders, nodes, alsoOn }: StandsBehind, container: string | null | undefined): string[] {
   if (claim.record.kind === 'cooling') return [];
   const alive = nodes.filter(({ living }) => living).map(({ name }) => name);
   return [
@@ -87,11 +88,23 @@ function against({ claim, nodes, alsoOn }: StandsBehind, container: string | nul
       ? ['this version cannot read who has it: upgrade, or look at it with etcdctl get']
       : []),
     ...(typeof container === 'string' ? [`the engine of ${claim.record.node} shows ${container} with it`] : []),
-    ...(alive.length > 0 ? [`${alive.join(' and ')} ${alive.length > 1 ? 'are' : 'is'} alive`] : []),
+    ...(alive.length > 0 ? [`${named(alive)} ${alive.length > 1 ? 'are' : 'is'} alive`] : []),
+    ...(holders.length > 0 ? [sharing(holders)] : []),
     ...(claim.record.epoch !== undefined
       ? [alsoOn === undefined ? 'a swarm gave it, and may know of a task' : `a swarm gave it, and ${alsoOn} has it`]
       : []),
   ];
+}
+
+/** Their networks keep it as it is, whatever is freed here. */
+function sharing(holders: StandsBehind['holders']): string {
+  const whose = named([...new Set(holders.map(({ record: { node = 'the swarm' } }) => node))]);
+  const isGateway = holders.some(({ record }) => record.role === 'gateway');
+  return `networks of ${whose} have it as ${isGateway ? 'gateway' : 'auxiliary address'}, and a container may be given it`;
+}
+
+function named(names: readonly string[]): string {
+  return names.length > 2 ? listed(names) : names.join(' and ');
 }
 
 export function formatRelease(

@@ -166,7 +166,9 @@ describe('commands that operate', function () {
         '  gateway   of b, which is alive',
         '10.66.0.1 of 10.66.0.0/24 in local: shared, since TIME',
       ]);
-      expect(shared[3]).to.equal('not released: a and b are alive; if it is unused all the same, add --force');
+      expect(shared[3]).to.equal(
+        'not released: a and b are alive; networks of a and b have it as gateway, and a container may be given it; if it is unused all the same, add --force',
+      );
       const forced = await command('release', '10.66.0.9', '--yes', '--force', '--json');
       expect([forced.code, JSON.parse(forced.stdout).released]).to.deep.equal([0, true]);
       expect(await claims()).to.deep.equal(['claims/local/v4/010.066.000.000-24/010.066.000.001 shared']);

@@ -141,6 +141,20 @@ describe('what is good to know', () => {
     ]);
   });
 
+  it('says of an unclaimed gateway which networks may use it, and nothing where their parts in it are a finding', () => {
+    const records = new Records();
+    records.plant(`pools/${BLOCK}`, { ...pool, gateway: '10.66.0.1' });
+    const said = () =>
+      remarks(placed(records.snapshot()), 10).flatMap(({ kind, text }) => (kind === 'gateway-unclaimed' ? text : []));
+    records.plant(`claims/${BLOCK}/010.066.000.001`, undefined);
+    expect(said()).to.deep.equal([]);
+    records.plant(`holders/${BLOCK}/010.066.000.001/${A}`, undefined);
+    records.plant(`holders/${BLOCK}/010.066.000.001/${B}`, undefined);
+    expect(said()).to.deep.equal([
+      '10.66.0.0/24 (local): its gateway 10.66.0.1 is not claimed: a container may get it, and networks of host-a, host-b, which hold no gateway, may use it',
+    ]);
+  });
+
   it('says what no look at etcd can tell, and why', () => {
     const all = placed(new Records().snapshot());
     expect(unverified(all).map(({ what }) => what)).to.deep.equal([
