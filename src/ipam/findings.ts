@@ -72,6 +72,7 @@ export type Remedy = { readonly says: string } & (
 
 /** What is worth knowing and nothing to put right. */
 export type Remark =
+  | 'no-records'
   | 'node-silent'
   | 'node-gone'
   | 'node-evicted'

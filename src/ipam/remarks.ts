@@ -14,6 +14,7 @@ import { isGlobal } from './spaces.js';
 export function remarks(all: Everything, goneRounds: number): Note[] {
   const standings = standingsOf(all, goneRounds);
   return [
+    ...nothing(all),
     ...absent(all, standings),
     ...standing(all),
     ...all.subnets.flatMap((seen) => [...takeable(seen, all, standings), ...gateway(seen), ...ruled(seen)]),
@@ -22,6 +23,13 @@ export function remarks(all: Everything, goneRounds: number): Note[] {
 
 function note(kind: Remark, subject: string, text: string, addresses?: number): Note {
   return { kind, subject, text, ...(addresses !== undefined && { addresses }) };
+}
+
+/** Each plugin that has ever run has a record. */
+function nothing({ count }: Everything): Note[] {
+  if (count > 0) return [];
+  const text = 'no record is there at all: IPAM_PREFIX or ETCD_ENDPOINTS are likely not those of the plugins';
+  return [note('no-records', 'IPAM_PREFIX', text)];
 }
 
 /** What holds for all, as long as its key is there. */

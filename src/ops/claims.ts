@@ -5,6 +5,7 @@ import type { ClaimRecord } from '../ipam/records.js';
 import type { Deadline, Found, Store } from '../ipam/store.js';
 import { formatAddress } from '../net/address.js';
 import { formatPrefix } from '../net/prefix.js';
+import { mustBePool } from './no-pool.js';
 import { Lines, type Screen } from './table.js';
 
 export interface ClaimRow {
@@ -33,15 +34,17 @@ export interface Filter {
 
 const PAGE = 4_000;
 
-/** `subnet`: of that pool only. In the order of addresses, as they are read. */
+/** `subnet`: of that pool only; throws `unknown_pool` where it is none, and nothing is left of one. In order, as they are read. */
 export async function* listClaims(
   store: Store,
   subnet: Subnet | undefined,
   filter: Filter,
   by: Deadline,
 ): AsyncGenerator<readonly ClaimRow[]> {
-  for await (const page of pages(store, subnet ? claimsOf(subnet) : EVERY_CLAIM, by, PAGE))
+  for await (const page of pages(store, subnet ? claimsOf(subnet) : EVERY_CLAIM, by, PAGE)) {
+    if (subnet && page.length === 0) await mustBePool(store, subnet, by);
     yield page.map(claimRow).filter((row) => fits(row, filter));
+  }
 }
 
 export function claimRow({ key, record }: Found<ClaimRecord>): ClaimRow {

@@ -11,6 +11,7 @@ import { formatAddress } from '../net/address.js';
 import { formatPrefix } from '../net/prefix.js';
 import { formatRange } from '../net/range.js';
 import { type ClaimRow, claimRow } from './claims.js';
+import { beside } from './no-pool.js';
 import { table } from './table.js';
 
 export interface PoolRules {
@@ -20,6 +21,8 @@ export interface PoolRules {
   readonly inUse: boolean;
   /** A swarm's leader chooses addresses of the same subnet, by the rules of its own space. */
   readonly swarm?: string;
+  /** Where no network has it in this space: other spaces in which one has. */
+  readonly elsewhere?: readonly string[];
   readonly rules: RuleSet;
 }
 
@@ -32,7 +35,8 @@ export interface PoolRuled extends PoolRules {
 
 /** `swarm`: IPAM_SWARM. */
 export async function showRules(store: Store, subnet: Subnet, swarm: string, by: Deadline): Promise<PoolRules> {
-  return { ...(await placeOf(store, subnet, swarm, by)), ...(await readRules(store, subnet, by)) };
+  const ruled = await readRules(store, subnet, by);
+  return { ...(await placeOf(store, subnet, ruled.inUse, swarm, by)), ...ruled };
 }
 
 export async function rulePool(
@@ -47,21 +51,25 @@ export async function rulePool(
     ...claimRow(claim),
     why: `${formatAddress(addressOfClaim(claim.key))} ${describe(claim.record)}`,
   }));
-  return { ...(await placeOf(store, subnet, options.swarm, by)), ...ruled, dryRun: options.dryRun, keeping: kept };
+  const place = await placeOf(store, subnet, ruled.inUse, options.swarm, by);
+  return { ...place, ...ruled, dryRun: options.dryRun, keeping: kept };
 }
 
-async function placeOf(store: Store, subnet: Subnet, swarm: string, by: Deadline) {
+async function placeOf(store: Store, subnet: Subnet, inUse: boolean, swarm: string, by: Deadline) {
   const { space, prefix } = subnet;
-  const place = { space, pool: formatPrefix(prefix) };
-  if (isGlobal(space)) return place;
-  const global = globalSpace(familyOf(space), swarm);
-  const [pool] = await store.read([{ one: poolKey({ space: global, prefix }) }], by);
-  return { ...place, ...(pool && { swarm: global }) };
+  const global = isGlobal(space) ? undefined : globalSpace(familyOf(space), swarm);
+  const [pool] = global === undefined ? [] : await store.read([{ one: poolKey({ space: global, prefix }) }], by);
+  const spaces = inUse ? [] : (await beside(store, subnet, by)).spaces.filter((one) => one !== global);
+  return {
+    ...{ space, pool: formatPrefix(prefix) },
+    ...(global !== undefined && pool && { swarm: global }),
+    ...(spaces.length > 0 && { elsewhere: spaces }),
+  };
 }
 
-export function formatRules({ space, pool, inUse, swarm, rules }: PoolRules): string {
+export function formatRules({ space, pool, inUse, swarm, elsewhere = [], rules }: PoolRules): string {
   const lines = [`pool ${pool} in ${space}${rules.note === undefined ? '' : `: ${rules.note}`}`];
-  if (!inUse) lines.push(NOBODY);
+  if (!inUse) lines.push(NOBODY, ...elsewhere.map(there));
   if (swarm !== undefined) lines.push(led(swarm));
   if (rules.warnAt !== undefined) lines.push(`too full from ${rules.warnAt}% on`);
   const rows = [
@@ -79,17 +87,21 @@ export function formatRules({ space, pool, inUse, swarm, rules }: PoolRules): st
 }
 
 export function formatRuled(change: RuleChange, ruled: PoolRuled): string {
-  const { space, pool, inUse, swarm, changed, dryRun, keeping } = ruled;
+  const { space, pool, inUse, swarm, elsewhere = [], changed, dryRun, keeping } = ruled;
   const where = `pool ${pool} in ${space}`;
   const lines = [changed ? said(change, where, dryRun) : `${where}: it is so already`];
   if (keeping.length > 0)
     lines.push('who has one keeps it until it is given back:', ...keeping.map(({ why }) => `  ${why}`));
-  if (!inUse) lines.push(NOBODY);
+  if (!inUse) lines.push(NOBODY, ...elsewhere.map(there));
   if (swarm !== undefined) lines.push(led(swarm));
   return lines.join('\n');
 }
 
 const NOBODY = 'no network has this subnet now: the rules wait for the next one';
+
+function there(space: string): string {
+  return `space ${space} has a pool of this subnet, with rules of its own (--space ${space})`;
+}
 
 function led(swarm: string): string {
   return `addresses of a swarm's services are chosen in space ${swarm}, by rules of its own (--space ${swarm})`;

@@ -8,6 +8,7 @@ import type { Deadline, Store } from '../ipam/store.js';
 import { NetError, parseAddress } from '../net/address.js';
 import { formatPrefix, rangeOf, sizeOf } from '../net/prefix.js';
 import { claimRow } from '../ops/claims.js';
+import { mustBePool, noPool } from '../ops/no-pool.js';
 import { listNodes } from '../ops/nodes.js';
 import { whoHas } from '../ops/who.js';
 import { MOST_ADDRESSES, readAddresses, readBlocks } from './maps.js';
@@ -80,7 +81,7 @@ export function apiOf(asked: Asked): Router {
     const subnet = subnetAt(context);
     const pool = await readPool(store, subnet, asked.samples, new Date(), by);
     if (pool) return pool;
-    throw new IpamError('unknown_pool', `there is no pool ${formatPrefix(subnet.prefix)} in ${subnet.space}`);
+    throw await noPool(store, subnet, by);
   });
   read('/pools/:space/:network/:length/claims', async (context, store, by): Promise<Claims> => {
     const subnet = subnetAt(context);
@@ -89,6 +90,7 @@ export function apiOf(asked: Asked): Router {
     const after = afterAt(context, subnet.prefix);
     const from = after ? after.value + 1n : range.from;
     const [page] = await store.read([{ span: claimsIn(subnet, { ...range, from }), limit }], by);
+    if (page.found.length === 0) await mustBePool(store, subnet, by);
     const claims = page.found.map(claimRow);
     return { claims, next: page.more ? claims.at(-1)!.address : null };
   });
@@ -97,11 +99,15 @@ export function apiOf(asked: Asked): Router {
     const of = blockAt(context, subnet);
     if (sizeOf(of) > MOST_ADDRESSES)
       throw new IpamError('bad_request', `${formatPrefix(of)} has more than 65,536 addresses: ask for blocks of it`);
-    return readAddresses(store, subnet, of, afterAt(context, of), by);
+    const addresses = await readAddresses(store, subnet, of, afterAt(context, of), by);
+    if (addresses.offset.length === 0) await mustBePool(store, subnet, by);
+    return addresses;
   });
   read('/pools/:space/:network/:length/blocks', async (context, store, by) => {
     const subnet = subnetAt(context);
-    return readBlocks(store, subnet, blockAt(context, subnet), by);
+    const blocks = await readBlocks(store, subnet, blockAt(context, subnet), by);
+    if (blocks.occupied === null) await mustBePool(store, subnet, by);
+    return blocks;
   });
   read('/who/:address', async (context, store, by) => {
     const address = parseAddress(context.params.address!);

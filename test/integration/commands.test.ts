@@ -84,15 +84,25 @@ describe('commands that list', () => {
         .filter(Boolean)
         .map((line) => JSON.parse(line).address);
     expect(await found(S)).to.deep.equal(['10.66.0.1', '10.66.0.2', '10.66.0.3']);
-    expect(await found('10.67.0.0/24')).to.deep.equal([]);
-    expect(await found(S, '--space', 'local.blue')).to.deep.equal([]);
     expect(await found('--space', 'local.blue')).to.deep.equal([]);
+    expect(await found(S, '--kind', 'swarm')).to.deep.equal([]);
     expect(await found('--space', 'local')).to.have.length(3);
     expect(await found('--node', 'b')).to.deep.equal(['10.66.0.3']);
     expect(await found('--name', 'web-a')).to.deep.equal(['10.66.0.2']);
     expect(await found('--kind', 'shared')).to.deep.equal(['10.66.0.1']);
     expect(await found('--older', '1h')).to.deep.equal([]);
     expect(await found('--newer', '1h')).to.have.length(3);
+  });
+
+  it('claims of a pool that is not there says so in one line, and exits with 1', async () => {
+    for (const [args, line] of [
+      [['10.67.0.0/24'], 'there is no pool 10.67.0.0/24 in local'],
+      [['10.66.0.0/24'], '10.66.0.0/24 is no pool of space local: it overlaps with pool 10.66.0.0/29'],
+      [[S, '--space', 'local.blue', '--json'], `there is no pool ${S} in local.blue; local has one`],
+    ] as const) {
+      const { code, stdout, stderr } = await command('claims', ...args);
+      expect([code, stdout, stderr]).to.deep.equal([1, '', `etcd-ipam: ${line}\n`]);
+    }
   });
 
   it('who says whose an address is, and exits with 1 where it is nobody’s', async () => {

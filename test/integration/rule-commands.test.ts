@@ -174,6 +174,15 @@ describe('commands that rule', function () {
     ]);
     const { stdout } = await command('check', '--json');
     expect(JSON.parse(stdout).notes.map(({ kind }: { kind: string }) => kind)).to.include('rules-waiting');
+    const elsewhere = `space local has a pool of this subnet, with rules of its own (--space local)`;
+    expect(await said('exclude', S, '10.66.0.3', '--space', 'local.blue')).to.deep.equal([
+      ...[0, `10.66.0.3 of pool ${S} in local.blue is excluded`, waiting, elsewhere],
+    ]);
+    const blue = JSON.parse((await command('pool', S, '--space', 'local.blue', '--json')).stdout);
+    expect(blue).to.deep.include({ inUse: false, elsewhere: ['local'] });
+    expect((await said('pool', S, '--space', 'global')).slice(0, 4)).to.deep.equal([
+      ...[0, `pool ${S} in global`, waiting, elsewhere],
+    ]);
   });
 
   for (const [args, code, message] of [

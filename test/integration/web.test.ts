@@ -95,14 +95,16 @@ describe('the JSON API', () => {
         `${SMALL}/claims`,
         `${SMALL}/claims?limit=0`,
         `${SMALL}/claims?after=10.9.0.1`,
+        ...['local/10.9.0.0/24', 'local.blue/10.66.0.0/24'].map((pool) => `/api/v1/pools/${pool}/claims`),
       ],
       '/api/v1/pools/{space}/{network}/{length}/addresses': [
         ...[`${SMALL}/addresses`, '/api/v1/pools/local/10.208.0.0/12/addresses', `${SMALL}/addresses?of=10.9.0.0/24`],
         '/api/v1/pools/local/fd00:66::/64/addresses?of=fd00:66::/112',
+        ...[`${SMALL}/addresses?of=10.66.0.128/25`, '/api/v1/pools/local/10.66.0.0/25/addresses'],
       ],
       '/api/v1/pools/{space}/{network}/{length}/blocks': [
         ...['/api/v1/pools/local/10.208.0.0/12/blocks', '/api/v1/pools/local/fd00:66::/64/blocks', `${SMALL}/blocks`],
-        '/api/v1/pools/nowhere/10.66.0.0/24/blocks',
+        ...['/api/v1/pools/nowhere/10.66.0.0/24/blocks', '/api/v1/pools/local/10.9.0.0/24/blocks'],
       ],
       '/api/v1/nodes': ['/api/v1/nodes'],
       '/api/v1/who/{address}': [
@@ -133,6 +135,10 @@ describe('the JSON API', () => {
       '/api/v1/pools/local/10.9.0.0/24': 404,
       [`${SMALL}/claims?limit=0`]: 400,
       [`${SMALL}/claims?after=10.9.0.1`]: 400,
+      '/api/v1/pools/local/10.9.0.0/24/claims': 404,
+      '/api/v1/pools/local.blue/10.66.0.0/24/claims': 404,
+      '/api/v1/pools/local/10.66.0.0/25/addresses': 404,
+      '/api/v1/pools/local/10.9.0.0/24/blocks': 404,
       '/api/v1/pools/local/10.208.0.0/12/addresses': 400,
       [`${SMALL}/addresses?of=10.9.0.0/24`]: 400,
       '/api/v1/pools/nowhere/10.66.0.0/24/blocks': 400,
@@ -141,6 +147,11 @@ describe('the JSON API', () => {
       '/api/v1/search?q=a&q=b': 400,
       '/api/v1/search?q=a&limit=501': 400,
     });
+    for (const [path, problem] of [
+      ['local.blue/10.66.0.0/24', 'there is no pool 10.66.0.0/24 in local.blue; local has one'],
+      ['local/10.66.0.0/25/claims', '10.66.0.0/25 is no pool of space local: it overlaps with pool 10.66.0.0/24'],
+    ])
+      expect((await get(`/api/v1/pools/${path}`)).json).to.deep.equal({ problem });
     expect((await fetch(`${url}/api/v1/pools`, { method: 'POST' })).status).to.equal(405);
     const after = (await entries(etcd, '/etcd-ipam/')).filter(({ key }) => !/\/(tick|sessions)/.test(key));
     expect(after).to.deep.equal(before);

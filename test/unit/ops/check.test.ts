@@ -81,6 +81,17 @@ describe('a check', () => {
     expect([scene.looks, scene.pauses]).to.deep.equal([1, []]);
   });
 
+  it('of nothing says that another prefix or etcd is likely meant, and that nothing is wrong', async () => {
+    for (const { key } of scene.store.entries()) scene.store.plant(key, undefined);
+    const checked = await scene.check();
+    expect([checked.records, kinds(checked)]).to.deep.equal([0, []]);
+    expect(format(checked, '/elsewhere/', ROUND_MS).split('\n').slice(-2)).to.deep.equal([
+      'nothing wrong, but good to know:',
+      '  no record is there at all: IPAM_PREFIX or ETCD_ENDPOINTS are likely not those of the plugins',
+    ]);
+    expect(checked.notes.map(({ kind }) => kind)).to.deep.equal(['no-records']);
+  });
+
   it('finds what stands unchanged for as long as a call may take, in looks that get rarer', async () => {
     scene.leave('020');
     expect(kinds(await scene.check())).to.deep.equal(['claim-of-ended-join']);
