@@ -137,7 +137,7 @@ withEnvFileOption(program.command('who'))
   .option(
     '--at <time>',
     "who had it then, such as '2026-11-29 14:03'; exit code 1 if nobody had",
-    argument(parseInstant),
+    argument(parsePast),
   )
   .option('--json', 'one JSON array, with an object for each pool that the address lies in')
   .action(
@@ -261,6 +261,13 @@ function ago(text: string): Date {
   const ms = parseDuration(text);
   if (ms === undefined) throw new InvalidArgumentError('It has to be a duration such as 90s, 10m, 24h or 7d.');
   return new Date(Date.now() - ms);
+}
+
+/** Of a later instant nobody can say who will have had it. */
+function parsePast(text: string): Date {
+  const [at, now] = [parseInstant(text), new Date()];
+  if (at > now) throw new Error(`${at.toISOString()} is in the future: it is ${now.toISOString()} now`);
+  return at;
 }
 
 function nodeName(text: string): string {

@@ -25,6 +25,7 @@ export const WRONG: readonly (readonly [string, string])[] = [
   ['who 10.66.0.7 10.66.0.8', "error: too many arguments for 'who'"],
   ['who 10.66.0.7 --at noon', "'noon' is invalid. it has to be a time such as '2026-11-29 14:03'"],
   ["who 10.66.0.7 --at '2026-13-01 10:00'", "it has to be a time such as '2026-11-29 14:03'"],
+  ['who 10.66.0.7 --at 2999-01-01T10:00:00Z', '2999-01-01T10:00:00.000Z is in the future: it is 20'],
 
   ['evict', "error: missing required argument 'node'"],
   ['evict ../host-b', 'It is not the name of a node'],
