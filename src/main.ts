@@ -134,11 +134,7 @@ withEnvFileOption(program.command('claims'))
 withEnvFileOption(program.command('who'))
   .argument('<address>', 'such as 10.66.0.7', argument(parseAddress))
   .description('who has that address, and who had it; exit code 1 if nobody has')
-  .option(
-    '--at <time>',
-    "who had it then, such as '2026-11-29 14:03'; exit code 1 if nobody had",
-    argument(parsePast),
-  )
+  .option('--at <time>', "who had it then, such as '2026-11-29 14:03'; exit code 1 if nobody had", argument(parsePast))
   .option('--json', 'one JSON array, with an object for each pool that the address lies in')
   .action(
     async (address: Address, { json, at, ...options }: Options & { readonly json?: boolean; readonly at?: Date }) => {
