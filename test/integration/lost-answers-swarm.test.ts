@@ -143,7 +143,6 @@ const GRANTS: readonly Granting[] = [
   },
   {
     title: 'first task of an epoch, which says that it serves',
-    writes: 2,
     prepare: async ({ web }) => {
       const id = await lead(web);
       await web.address(id, '', AS.gateway);
