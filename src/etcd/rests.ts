@@ -2,6 +2,7 @@
 // serves all that this process writes within a part of that time. They end by etcd's clock, whatever becomes of this process.
 import type { Deadline } from '../ipam/store.js';
 import type { EtcdClient } from './client.js';
+import { until } from './signal.js';
 
 /** A lease's end removes all its keys at one revision, and etcd 3.4 stays slow after larger ones. */
 const MOST_KEYS = 500;
@@ -43,18 +44,18 @@ export class Rests {
 
   /** One that lasts for at least so long from now on, for so many keys; undefined if there is none to be had at once. */
   async lease(restMs: number, keys: number, by: Deadline): Promise<string | undefined> {
-    const until = Math.min(by, performance.now() + WAIT_MS);
+    const end = Math.min(by, performance.now() + WAIT_MS);
     for (;;) {
       const now = performance.now();
       const lease = this.#lease;
       if (lease && lease.restMs === restMs && now <= lease.until && lease.left >= keys) {
         lease.left -= keys;
         const used = lease.left < MOST_KEYS / 2 || now > (lease.since + lease.until) / 2;
-        if (this.#manner.ahead && used && now >= this.#withoutUntil) void this.#granted(restMs, now + WAIT_MS);
+        if (this.#manner.ahead && used && now >= this.#withoutUntil) void this.#granted(restMs);
         return lease.id;
       }
-      if (now >= until || now < this.#withoutUntil) return undefined;
-      await this.#granted(restMs, until);
+      if (now >= end || now < this.#withoutUntil) return undefined;
+      await until(this.#granted(restMs), end);
     }
   }
 
@@ -63,9 +64,9 @@ export class Rests {
     if (this.#lease?.id === id) this.#lease = undefined;
   }
 
-  /** One at a time. */
-  #granted(restMs: number, by: Deadline): Promise<void> {
-    this.#granting ??= this.#grant(restMs, by).finally(() => {
+  /** One at a time, in a time of its own: it is for all that are released, and the first call may have little left. */
+  #granted(restMs: number): Promise<void> {
+    this.#granting ??= this.#grant(restMs, performance.now() + WAIT_MS).finally(() => {
       this.#granting = undefined;
     });
     return this.#granting;
