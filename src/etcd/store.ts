@@ -98,8 +98,9 @@ export class EtcdStore implements Store {
     this.#inTime(by, hasty);
     let leases = needsLease(change) ? await this.#leasesFor(change, by) : {};
     let anew = false;
+    let before: EtcdFault | undefined;
     for (let pause = RETRY; ; ) {
-      this.#inTime(by, hasty);
+      this.#inTime(by, hasty, before);
       const proof =
         change.witness || change.signed ? (this.#session.proof ?? (await this.#session.current(by))) : undefined;
       if (change.witness && this.#mark.noticed) throw restoredError(this.#mark.noticed);
@@ -121,6 +122,7 @@ export class EtcdStore implements Store {
         if (error.kind === 'unknown')
           return change.witness ? this.#inDoubt(change, history, error, by) : this.#lookAgain(change, error, by);
         if (!error.traits.elsewhere || performance.now() + pause >= by) throw this.#worded(error);
+        before = error;
         await sleep(pause);
         pause = Math.min(2 * pause, LONGEST_RETRY);
         continue;
@@ -233,8 +235,10 @@ export class EtcdStore implements Store {
     return { compare, success: change.write.map((write) => this.#words.writeOp(write, leases)), failure };
   }
 
-  #inTime(by: Deadline, hasty: boolean): void {
+  /** `before`: what was in the way at the attempt before, which says more than that there is no time left. */
+  #inTime(by: Deadline, hasty: boolean, before?: EtcdFault): void {
     const now = performance.now();
+    if (now >= by && before) throw this.#worded(before);
     if (now >= by)
       throw this.#refused() ?? new IpamError('deadline', `${this.#client.describe()} did not answer in time`);
     const outage = now < this.#patientUntil && !hasty ? undefined : this.#client.outage();
