@@ -8,10 +8,10 @@ const TRY_MS = 5_000;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2_000;
 /**
- * The session of the boot before has the node's name for its TTL, 5 min at most, which an election of etcd's begins anew; another
- * machine may have it for ever.
+ * The session of the boot before has the node's name for its TTL; another machine, or a clone of this one, may have it for ever,
+ * and what that was asked to release is not ours.
  */
-const NAME_MS = 660_000;
+const NAME_MS = 60_000;
 
 export class Backlog {
   readonly #around: Surroundings;
@@ -79,8 +79,8 @@ export class Backlog {
       try {
         return await task(began + time);
       } catch (error) {
-        const passes = mayPass(error) && (error.code !== 'node_name_taken' || this.#around.millis() < named);
-        if (this.#closed || !passes) return this.#report(what, error);
+        const early = this.#around.millis() < named && error instanceof IpamError && error.code === 'node_name_taken';
+        if (this.#closed || !(mayPass(error) || early)) return this.#report(what, error);
         // The store gives up somewhat early where what is left is too short for another try.
         if (error.kind === 'unavailable' && this.#around.millis() - began > time / 2) time *= 2;
         await this.#around.pause(pause);
@@ -92,5 +92,5 @@ export class Backlog {
 /** Whether the same may succeed later. What etcd denies is allowed again once a password or a role has been put right. */
 export function mayPass(error: unknown): error is IpamError {
   if (!(error instanceof IpamError)) return false;
-  return error.kind === 'unavailable' || ['contended', 'denied', 'node_name_taken'].includes(error.code);
+  return error.kind === 'unavailable' || error.code === 'contended' || error.code === 'denied';
 }
