@@ -171,7 +171,7 @@ export class Metrics {
 
   decided({ call, outcome, ms, space, pool, races, scope, from }: Decided): void {
     this.#calls.observe({ call, outcome }, ms / 1_000);
-    if (races !== undefined) this.#lost.inc(races);
+    if (races) this.#lost.inc(races);
     if (from !== undefined && outcome === 'granted') this.#taken.inc();
     // What may succeed later is queued instead.
     if (outcome === 'failed' && (call === 'ReleaseAddress' || call === 'ReleasePool')) this.abandoned();
