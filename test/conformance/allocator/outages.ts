@@ -26,6 +26,57 @@ export function outages(scene: Scene): void {
       await scene.all(OPEN, joined('J1'), claim(9, 'endpoint a boot-1 join=J1 name=web'));
     });
 
+    it('#12: so does one that was queued by a process which had not seen any answer yet', async () => {
+      const old = await scene.world.host('a');
+      const known = await old.network(S);
+      await known.endpoint({ ip: '10.66.0.9', name: 'web' });
+      // The plugin was restarted while etcd is away; its first call is the release.
+      const a = await scene.world.host('a');
+      a.link.away = true;
+      const hold = scene.world.holdRetries();
+      expect(await a.allocator.releaseAddress(known.ref, parseAddress('10.66.0.9'), soon())).to.equal('queued');
+      await hold.asleep(1);
+      a.link.away = false;
+      const ask = { pool: known.ref, address: parseAddress('10.66.0.9'), purpose: 'endpoint', name: 'web' } as const;
+      await a.allocator.requestAddress(ask, soon());
+      hold.end();
+      await a.settled();
+      await scene.all(OPEN, joined('J1'), claim(9, 'endpoint a boot-1 join=J1 name=web'));
+    });
+
+    it('#12: the release of an earlier process of the node is done as soon as the store is there', async () => {
+      const old = await scene.world.host('a');
+      const known = await old.network(S);
+      await known.endpoint({ ip: '10.66.0.9', name: 'web' });
+      const a = await scene.world.host('a');
+      expect(await a.allocator.releaseAddress(known.ref, parseAddress('10.66.0.9'), soon())).to.equal('released');
+      await scene.all(OPEN, joined('J1'));
+    });
+
+    it('a release that comes to another process of the node, which has not looked since the grant, frees the address', async () => {
+      const [old, young] = [await scene.world.host('a'), await scene.world.host('a')];
+      const net = await old.network(S);
+      expect(await young.allocator.releaseAddress(net.ref, parseAddress('10.66.0.9'), soon())).to.equal(
+        'nothing to release',
+      );
+      await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      expect(await young.allocator.releaseAddress(net.ref, parseAddress('10.66.0.9'), soon())).to.equal('released');
+      await scene.all(OPEN, joined('J1'));
+    });
+
+    it('#12: without a request in between the queued release frees the address', async () => {
+      const a = await scene.world.host('a');
+      const net = await a.network(S);
+      await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      a.link.away = true;
+      expect(await net.release('10.66.0.9')).to.equal('queued');
+      expect(await net.releasePool()).to.equal('queued');
+      expect(a.allocator.pending).to.equal(2);
+      a.link.away = false;
+      await a.settled();
+      await scene.all();
+    });
+
     it('what is released while etcd denies us, as for a password that is being changed, is freed afterwards', async () => {
       const a = await scene.world.host('a');
       const net = await a.network(S);
@@ -76,57 +127,6 @@ export function outages(scene: Scene): void {
       lands[0]!();
       expect(await releasing).to.equal('released');
       expect(await a.allocator.close(100)).to.equal(0);
-    });
-
-    it('#12: so does one that was queued by a process which had not seen any answer yet', async () => {
-      const old = await scene.world.host('a');
-      const known = await old.network(S);
-      await known.endpoint({ ip: '10.66.0.9', name: 'web' });
-      // The plugin was restarted while etcd is away; its first call is the release.
-      const a = await scene.world.host('a');
-      a.link.away = true;
-      const hold = scene.world.holdRetries();
-      expect(await a.allocator.releaseAddress(known.ref, parseAddress('10.66.0.9'), soon())).to.equal('queued');
-      await hold.asleep(1);
-      a.link.away = false;
-      const ask = { pool: known.ref, address: parseAddress('10.66.0.9'), purpose: 'endpoint', name: 'web' } as const;
-      await a.allocator.requestAddress(ask, soon());
-      hold.end();
-      await a.settled();
-      await scene.all(OPEN, joined('J1'), claim(9, 'endpoint a boot-1 join=J1 name=web'));
-    });
-
-    it('#12: the release of an earlier process of the node is done as soon as the store is there', async () => {
-      const old = await scene.world.host('a');
-      const known = await old.network(S);
-      await known.endpoint({ ip: '10.66.0.9', name: 'web' });
-      const a = await scene.world.host('a');
-      expect(await a.allocator.releaseAddress(known.ref, parseAddress('10.66.0.9'), soon())).to.equal('released');
-      await scene.all(OPEN, joined('J1'));
-    });
-
-    it('a release that comes to another process of the node, which has not looked since the grant, frees the address', async () => {
-      const [old, young] = [await scene.world.host('a'), await scene.world.host('a')];
-      const net = await old.network(S);
-      expect(await young.allocator.releaseAddress(net.ref, parseAddress('10.66.0.9'), soon())).to.equal(
-        'nothing to release',
-      );
-      await net.endpoint({ ip: '10.66.0.9', name: 'web' });
-      expect(await young.allocator.releaseAddress(net.ref, parseAddress('10.66.0.9'), soon())).to.equal('released');
-      await scene.all(OPEN, joined('J1'));
-    });
-
-    it('#12: without a request in between the queued release frees the address', async () => {
-      const a = await scene.world.host('a');
-      const net = await a.network(S);
-      await net.endpoint({ ip: '10.66.0.9', name: 'web' });
-      a.link.away = true;
-      expect(await net.release('10.66.0.9')).to.equal('queued');
-      expect(await net.releasePool()).to.equal('queued');
-      expect(a.allocator.pending).to.equal(2);
-      a.link.away = false;
-      await a.settled();
-      await scene.all();
     });
 
     it('a request that finds its address taken by what is to be released does not wait for the queue: the release comes first', async () => {

@@ -312,6 +312,17 @@ export function sharing(scene: Scene): void {
       ]);
     });
 
+    it('stays where a part in it moves without its claim, as a leader’s does, or a host’s record is written alone', async () => {
+      const na = await (await scene.world.host('a')).network(S);
+      await na.gateway();
+      const since = '2026-01-01T00:00:00.000Z';
+      const moved = { role: 'gateway', node: 'a', since, token: 'f000000000000002' };
+      expect(await free(na, () => scene.world.plant(holder(1, 'J1', '').trim(), moved))).to.equal(false);
+      const evicted = { machine: 'm', boot: 'boot-1', silence: 1, since, evicted: since };
+      expect(await free(na, () => scene.world.plant('nodes/b', evicted))).to.equal(false);
+      expect(await free(na)).to.equal(true);
+    });
+
     it('whose answer is lost is freed, and stays freed where another has it by then', async () => {
       const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
       const [na, nb] = [await a.network(S), await b.network(S)];
