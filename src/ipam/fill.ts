@@ -1,8 +1,8 @@
 // How full pools are: a count of keys each, for many of them at one revision; where an operator has ruled, of each block
 // that he left out as well. Lists no pool's claims.
 import { formatPrefix, usable } from '../net/prefix.js';
-import { claimsIn, poolKey, type Subnet } from './keyspace.js';
-import type { PoolRecord } from './records.js';
+import { claimsIn, EVERY_POOL, poolKey, type Subnet } from './keyspace.js';
+import type { ListedPool } from './records.js';
 import { rulesOf } from './rules.js';
 import type { Deadline, Found, Store } from './store.js';
 
@@ -30,7 +30,7 @@ const COUNTED = 128;
 
 export interface KnownPool {
   readonly subnet: Subnet;
-  readonly record: Pick<PoolRecord, 'rules'>;
+  readonly record: Pick<ListedPool, 'rules'>;
 }
 
 /** Of each in its turn, by the record that it had a moment ago. */
@@ -54,12 +54,12 @@ export async function fillOf(store: Store, subnets: readonly Subnet[], by: Deadl
   for (let i = 0; i < subnets.length; i += AT_ONCE) {
     const some = subnets.slice(i, i + AT_ONCE);
     const queries = some.flatMap((subnet) => [
-      { one: poolKey(subnet) },
+      { one: { ...poolKey(subnet), decode: EVERY_POOL.decode } },
       { count: claimsIn(subnet, usable(subnet.prefix)) },
     ]);
     const answers = await store.read(queries, by);
     for (const [at, subnet] of some.entries()) {
-      const pool = answers[2 * at] as Found<PoolRecord> | undefined;
+      const pool = answers[2 * at] as Found<ListedPool> | undefined;
       if (pool) fills.push(await fill(store, subnet, pool.record, answers[2 * at + 1] as number, by));
     }
   }

@@ -1,5 +1,6 @@
 // What the records say, and how their JSON is understood. Refuses to know where they are kept.
 import { z } from 'zod';
+import { parseAddress } from '../net/address.js';
 import { IpamError } from './errors.js';
 
 const text = z.string();
@@ -42,6 +43,14 @@ const pool = z.looseObject({
   since: text,
   token: text,
 });
+
+/** Rules of addresses that are none leave nothing to be counted. */
+const countablePool = pool.refine(({ rules }) =>
+  [
+    ...(rules?.excluded ?? []).flatMap(({ from, to }) => [from, to]),
+    ...(rules?.reserved ?? []).map((one) => one.address),
+  ].every(isAddress),
+);
 
 /**
  * One RequestPool's membership: `shared` lists what `--ipam-opt aux=` declared; `managed`: the network is the swarm's, so
@@ -160,6 +169,15 @@ function decoder<R>(schema: z.ZodType<R>): (json: unknown, key: string) => R {
   };
 }
 
+function isAddress(text: string): boolean {
+  try {
+    parseAddress(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export const decodeGuard = decoder<GuardRecord>(guard);
 export const decodeRules = decoder<RulesRecord>(rules);
 export const decodePool = decoder<PoolRecord>(pool);
@@ -174,7 +192,7 @@ export type Member = Pick<JoinRecord, 'node'>;
 
 /** Total, for lists alone: whoever changes a pool has to understand it. */
 export function decodeListedPool(json: unknown): ListedPool {
-  return pool.safeParse(json).data ?? { unreadable: true };
+  return countablePool.safeParse(json).data ?? { unreadable: true };
 }
 
 /** Total, likewise: of a join that nobody can read the node is one that there is not. */

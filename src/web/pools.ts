@@ -5,7 +5,7 @@ import { EVERY_JOIN, EVERY_POOL, joinsOf, parentOf, poolKey, type Subnet, subnet
 import { all } from '../ipam/pages.js';
 import type { ListedPool } from '../ipam/records.js';
 import type { Deadline, Found, Store } from '../ipam/store.js';
-import { type Pool, type PoolAlone, Rules } from './shapes.js';
+import type { Pool, PoolAlone } from './shapes.js';
 import { type Samples, trendOf } from './trend.js';
 
 /** Claims that are read for the sake of those that rest: for a tenth of a second, 1,000 at a time. */
@@ -55,19 +55,12 @@ async function counted(
   const cooling = await coolingIn(store, keys, { left: MOST_CLAIMS }, by);
   return found.map(({ key, record }, i) => {
     const { space, pool, size, used, free } = fills[i]!;
-    const rules = rulesOf(record);
     return {
       ...{ space, pool, size, used, cooling: cooling.get(key) ?? null, free, nodes: nodesOf(key) },
       ...(record.gateway !== undefined && { gateway: record.gateway }),
-      ...(rules && { rules }),
+      ...(record.rules && { rules: record.rules }),
       ...(record.unreadable && { unreadable: true }),
       trend: trendOf(samples.of(space, pool), used + free),
     };
   });
-}
-
-/** Rules that cannot be understood are shown by `check`, not here. */
-function rulesOf(record: ListedPool): Rules | undefined {
-  const parsed = Rules.safeParse((record as { rules?: unknown }).rules);
-  return parsed.success ? parsed.data : undefined;
 }

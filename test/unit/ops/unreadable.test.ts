@@ -1,5 +1,6 @@
 // A pool and a join that nobody can read, as a damaged disk or a newer version leaves them: lists go on with the others.
 import { expect } from 'chai';
+import { fillOf } from '../../../src/ipam/fill.js';
 import { parseAddress } from '../../../src/net/address.js';
 import { parsePrefix } from '../../../src/net/prefix.js';
 import { listNodes } from '../../../src/ops/nodes.js';
@@ -23,7 +24,8 @@ describe('records that cannot be read', () => {
       [1, open, { node: 'a', boot: 'b', ...said }],
       [2, '{"state":', { node: 'a', boot: 'b', ...said }],
       [3, { state: 'shrinking', ...said }, { node: 'b', boot: 'b', ...said }],
-      [4, { ...open, rules: { excluded: [{ from: '10.4.300', to: '10.4.0.9' }] } }, 'no JSON'],
+      [4, { ...open, rules: { excluded: [{ from: '10.4.300', to: '10.4.0.9' }], reserved: [] } }, 'no JSON'],
+      [5, { ...open, rules: { excluded: 'all' } }, { node: 'b', boot: 'b', ...said }],
     ] as const) {
       const path = `local/v4/010.00${nth}.000.000-24`;
       store.plant(`pools/${path}`, pool);
@@ -41,17 +43,18 @@ describe('records that cannot be read', () => {
       ['10.2.0.0/24', 1, ['a'], true],
       ['10.3.0.0/24', 1, ['b'], true],
       ['10.4.0.0/24', 1, ['unknown'], true],
+      ['10.5.0.0/24', 1, ['b'], true],
     ]);
     const lines = poolLines(PIPE)(rows);
     expect(
       lines.filter((line) => line.endsWith('its record cannot be read')).map((line) => line.split(/ +/)[1]),
-    ).to.deep.equal(['10.2.0.0/24', '10.3.0.0/24', '10.4.0.0/24']);
+    ).to.deep.equal(['10.2.0.0/24', '10.3.0.0/24', '10.4.0.0/24', '10.5.0.0/24']);
   });
 
   it('keep neither the page’s list nor one pool from being shown', async () => {
     const pools = await readPools(store, new Samples(), new Date(), soon());
     expect(pools.map(({ pool, used, nodes }) => [pool, used, nodes])).to.deep.equal(
-      [1, 2, 3, 4].map((nth) => [`10.${nth}.0.0/24`, 1, 1]),
+      [1, 2, 3, 4, 5].map((nth) => [`10.${nth}.0.0/24`, 1, 1]),
     );
     for (const nth of [2, 4]) {
       const subnet = { space: 'local', prefix: parsePrefix(`10.${nth}.0.0/24`) };
@@ -59,8 +62,15 @@ describe('records that cannot be read', () => {
     }
   });
 
+  it('keep no pool out of the metrics', async () => {
+    const subnets = [1, 2, 3, 4, 5].map((nth) => ({ space: 'local', prefix: parsePrefix(`10.${nth}.0.0/24`) }));
+    expect((await fillOf(store, subnets, soon())).map(({ used, free }) => [used, free])).to.deep.equal(
+      subnets.map(() => [1, 253]),
+    );
+  });
+
   it('keep nobody from finding who has an address, in another pool or in that one', async () => {
-    for (const nth of [1, 2, 3, 4]) {
+    for (const nth of [1, 2, 3, 4, 5]) {
       const [answer] = await whoHas(store, parseAddress(`10.${nth}.0.5`), 4, soon());
       expect(answer?.claim?.name).to.equal(`c${nth}`);
       const { claims, pools } = await search(store, `10.${nth}.0.5`, undefined, 10, soon());
@@ -72,7 +82,7 @@ describe('records that cannot be read', () => {
     const { nodes } = await listNodes(store, 4, soon());
     expect(nodes.map(({ node, joins }) => [node, joins])).to.deep.equal([
       ['a', 2],
-      ['b', 1],
+      ['b', 2],
     ]);
   });
 });
