@@ -9,6 +9,7 @@ import { NodeList } from './nodes.js';
 import { PoolList } from './pools.js';
 import { Search } from './search.js';
 import { Away, Headline, LinkState, ThemeButton } from './top.js';
+import { partUsed } from './words.js';
 
 /** An address that somebody wants to see; each time anew. */
 export interface Target {
@@ -86,7 +87,7 @@ function nameOf({ space, pool }: Pool): string {
 }
 
 function fullest(pools: readonly Pool[]): Pool | undefined {
-  return pools.toSorted((a, b) => b.used / b.size - a.used / a.size)[0];
+  return pools.toSorted((a, b) => partUsed(b) - partUsed(a))[0];
 }
 
 render(<Page live={new Live()} />, document.getElementById('page')!);

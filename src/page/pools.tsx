@@ -2,11 +2,11 @@
 import { useMemo, useState } from 'preact/hooks';
 import type { Pool, Trend } from '../web/shapes.js';
 import { levelOf } from './verdict.js';
-import { amount, counted, forecast, percent } from './words.js';
+import { amount, counted, forecast, partUsed, percent } from './words.js';
 
 const ORDERS = {
-  fullest: ['fullest first', (a: Pool, b: Pool) => b.used / b.size - a.used / a.size],
-  soonest: ['full soonest first', (a: Pool, b: Pool) => fullAt(a) - fullAt(b) || b.used / b.size - a.used / a.size],
+  fullest: ['fullest first', (a: Pool, b: Pool) => partUsed(b) - partUsed(a)],
+  soonest: ['full soonest first', (a: Pool, b: Pool) => fullAt(a) - fullAt(b) || partUsed(b) - partUsed(a)],
   largest: ['most addresses first', (a: Pool, b: Pool) => b.used - a.used],
   listed: ['by address', () => 0],
 } as const;
@@ -75,6 +75,7 @@ interface RowProps {
 function PoolRow({ pool, now, chosen, onChoose }: RowProps) {
   const part = percent(pool);
   const level = levelOf(pool, now);
+  const givable = pool.used + pool.free;
   return (
     <button type="button" class={`pool ${level}`} aria-pressed={chosen} onClick={() => onChoose(pool)}>
       <span class="name">
@@ -84,16 +85,18 @@ function PoolRow({ pool, now, chosen, onChoose }: RowProps) {
       </span>
       <span class="part">{part} %</span>
       <span class="bar" aria-hidden="true">
-        <span style={{ width: `${(100 * pool.used) / pool.size}%` }} />
+        <span style={{ width: `${100 * partUsed(pool)}%` }} />
       </span>
       <span class="facts">
         <span>
-          {amount(pool.used)} of {amount(pool.size)}
+          {amount(pool.used)} of {amount(givable)}
+          {pool.size > givable && ` · ${amount(pool.size - givable)} left out`}
+          {pool.unreadable && ' · its record cannot be read'}
           {pool.cooling !== null && pool.cooling > 0 && ` · ${counted(pool.cooling, 'rests', 'rest')}`} ·{' '}
           {counted(pool.nodes, 'node')}
         </span>
         <span class="trend">
-          <Curve trend={pool.trend} size={pool.size} />
+          <Curve trend={pool.trend} size={givable} />
           {forecast(pool, now)}
         </span>
       </span>

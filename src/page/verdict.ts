@@ -1,6 +1,6 @@
 // The sentence at the top of the page: whether there is anything to worry about, and what. Pure.
 import type { Nodes, Overview, Pool } from '../web/shapes.js';
-import { forecast, percent } from './words.js';
+import { forecast, partUsed, percent } from './words.js';
 
 export type Level = 'ok' | 'warn' | 'bad';
 
@@ -10,9 +10,9 @@ const NEARLY = 90;
 const MOST_NAMED = 3;
 
 export function levelOf(pool: Pool, now: Date): Level {
-  if (pool.used >= pool.size) return 'bad';
+  if (pool.free === 0) return 'bad';
   const soon = pool.trend.fullAt !== null && (Date.parse(pool.trend.fullAt) - now.getTime()) / 1_000 < SOON_S;
-  return soon || (100 * pool.used) / pool.size >= (pool.rules?.warnAt ?? NEARLY) ? 'warn' : 'ok';
+  return soon || 100 * partUsed(pool) >= (pool.rules?.warnAt ?? NEARLY) ? 'warn' : 'ok';
 }
 
 export interface Verdict {

@@ -15,9 +15,14 @@ export function counted(value: number, one: string, many = `${one}s`): string {
   return `${amount(value)} ${value === 1 ? one : many}`;
 }
 
+/** How much of what can be given is given, of 1, as commands and alerts measure it: what rules leave out is neither. */
+export function partUsed({ used, free }: Pick<Pool, 'used' | 'free'>): number {
+  return free === 0 ? 1 : used / (used + free);
+}
+
 /** As df does: what is not empty is not 0 %, and only what is full is 100 %. */
-export function percent({ used, size }: Pick<Pool, 'used' | 'size'>): number {
-  return used >= size ? 100 : Math.min(99, Math.ceil((used * 100) / size));
+export function percent(pool: Pick<Pool, 'used' | 'free'>): number {
+  return pool.free === 0 ? 100 : Math.min(99, Math.ceil(100 * partUsed(pool)));
 }
 
 /** The largest unit that fits, without more: "3 h". */
@@ -51,8 +56,8 @@ export const KINDS: Readonly<Record<Claim['kind'], string>> = {
 };
 
 /** What the curve of a pool says. */
-export function forecast({ used, size, trend }: Pool, now: Date): string {
-  if (used >= size) return 'full';
+export function forecast({ free, trend }: Pool, now: Date): string {
+  if (free === 0) return 'full';
   if (trend.perHour === null) return 'watching for a trend';
   if (trend.fullAt !== null) {
     const seconds = (Date.parse(trend.fullAt) - now.getTime()) / 1_000;

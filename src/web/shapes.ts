@@ -35,7 +35,7 @@ export const Rules = z.looseObject({
   excluded: z.array(z.looseObject({ from: text, to: text, ...rule })).optional(),
   reserved: z.array(z.looseObject({ address: text, mac: text.optional(), name: text.optional(), ...rule })).optional(),
   note: text.optional(),
-  warnAt: z.number().optional().describe('percent in use'),
+  warnAt: z.number().optional().describe('how full is too full, in percent of what can be given'),
 });
 
 export const Pool = z.object({
@@ -46,7 +46,7 @@ export const Pool = z.object({
   cooling: count
     .nullable()
     .describe('those of them that were released and only rest; null where that would take too many claims to read'),
-  free: amount,
+  free: amount.describe('those that whoever asks for any may get'),
   nodes: count.describe('hosts that have a part in it'),
   gateway: text.optional(),
   rules: Rules.optional(),

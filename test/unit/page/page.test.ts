@@ -12,7 +12,7 @@ import { eventually } from '../../support/process.js';
 
 const NOW = new Date('2026-11-29T12:00:00Z');
 const pool = (rest: Partial<Pool> = {}): Pool => ({
-  ...{ space: 'local', pool: '10.66.0.0/24', size: 254, used: 10, cooling: 0, free: 244, nodes: 2 },
+  ...{ space: 'local', pool: '10.66.0.0/24', size: 254, used: 10, cooling: 0, free: 254 - (rest.used ?? 10), nodes: 2 },
   trend: { points: [], perHour: 0, fullAt: null },
   ...rest,
 });
@@ -130,7 +130,7 @@ describe('two halves that are read at a time', () => {
 
 describe('words', () => {
   it('round as df does: neither empty nor full unless it is', () => {
-    const parts = [0, 1, 253, 254].map((used) => percent({ used, size: 254 }));
+    const parts = [0, 1, 253, 254].map((used) => percent({ used, free: 254 - used }));
     expect(parts).to.deep.equal([0, 1, 99, 100]);
     expect([60_001, 2 ** 64].map(amount)).to.deep.equal(['60,001', '1.8 × 10¹⁹']);
     expect([5, 600, 7_200, 400_000].map(roughly)).to.deep.equal(['5 s', '10 min', '2 h', '5 days']);
@@ -145,6 +145,7 @@ describe('words', () => {
     expect(forecast(trend(12), NOW)).to.equal('+12 an hour');
     expect(forecast(trend(80, '2026-11-29T15:00:00Z'), NOW)).to.equal('full in about 3 h');
     expect(forecast(pool({ used: 254 }), NOW)).to.equal('full');
+    expect(forecast(pool({ used: 126, free: 0 }), NOW)).to.equal('full');
   });
 
   it('tell what happens', () => {
@@ -179,6 +180,8 @@ describe('the verdict', () => {
     expect(levelOf(pool({ used: 229 }), NOW)).to.equal('warn');
     expect(levelOf(pool({ used: 130, rules: { warnAt: 50 } }), NOW)).to.equal('warn');
     expect(levelOf(pool({ used: 240, rules: { warnAt: 99 } }), NOW)).to.equal('ok');
+    const half = pool({ used: 120, free: 7, rules: { excluded: [{ from: '10.66.0.128', to: '10.66.0.254' }] } });
+    expect([half, { ...half, free: 0 }].map((one) => levelOf(one, NOW))).to.deep.equal(['warn', 'bad']);
     const soon = { points: [], perHour: 80, fullAt: '2026-11-29T15:00:00Z' };
     const seen = verdict({ pools: [pool({ trend: soon })] }, NOW);
     expect(seen).to.deep.include({ level: 'warn', points: ['10.66.0.0/24 is at 4 %, full in about 3 h'] });
