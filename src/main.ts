@@ -11,7 +11,7 @@ import { addOperatingCommands } from './operating.js';
 import { parseInstant } from './ops/instant.js';
 import type { Screen } from './ops/table.js';
 import { silence } from './process/warnings.js';
-import { addRuleCommands, argument, parseSpace } from './ruling.js';
+import { addRuleCommands, argument, type CommandWords, parseSpace } from './ruling.js';
 
 interface Options {
   readonly envFile?: string;
@@ -160,12 +160,11 @@ withEnvFileOption(program.command('evict'))
   .option('--dry-run', 'change nothing, and say what others could take')
   .option('--json', 'one JSON object')
   .action(async (node: string, { json, force = false, dryRun = false, ...options }: Options & EvictFlags) => {
-    const [{ evictNode, formatEviction }, { withStore }, { randomBytes }] = await Promise.all([
+    const [{ evictNode, formatEviction }, { withStore }] = await Promise.all([
       import('./ops/evict.js'),
       import('./operator.js'),
-      import('node:crypto'),
     ]);
-    const wanted = { force, dryRun, now: new Date(), token: randomBytes(8).toString('hex') };
+    const wanted = { force, dryRun, now: new Date() };
     const eviction = await withStore(settingsOf(options), (store, by) => evictNode(store, node, wanted, by));
     console.log(json ? JSON.stringify(eviction) : formatEviction(eviction));
   });
@@ -174,7 +173,7 @@ withEnvFileOption(program.command('resume'))
   .description('after etcd was restored from a backup: give addresses again, whoever has not reconciled')
   .option('--dry-run', 'change nothing, and say who has')
   .option('--json', 'one JSON object')
-  .action(async ({ json, dryRun = false, ...options }: Options & EvictFlags) => {
+  .action(async ({ json, dryRun = false, ...options }: Options & Omit<EvictFlags, 'force'>) => {
     const [{ resume, formatResumed }, { withStore }] = await Promise.all([
       import('./ops/resume.js'),
       import('./operator.js'),
@@ -183,11 +182,12 @@ withEnvFileOption(program.command('resume'))
     console.log(json ? JSON.stringify(resumed) : formatResumed(resumed));
   });
 
-addRuleCommands({
+const words: CommandWords = {
   command: (name) => withEnvFileOption(program.command(name)),
   settings: settingsOf,
   complain,
-});
+};
+addRuleCommands(words);
 
 withEnvFileOption(program.command('check'))
   .description('whether the records in etcd agree with one another, and with the engine if IPAM_ENGINE_SOCKET is set')
@@ -200,12 +200,7 @@ withEnvFileOption(program.command('check'))
     await checkRecords(() => settingsOf(options), { json, fix, dryRun }, complain);
   });
 
-addOperatingCommands(program, {
-  command: (name) => withEnvFileOption(program.command(name)),
-  settings: settingsOf,
-  complain,
-  argument,
-});
+addOperatingCommands(program, words);
 
 async function whoHad(address: Address, at: Date, json: boolean | undefined, settings: Settings<unknown>) {
   const [{ formatThen, whoHadAt }, { withStore }] = await Promise.all([

@@ -6,23 +6,15 @@ import type { Engine } from './ipam/engine-view.js';
 import { type Address, parseAddress } from './net/address.js';
 import { type Prefix, parsePrefix } from './net/prefix.js';
 import { completion, SHELLS, type Shell } from './ops/completion.js';
-import { parseSpace } from './ruling.js';
+import { argument, type CommandWords, parseSpace } from './ruling.js';
 
 interface Options {
   readonly envFile?: string;
   readonly json?: boolean;
 }
 
-/** What main.ts has for each of its commands. */
-export interface Words {
-  command(name: string): Command;
-  settings(options: Options): Settings<unknown>;
-  complain(error: unknown): void;
-  argument<T>(parse: (text: string) => T): (text: string) => T;
-}
-
 /** `program`: with all its commands once it is asked what shells can complete. */
-export function addOperatingCommands(program: Command, words: Words): void {
+export function addOperatingCommands(program: Command, words: CommandWords): void {
   addWatch(words);
   addRelease(words);
   addExport(words);
@@ -66,7 +58,7 @@ function addCompletion(program: Command): void {
     });
 }
 
-function addExport({ command, settings: load }: Words): void {
+function addExport({ command, settings: load }: CommandWords): void {
   command('export')
     .description('all pools, networks, claims and hosts as they are at one revision, a JSON object a line, on stdout')
     .addHelpText('after', EXPORT_HELP)
@@ -101,7 +93,7 @@ interface ImportFlags extends Options {
   readonly dryRun?: boolean;
 }
 
-function addImport({ command, settings: load, complain }: Words): void {
+function addImport({ command, settings: load, complain }: CommandWords): void {
   command('import')
     .argument('<file>', 'what `export` printed; - is standard input')
     .description('write what is missing, and nothing where a record is there and differs')
@@ -149,7 +141,7 @@ interface ReleaseFlags extends Options {
   readonly force?: boolean;
 }
 
-function addRelease({ command, settings: load, argument }: Words): void {
+function addRelease({ command, settings: load }: CommandWords): void {
   command('release')
     .argument('<address>', 'such as 10.66.0.7', argument(parseAddress))
     .description('free an address by hand: says what stands behind it, and does it with --yes')
@@ -201,7 +193,7 @@ Example:
     node      host-b, which is gone
   would be released: add --yes`;
 
-function addWatch({ command, settings, complain, argument }: Words): void {
+function addWatch({ command, settings, complain }: CommandWords): void {
   command('watch')
     .argument('[pool]', 'a subnet, such as 10.66.0.0/24; all, and nodes, if there is none', argument(parsePrefix))
     .description('what changes, as it happens, until Ctrl-C')

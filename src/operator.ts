@@ -22,15 +22,13 @@ export async function withStore<T>(
   const none = async (): Promise<never> => {
     throw new IpamError('internal', 'a command has no session');
   };
+  const session = { proof: undefined, current: none, mismatch: none, fence: none, refusal: undefined, node };
+  const store = new EtcdStore(client, session, prefix);
   try {
-    const store = new EtcdStore(
-      client,
-      { proof: undefined, current: none, mismatch: none, fence: none, refusal: undefined, node },
-      prefix,
-    );
     const snapshot = (until: Deadline) => readSnapshot(client, prefix, until);
     return await run(store, performance.now() + WITHIN_MS, snapshot, watchingOf(client, prefix));
   } finally {
+    store.close();
     client.close();
   }
 }

@@ -42,14 +42,15 @@ interface Flags {
   readonly envFile?: string;
 }
 
-export interface Surrounding {
+/** What main.ts has for each of its commands. */
+export interface CommandWords {
   settings(flags: { readonly envFile?: string }): Settings<unknown>;
   complain(error: unknown): void;
   /** With its option for settings. */
   command(name: string): Command;
 }
 
-export function addRuleCommands(around: Surrounding): void {
+export function addRuleCommands(around: CommandWords): void {
   const ruling = (name: string) =>
     around
       .command(name)
@@ -130,7 +131,7 @@ function commented({ comment }: Flags): { comment?: string } {
   return comment === undefined ? {} : { comment };
 }
 
-async function show(around: Surrounding, prefix: Prefix, flags: Flags): Promise<void> {
+async function show(around: CommandWords, prefix: Prefix, flags: Flags): Promise<void> {
   await ending(around, flags, async (settings) => {
     const [{ formatRules, showRules }, { withStore }] = await Promise.all([
       import('./ops/rules.js'),
@@ -142,7 +143,7 @@ async function show(around: Surrounding, prefix: Prefix, flags: Flags): Promise<
   });
 }
 
-async function rule(around: Surrounding, prefix: Prefix, flags: Flags, of: () => RuleChange): Promise<void> {
+async function rule(around: CommandWords, prefix: Prefix, flags: Flags, of: () => RuleChange): Promise<void> {
   await ending(around, flags, async (settings) => {
     const change = of();
     const [{ formatRuled, rulePool }, { sensible }, { withStore }, { randomBytes }] = await Promise.all([
@@ -165,7 +166,7 @@ async function rule(around: Surrounding, prefix: Prefix, flags: Flags, of: () =>
 
 /** Prints what it resolves with, or why not, and sets the exit code. */
 async function ending(
-  { settings: load, complain }: Surrounding,
+  { settings: load, complain }: CommandWords,
   flags: Flags,
   run: (settings: Settings<unknown>) => Promise<string>,
 ): Promise<void> {

@@ -3,6 +3,7 @@ import { request as httpRequest, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Settings } from './config.js';
 import { openClient, type TxnRequest } from './etcd/client.js';
+import { parsed } from './etcd/words.js';
 import { BRAKE, RESTORED } from './ipam/keyspace.js';
 import { decodeRestored } from './ipam/records.js';
 import { restoredError } from './ipam/restoration.js';
@@ -64,6 +65,7 @@ function activate({ socket, listen }: Settings<unknown>): Promise<string> {
       response.on('data', (chunk: string) => {
         text += chunk;
       });
+      response.on('error', reject);
       response.on('end', () => resolve(text.trim()));
     });
     request.end();
@@ -113,12 +115,4 @@ function writeProbes(prefix: string, node: string): TxnRequest[] {
 function sinceOf(value: Buffer): string {
   const record = parsed(value) as { since?: unknown } | undefined;
   return record === undefined ? 'an unreadable time' : String(record.since);
-}
-
-function parsed(value: Buffer): unknown {
-  try {
-    return JSON.parse(value.toString());
-  } catch {
-    return undefined;
-  }
 }

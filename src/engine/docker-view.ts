@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { Engine, EngineEndpoint, EngineNetwork, EngineView } from '../ipam/engine-view.js';
 import { type Address, parseAddress } from '../net/address.js';
-import { type Prefix, parsePrefix } from '../net/prefix.js';
+import { formatPrefix, type Prefix, parsePrefix } from '../net/prefix.js';
 import { EngineApi } from './api.js';
 
 /** An engine hangs while it starts; one that is a swarm's manager asks it for 20 s before it answers without. */
@@ -79,10 +79,17 @@ function networkOf(shown: z.output<typeof networkSchema>): EngineNetwork {
     name: Name,
     space: space === undefined ? 'local' : `local.${space}`,
     managed: Scope === 'swarm' && !ConfigFrom?.Network,
-    subnets: [...config.flatMap(({ Subnet }) => subnetOf(Subnet)), ...endpoints.flatMap(({ subnets }) => subnets)],
+    subnets: distinct([
+      ...config.flatMap(({ Subnet }) => subnetOf(Subnet)),
+      ...endpoints.flatMap((one) => one.subnets),
+    ]),
     auxiliary: config.flatMap(({ AuxiliaryAddresses }) => Object.values(AuxiliaryAddresses ?? {}).map(parseAddress)),
     endpoints: endpoints.map(({ endpoint }) => endpoint),
   };
+}
+
+function distinct(subnets: readonly Prefix[]): Prefix[] {
+  return [...new Map(subnets.map((subnet) => [formatPrefix(subnet), subnet])).values()];
 }
 
 /** Of a network made with `--subnet 0.0.0.0/26` an engine shows just that: its endpoints then say which one it is. */

@@ -161,7 +161,10 @@ export class SessionKeeper {
    */
   async fence(by: Deadline): Promise<void> {
     const handedOut = this.#newest;
+    const { number } = this.#client.history;
     while (this.#dead < handedOut) {
+      // Where etcd was restored meanwhile the session's key was created anew, and none of these versions is any more.
+      if (this.#held !== undefined && this.#client.history.number !== number) return;
       if (performance.now() >= by || this.#stopped) throw this.#unavailable();
       if (this.#held === undefined) {
         await this.#changed.wait(by);

@@ -120,7 +120,7 @@ export class EtcdStore implements Store {
           continue;
         }
         if (error.kind === 'unknown')
-          return change.witness ? this.#inDoubt(change, history, error, by) : this.#lookAgain(change, error, by);
+          return change.witness ? this.#inDoubt(change, history, error, by) : this.#lookAgain(change, error, by, hasty);
         if (!error.traits.elsewhere || performance.now() + pause >= by) throw this.#worded(error);
         before = error;
         await sleep(pause);
@@ -151,10 +151,11 @@ export class EtcdStore implements Store {
     change: Change<Q>,
     fault: EtcdFault,
     by: Deadline,
+    hasty: boolean,
   ): Promise<Outcome<Q>> {
     // An answer all the same, and another attempt would get it again.
     if (fault.traits.final) throw this.#worded(fault);
-    return { done: false, seen: await this.read(change.otherwise, by) };
+    return { done: false, seen: await this.#read(change.otherwise, by, hasty) };
   }
 
   /**

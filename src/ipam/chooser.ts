@@ -157,11 +157,11 @@ export class Chooser {
     return race;
   }
 
-  /** An address of the range came back, this one if it is known; it may have to rest. */
-  freed(value?: bigint): void {
+  /** This address came back, and may have to rest. */
+  freed(value: bigint): void {
     this.#fullUntil = Number.NEGATIVE_INFINITY;
     this.#takeables.freed(value);
-    if (value === undefined || value < this.#range.from || value > this.#range.to) return;
+    if (value < this.#range.from || value > this.#range.to) return;
     const rests = this.#restMs > 0 ? RESTS * this.#restMs + LATE_MS : 0;
     this.#returned.push({ value, from: this.#around.millis() + rests });
     if (this.#returned.length > RETURNED) this.#returned.shift();

@@ -29,7 +29,6 @@ export const KINDS = {
   no_pool_left: 'exhausted',
   unavailable: 'unavailable',
   deadline: 'unavailable',
-  caller_gone: 'unavailable',
   restored: 'unavailable',
   bad_record: 'broken',
   denied: 'broken',

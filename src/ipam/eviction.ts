@@ -43,14 +43,14 @@ export async function evictable(store: Store, name: string, force: boolean, by: 
 }
 
 /**
- * `mark`: what makes this eviction known again, should its answer be lost. With `force` the sessions end in the same
- * transaction; a process that lives makes a new one, since only a stopped process stays away.
+ * `evicted`: the instant. With `force` the sessions end in the same transaction; a process that lives makes a new one, since
+ * only a stopped process stays away.
  */
 export async function evict(
   store: Store,
   name: string,
   force: boolean,
-  mark: { readonly evicted: string; readonly token: string },
+  evicted: string,
   by: Deadline,
 ): Promise<NodeSeen> {
   for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
@@ -60,7 +60,7 @@ export async function evict(
     const change = {
       when: node.living ? [{ key: nodeKey(name), version }] : stillSilent(node),
       write: [
-        { put: nodeKey(name), record: { ...record, ...mark } },
+        { put: nodeKey(name), record: { ...record, evicted } },
         ...(node.living ? [{ removeAll: sessionsOf(name) }] : []),
       ],
     };

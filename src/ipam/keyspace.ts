@@ -126,7 +126,6 @@ export const NODES: Span<NodeRecord> = { from: 'nodes/', to: after('nodes'), dec
 export const SESSIONS: Span<unknown> = { from: 'sessions/', to: after('sessions'), decode: (json) => json };
 
 export const EVERY_POOL: Span<ListedPool> = { from: 'pools/', to: after('pools'), decode: decodeListedPool };
-export const EVERY_RULES: Span<RulesRecord> = { from: 'rules/', to: after('rules'), decode: decodeRules };
 export const EVERY_JOIN: Span<Member> = { from: 'joins/', to: after('joins'), decode: decodeMember };
 export const EVERY_CLAIM: Span<ClaimRecord> = { from: 'claims/', to: after('claims'), decode: decodeClaim };
 export const EVERY_HOLDER: Span<HolderRecord> = { from: 'holders/', to: after('holders'), decode: decodeHolder };

@@ -6,16 +6,8 @@ import { formatRange } from '../net/range.js';
 import { describe } from './decide.js';
 import { IpamError } from './errors.js';
 import { listed } from './findings.js';
-import {
-  addressOfClaim,
-  behind,
-  claimsIn,
-  poolKey,
-  poolsUpTo,
-  prefixOfPool,
-  rulesKey,
-  type Subnet,
-} from './keyspace.js';
+import { addressOfClaim, claimsIn, poolKey, poolsUpTo, prefixOfPool, rulesKey, type Subnet } from './keyspace.js';
+import { all } from './pages.js';
 import type { ClaimRecord, PoolRecord, RuleSet, RulesRecord } from './records.js';
 import { applied, isEmpty, NOTHING, type RuleChange, usablePart } from './rule-changes.js';
 import { isFor, Rules, ruleSetOf } from './rules.js';
@@ -23,7 +15,6 @@ import { isGlobal } from './spaces.js';
 import type { Condition, Deadline, Found, Store, Write } from './store.js';
 
 const MOST_ATTEMPTS = 64;
-const PAGE = 1_000;
 
 export interface RuledSubnet {
   readonly rules: RuleSet;
@@ -123,13 +114,9 @@ async function againstRules(
   by: Deadline,
 ): Promise<Found<ClaimRecord>[]> {
   const against: Found<ClaimRecord>[] = [];
-  for (let rest = claimsIn(subnet, range); ; ) {
-    const [{ found, more }] = await store.read([{ span: rest, limit: PAGE }], by);
-    for (const claim of found)
-      if (isAgainst(rules, addressOfClaim(claim.key), claim.record, sharing)) against.push(claim);
-    if (!more) return against;
-    rest = behind(rest, found.at(-1)!.key);
-  }
+  for await (const claim of all(store, claimsIn(subnet, range), by))
+    if (isAgainst(rules, addressOfClaim(claim.key), claim.record, sharing)) against.push(claim);
+  return against;
 }
 
 /** `sharing`: also what networks share is in the way. What rests is nobody's. */

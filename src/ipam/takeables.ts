@@ -94,10 +94,10 @@ export class Takeables {
     }
   }
 
-  /** This process released an address of the range. */
-  freed(value: bigint | undefined): void {
+  /** This process released it. */
+  freed(value: bigint): void {
     this.#nothingUntil = Number.NEGATIVE_INFINITY;
-    if (value === undefined || value < this.#range.from || value > this.#range.to) return;
+    if (value < this.#range.from || value > this.#range.to) return;
     this.#released.delete(value);
     this.#released.add(value);
     if (this.#released.size > MOST) this.#released.delete(this.#released.values().next().value!);

@@ -15,14 +15,13 @@ export interface EvictOptions {
   readonly force: boolean;
   readonly dryRun: boolean;
   readonly now: Date;
-  readonly token: string;
 }
 
 export async function evictNode(store: Store, node: string, options: EvictOptions, by: Deadline): Promise<Eviction> {
-  const { force, dryRun, now, token } = options;
+  const { force, dryRun, now } = options;
   const { living } = dryRun
     ? await evictable(store, node, force, by)
-    : await evict(store, node, force, { evicted: now.toISOString(), token }, by);
+    : await evict(store, node, force, now.toISOString(), by);
   return { node, evicted: !dryRun, forced: living && !dryRun, takeable: await yieldOf(store, node, by) };
 }
 

@@ -85,24 +85,16 @@ export class Lines {
   }
 }
 
-/** Numbers stand to the right: the columns named in `right`. Widths are those of the longest cell. */
-export function table(
-  titles: readonly string[],
-  rows: readonly (readonly string[])[],
-  right: readonly string[] = [],
-): string {
-  return new Lines(
-    titles.map((title) => ({ title, right: right.includes(title) })),
-    PIPE,
-  )
-    .of(rows)
-    .join('\n');
+/** Widths are those of the longest cell. */
+export function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {
+  const columns = titles.map((title) => ({ title }));
+  return new Lines(columns, PIPE).of(rows).join('\n');
 }
 
 /** One row at fixed widths; longer cells push the rest. */
-export function line(cells: readonly string[], widths: readonly number[], right: (i: number) => boolean = () => false) {
+export function line(cells: readonly string[], widths: readonly number[]): string {
   return cells
-    .map((cell, i) => (right(i) ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
+    .map((cell, i) => cell.padEnd(widths[i]!))
     .join(GAP)
     .trimEnd();
 }

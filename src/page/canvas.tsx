@@ -166,9 +166,7 @@ export function Canvas({ cells, pool, live, node, colouring, cursor, version, on
           />
         </div>
       </div>
-      {hover && drawn.current && (
-        <Tip {...{ cells, pool, hover, width }} mark={drawn.current.drawing.markAt(hover.at)} />
-      )}
+      {hover && <Tip {...{ cells, pool, hover, width }} />}
     </div>
   );
 }

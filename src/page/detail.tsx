@@ -12,7 +12,6 @@ interface TipProps {
   readonly pool: Pool;
   readonly hover: { readonly at: number; readonly x: number; readonly y: number };
   readonly width: number;
-  readonly mark: string;
 }
 
 const WIDE = 250;

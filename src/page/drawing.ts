@@ -88,11 +88,6 @@ export class Drawing {
     this.colourAll();
   }
 
-  /** Why nobody can be given a free cell: '' where somebody can. */
-  markAt(at: number): '' | 'unusable' | 'excluded' | 'kept' {
-    return (['', 'unusable', 'excluded', 'kept'] as const)[this.#marks[at] ?? 0]!;
-  }
-
   /** After a change of theme. */
   restyle(): void {
     this.#palette = paletteOf(this.#canvas);

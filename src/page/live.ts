@@ -2,9 +2,9 @@
 // makes old. Knows no element of the page.
 import type { Change, Changes, Nodes, Overview, Pool, PoolAlone, Pools } from '../web/shapes.js';
 import { Failed, get, pathOf } from './ask.js';
-import { type happening, happening as wordsOf } from './words.js';
+import { happening as wordsOf } from './words.js';
 
-export interface Happening extends NonNullable<ReturnType<typeof happening>> {
+export interface Happening extends NonNullable<ReturnType<typeof wordsOf>> {
   readonly id: number;
   readonly at: string;
   readonly change: Change;
@@ -44,7 +44,7 @@ export class Live {
   readonly resets = new Set<() => void>();
   #source: EventSource | undefined;
   #told = 0;
-  #old = new Map<string, Pool['space']>();
+  #old = new Set<string>();
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
 
   start(): void {
@@ -93,7 +93,7 @@ export class Live {
     this.#set({ recent: [...lines.reverse(), ...this.state.recent].slice(0, MOST_RECENT) });
     for (const { what, pool, space } of changes) {
       if (what === 'claim' || what === 'pool' || what === 'rules' || what === 'join') {
-        this.#old.set(`${space} ${pool}`, space!);
+        this.#old.add(`${space} ${pool}`);
         this.#soon('pools', SOON_MS, () => this.#readOld());
       }
       if (what === 'node' || what === 'session' || what === 'join')
@@ -142,7 +142,7 @@ export class Live {
 
   /** Those that something has happened in; a pool that is new or gone changes the list. */
   async #readOld(): Promise<void> {
-    const names = [...this.#old.keys()];
+    const names = [...this.#old];
     this.#old.clear();
     const known = new Set(this.state.pools?.map(({ space, pool }) => `${space} ${pool}`));
     if (names.length > MOST_ALONE || names.some((name) => !known.has(name))) return this.#readPools();

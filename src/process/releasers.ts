@@ -37,15 +37,18 @@ export class Releasers {
 
   async #release(withinMs: number): Promise<Failure[]> {
     const failures: Failure[] = [];
+    let late = false;
     let timer: NodeJS.Timeout | undefined;
     const timeUp = new Promise<'time up'>((resolve) => {
       timer = setTimeout(resolve, withinMs, 'time up');
     });
     for (let next = this.#stack.pop(); next; next = this.#stack.pop()) {
-      const result = await Promise.race([call(next), timeUp]);
-      if (result === 'time up')
-        failures.push({ name: next.name, error: new Error(`not stopped within ${withinMs} ms`) });
-      else if (result) failures.push(result);
+      const called = call(next);
+      if (late) continue;
+      const result = await Promise.race([called, timeUp]);
+      late = result === 'time up';
+      if (late) failures.push({ name: next.name, error: new Error(`not stopped within ${withinMs} ms`) });
+      else if (typeof result === 'object') failures.push(result);
     }
     clearTimeout(timer);
     return failures;

@@ -15,8 +15,6 @@ export type Shown = Asked & Heard;
 export interface Web {
   /** In the order in which a request meets them. `host`: where the port is. */
   middleware(host: string): Middleware[];
-  /** How many listen to events. */
-  readonly listeners: number;
   close(): void;
 }
 
@@ -37,9 +35,6 @@ export function webOf(shown: Shown, page: URL = PAGE): Web {
   const routers = [events, apiOf(shown), openApiOf(shown.version), pageOf(page)];
   return {
     middleware: (host) => [guarded(host), ...routers.flatMap(middlewareOf)],
-    get listeners() {
-      return listeners.count;
-    },
     close: () => listeners.close(),
   };
 }

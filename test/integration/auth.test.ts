@@ -119,7 +119,7 @@ describe('the driver with a user of etcd', function () {
         expect(first).to.deep.include({ changed: [] });
         break;
       }
-      const wanted = { force: false, dryRun: false, now: new Date(), token: 'evicting' };
+      const wanted = { force: false, dryRun: false, now: new Date() };
       expect((await evictNode(store, 'dead', wanted, by)).evicted).to.equal(true);
       expect((await listNodes(store, 100, by)).nodes.map(({ node }) => node)).to.deep.equal(['dead', 'web']);
     });

@@ -10,7 +10,7 @@ import { claim, holder, joined, LED, OPEN, S, type Scene } from './scene.js';
 export function evictions(scene: Scene): void {
   const now = new Date('2030-01-01T00:00:00.000Z');
   const evict = (by: Host, node: string, { force = false, dryRun = false } = {}) =>
-    evictNode(by.link, node, { force, dryRun, now, token: 'of the operator' }, soon());
+    evictNode(by.link, node, { force, dryRun, now }, soon());
   const left = claim(9, 'endpoint b boot-1 join=J1 name=web');
 
   /** Node b had .9 for its container web. */

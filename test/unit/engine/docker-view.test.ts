@@ -32,7 +32,7 @@ function changed(name: string, change: (network: Shown) => unknown): Record<stri
 function inWords({ name, space, managed, subnets, auxiliary, endpoints }: EngineNetwork): string {
   return [
     `${name} in ${space}${managed ? ', managed' : ''}:`,
-    [...new Set(subnets.map(formatPrefix))].join(' ') || 'no subnet',
+    subnets.map(formatPrefix).join(' ') || 'no subnet',
     ...auxiliary.map((address) => `aux ${formatAddress(address)}`),
     ...endpoints.map((one) => `${one.name} ${one.mac ?? 'no MAC'} ${one.addresses.map(formatAddress).join(' ')}`),
   ].join(' | ');

@@ -291,6 +291,22 @@ describe('session keeper, interleavings', () => {
     expect(events[1]).to.match(/^lost etcd was restored from a backup: revision 1001 fell to 500$/);
   });
 
+  it('etcd is restored below what a fence waits for: the session that is created there ends the wait', async () => {
+    etcd.revision = 1000n;
+    keeper = keeperOf(etcd);
+    await keeper.current(soon());
+    etcd.fate = (request) => (writes(request, SESSION) ? { lands: undefined, answered: false } : OK);
+    const fenced = keeper.fence(soon());
+    await sleep(30);
+    etcd.revision = 500n;
+    for (const stored of etcd.keys.values()) stored.mod = 400n;
+    etcd.fate = () => OK;
+    const before = etcd.writes;
+    await fenced;
+    expect((await keeper.current(soon())).version).to.equal('501');
+    expect(etcd.writes - before).to.equal(1);
+  });
+
   it('N1: answers that overtake one another are no sign of a restored etcd', async () => {
     const events: string[] = [];
     keeper = keeperOf(etcd, events);

@@ -261,7 +261,7 @@ describe('chooser', () => {
     for (let i = 0; i < 10; i++) expect(await claimer.claim()).to.equal(false);
     expect([claimer.link.commits, claimer.link.reads]).to.deep.equal([commits, reads]);
     store.plant(keyOf(range.from + 3n).key, undefined);
-    claimer.chooser.freed();
+    claimer.chooser.freed(0n);
     expect(await claimer.claim()).to.equal(true);
     expect(await claimer.claim()).to.equal(false);
     store.plant(keyOf(range.from + 5n).key, undefined);
@@ -325,7 +325,7 @@ describe('chooser', () => {
     await claimer.claim();
     const { reads } = claimer.link;
     expect(reads).to.be.at.most(2);
-    claimer.chooser.freed();
+    claimer.chooser.freed(0n);
     expect(await Promise.all(Array.from({ length: 10 }, () => claimer.claim()))).to.deep.equal(Array(10).fill(false));
     expect(claimer.link.reads - reads).to.equal(1);
   });
@@ -341,7 +341,7 @@ describe('chooser', () => {
       fill(store, valuesOf(range));
       const claimer = new Claimer(store, range);
       await claimer.claim();
-      claimer.chooser.freed();
+      claimer.chooser.freed(0n);
       let late = true;
       claimer.link.beforeRead = async () => {
         if (!late) return;
