@@ -33,15 +33,18 @@ const but = (file) => ['--ignore', file];
 // Some files elsewhere, so that the five take about as long as one another; and what measures a browser is run with faults/.
 const [compose, firstRun] = ['test/e2e/compose.test.ts', 'test/e2e/first-run.test.ts'];
 const [identity, speed] = ['test/machines/identity.test.ts', 'test/browser/speed.test.ts'];
-const outside = ['monitoring*', 'readme', 'pasted', 'eight-processes', 'ruled-processes', 'check'].map(
-  (name) => `test/integration/${name}.test.ts`,
-);
+const integration = (...names) => names.map((name) => `test/integration/${name}.test.ts`);
+const beside = {
+  unit: integration('monitoring*', 'readme', 'eight-processes', 'ruled-processes'),
+  machines: integration('lost-answers'),
+  browser: integration('pasted', 'check'),
+};
 const lanes = [
-  [...all('unit', 'conformance'), identity, ...outside],
-  [...all('integration'), ...outside.flatMap(but)],
+  [...all('unit', 'conformance'), identity, ...beside.unit],
+  [...all('integration'), ...Object.values(beside).flat().flatMap(but)],
   [...all('e2e'), ...but(compose), ...but(firstRun)],
-  [...all('machines'), ...but(identity), firstRun],
-  [...all('browser'), ...but(speed), compose],
+  [...all('machines'), ...but(identity), firstRun, ...beside.machines],
+  [...all('browser'), ...but(speed), compose, ...beside.browser],
 ];
 const given = process.argv.slice(2).map((argument) => (isFolder(argument) ? join(argument, '**/*.test.ts') : argument));
 const files = given.filter(

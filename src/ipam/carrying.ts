@@ -11,6 +11,8 @@ import type { Surroundings } from './surroundings.js';
 
 /** Records in one transaction: each is compared as well, and etcd takes 128 operations. */
 const CHUNK = 100;
+/** Pools: each may need the guard of a family of its own besides. */
+const POOLS = 60;
 /** Bytes of them, roughly: etcd takes 1.5 MiB. */
 const CHUNK_BYTES = 512 * 1_024;
 /** What each of them belongs to comes before it. */
@@ -70,8 +72,8 @@ export interface ImportOptions {
 
 /**
  * Throws `contended` where something else is there by now, or the mark was taken away: what has been written stays, and the
- * next import goes on from there. The mark of a restored backup stands from before the first record on: who uses what is in
- * none of these records only the hosts can say.
+ * next import goes on from there. The mark of a restored backup stands from before the first record on: only the hosts can
+ * say who uses what is in none of these records.
  */
 export async function carryIn(
   store: Store,
@@ -137,7 +139,7 @@ function* chunksOf(all: readonly Carried[]): Generator<[number, Carried[]]> {
     const rank = rankOf(all[from]!.key);
     const chunk: Carried[] = [];
     let bytes = 0;
-    for (const one of all.slice(from, from + CHUNK)) {
+    for (const one of all.slice(from, from + (rank === rankOf('pools/') ? POOLS : CHUNK))) {
       bytes += one.key.length + JSON.stringify(one.record).length;
       if (rankOf(one.key) !== rank || (chunk.length > 0 && bytes > CHUNK_BYTES)) break;
       chunk.push(one);

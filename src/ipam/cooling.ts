@@ -1,6 +1,6 @@
 // How many of a pool's claims only rest. A count of keys does not tell, so claims are read, a bounded number of them: of a pool
 // that has more nobody guesses. Decides nothing.
-import { claimsBetween, parentOf } from './keyspace.js';
+import { claimsBetween, poolKeyOf } from './keyspace.js';
 import { pages } from './pages.js';
 import type { Deadline, Span, Store } from './store.js';
 
@@ -28,7 +28,7 @@ export async function coolingIn(
   for (const [first, last] of runs(pools, cooling)) {
     for await (const page of pages(store, briefly(claimsBetween(first, last)), by, PAGE))
       for (const { key, record: rests } of page) {
-        const pool = rests ? parentOf(key).replace('claims/', 'pools/') : '';
+        const pool = rests ? poolKeyOf(key) : '';
         const count = cooling.get(pool);
         if (count !== undefined) cooling.set(pool, count + 1);
       }

@@ -2,7 +2,7 @@
 import type { Address } from '../net/address.js';
 import { formatAddress } from '../net/address.js';
 import { type Code, IpamError } from './errors.js';
-import type { ClaimRecord, HolderRecord, NodeRecord } from './records.js';
+import { type ClaimRecord, CONTAINER_KINDS, type HolderRecord, type NodeRecord } from './records.js';
 import { isResting } from './resting.js';
 import { type NodeSeen, standingOf, stillSilent } from './silence.js';
 import type { Condition, Found } from './store.js';
@@ -135,7 +135,7 @@ export function findTakeable(
     const gone = ['gone', 'evicted'].includes(standingOf(owner, self.goneRounds));
     return gone ? { kind: 'take', claim, evidence: stillSilent(owner), gone: owner.name } : undefined;
   }
-  if (record.node !== self.node || !['endpoint', 'unsure', 'swarm'].includes(record.kind)) return undefined;
+  if (record.node !== self.node || !CONTAINER_KINDS.has(record.kind)) return undefined;
   const sameName = wanted.name !== undefined && wanted.name === record.name;
   const sameMac = wanted.mac !== undefined && wanted.mac === record.mac;
   if (record.join === wanted.join && (sameName || sameMac)) return { kind: 'take', claim };

@@ -74,7 +74,8 @@ export async function forget(
     const subnet = subnetOfPool(parentOf(key));
     if (!isGlobal(subnet.space)) await removal.release(refOf(subnet, key), by);
   }
-  await behalf.commit({ when: [], write: [{ remove: nodeKey(name) }], otherwise: [], signed: true }, by);
+  const last = { when: [], write: [{ remove: nodeKey(name) }], otherwise: [], signed: true };
+  if (!(await behalf.commit(last, by)).done) throw changed();
 }
 
 function refOf(subnet: Subnet, key: string): PoolRef {

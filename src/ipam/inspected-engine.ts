@@ -6,7 +6,7 @@ import type { EngineView } from './engine-view.js';
 import { type Finding, finding, placeOf } from './findings.js';
 import { compare, type Membership } from './reconcile.js';
 import type { Everything, Recorded } from './recorded.js';
-import type { ClaimRecord } from './records.js';
+import { decodeClaim } from './records.js';
 import { isGlobal } from './spaces.js';
 import type { Found } from './store.js';
 
@@ -16,15 +16,16 @@ export interface EngineInspected {
   readonly unverified: readonly string[];
 }
 
-/** A claim that nobody can read is somebody's all the same. */
-const UNREAD: ClaimRecord = { kind: 'foreign', since: '', token: '' };
-
 export function membershipsOf({ subnets }: Everything, node: string): Membership[] {
   return subnets.flatMap(({ subnet, joins, claims }) => {
     const own = [...joins.values()].filter(isRead).filter(({ record }) => record.node === node);
     if (own.length === 0 || isGlobal(subnet.space)) return [];
     own.sort((a, b) => (BigInt(a.version) < BigInt(b.version) ? -1 : 1));
-    const all = [...claims.values()].map(({ key, version, record = UNREAD }) => ({ key, version, record }));
+    const all = [...claims.values()].map(({ key, version, record = decodeClaim(undefined) }) => ({
+      key,
+      version,
+      record,
+    }));
     return [{ subnet, joins: own, claims: all }];
   });
 }

@@ -17,7 +17,7 @@ import { inspectRules } from './inspected-rules.js';
 import { inspectShares } from './inspected-shares.js';
 import { guardKey, joinKey, joinsOf, poolKey, rulesKey, type Subnet } from './keyspace.js';
 import type { AtAddress, Entry, Everything, SubnetSeen } from './recorded.js';
-import type { ClaimRecord, HolderRecord } from './records.js';
+import { type ClaimRecord, CONTAINER_KINDS, type HolderRecord } from './records.js';
 import { ruleSetOf } from './rules.js';
 import { familyOf, isGlobal, localSpace } from './spaces.js';
 import type { Condition, Write } from './store.js';
@@ -157,7 +157,7 @@ function ended({ subnet, joins, claims, holders }: SubnetSeen): Finding[] {
 function ofOthers({ subnet, joins, claims }: SubnetSeen): Finding[] {
   return [...claims.values()].flatMap((claim) => {
     const { kind, node, join } = claim.record ?? { kind: 'foreign' };
-    if (!['endpoint', 'unsure', 'swarm'].includes(kind)) return [];
+    if (!CONTAINER_KINDS.has(kind)) return [];
     const owner = join === undefined ? undefined : joins.get(join)?.record?.node;
     const at = `${formatAddress(claim.address)} of ${placeOf(subnet)}`;
     if (node === undefined || join === undefined)

@@ -253,6 +253,11 @@ export function subnetOfPool(key: string): Subnet {
 }
 
 /** The key of what the record is part of: of a claim's, its pool's. */
+/** Of what is of a pool: a join, a claim, its rules. */
+export function poolKeyOf(key: string): string {
+  return parentOf(key).replace(/^[a-z]+/, 'pools');
+}
+
 export function parentOf(key: string): string {
   return key.slice(0, key.lastIndexOf('/'));
 }

@@ -5,7 +5,7 @@ import { contains, formatPrefix } from '../net/prefix.js';
 import { describe } from './decide.js';
 import type { EngineEndpoint, EngineNetwork, EngineView } from './engine-view.js';
 import { addressOfClaim, joinOf, type Subnet } from './keyspace.js';
-import type { ClaimRecord, JoinRecord } from './records.js';
+import { type ClaimRecord, CONTAINER_KINDS, type JoinRecord } from './records.js';
 import type { Found } from './store.js';
 
 /** What etcd said of one subnet of a local space that this node has joined, before the engine was asked. */
@@ -58,8 +58,6 @@ export interface Live {
   readonly endpoint: EngineEndpoint;
 }
 
-const HELD_BY_CONTAINERS: ReadonlySet<ClaimRecord['kind']> = new Set(['endpoint', 'swarm', 'unsure']);
-
 /** `node`: this one. Claims of others, shared and reserved ones are never found stale. `marked`: all is of a backup. */
 export function compare(memberships: readonly Membership[], view: EngineView, node: string, marked = false): Finding[] {
   const findings = memberships.flatMap((membership) => {
@@ -90,7 +88,7 @@ function ofShown(
   const findings: Finding[] = [];
   for (const [text, claim] of held) {
     const { kind, name } = claim.record;
-    if (claim.record.node !== node || !HELD_BY_CONTAINERS.has(kind)) continue;
+    if (claim.record.node !== node || !CONTAINER_KINDS.has(kind)) continue;
     const at = { subnet, address: addressOfClaim(claim.key) };
     const holder = live.get(text);
     if (holder) {
@@ -111,7 +109,7 @@ function ofShown(
   }
   for (const [text, { address, ...holder }] of live) {
     const claim = held.get(text);
-    if (claim && claim.record.node === node && HELD_BY_CONTAINERS.has(claim.record.kind)) continue;
+    if (claim && claim.record.node === node && CONTAINER_KINDS.has(claim.record.kind)) continue;
     if (claim && claim.record.kind !== 'cooling') findings.push(clash(holder, text, claim));
     // Its network's own join is the one that a release of it names, and of several any but the last may have been left behind.
     else {
@@ -146,7 +144,7 @@ function liveOn(networks: readonly EngineNetwork[], { prefix }: Subnet): Map<str
  */
 function lostJoins({ subnet, joins, claims }: Membership, networks: readonly EngineNetwork[], node: string) {
   const own = claims.filter(
-    ({ record }) => record.node === node && HELD_BY_CONTAINERS.has(record.kind) && !record.guessed,
+    ({ record }) => record.node === node && CONTAINER_KINDS.has(record.kind) && !record.guessed,
   );
   const joinBehind = new Map(own.map(({ key, record }) => [formatAddress(addressOfClaim(key)), record.join]));
   const living = new Set<string>();
@@ -167,7 +165,7 @@ function lostJoins({ subnet, joins, claims }: Membership, networks: readonly Eng
  * ended, neither claims nor joins, but for those of a swarm's agent.
  */
 function unshown({ subnet, joins, claims }: Membership, node: string): Finding {
-  const held = claims.filter(({ record }) => record.node === node && HELD_BY_CONTAINERS.has(record.kind)).length;
+  const held = claims.filter(({ record }) => record.node === node && CONTAINER_KINDS.has(record.kind)).length;
   const { space, prefix } = subnet;
   return {
     kind: 'doubtful',

@@ -7,7 +7,7 @@ const text = z.string();
 const count = z.int();
 const stage = z.enum(['new', 'asked', 'served']);
 
-/** The guard of a space: every change of its set of pools compares and rewrites it. Absent when there is no pool. */
+/** The guard of a family of spaces: every change of its set of pools compares and rewrites it. Absent when there is no pool. */
 const guard = z.looseObject({ token: text });
 
 /**
@@ -71,6 +71,13 @@ const join = z.looseObject({
 });
 
 export const CLAIM_KINDS = ['endpoint', 'unsure', 'shared', 'cooling', 'reserved', 'swarm', 'foreign'] as const;
+
+/** Of what a container has, or may have. */
+export const CONTAINER_KINDS: ReadonlySet<string> = new Set<(typeof CLAIM_KINDS)[number]>([
+  'endpoint',
+  'unsure',
+  'swarm',
+]);
 
 /**
  * Somebody holds the address. A shared one belongs to its holders, whose records say who they are. Of kind `swarm` is

@@ -1,6 +1,8 @@
 // What no look at etcd can tell, and why: pure, and in words, since only people can go and see.
+
 import { listed } from './findings.js';
 import type { Everything } from './recorded.js';
+import { CONTAINER_KINDS } from './records.js';
 import { isGlobal } from './spaces.js';
 
 export interface Unverified {
@@ -19,8 +21,7 @@ export function unverified({ subnets }: Everything, compared?: string): Unverifi
       if (global && record?.kind === 'swarm') tasks++;
       if (global || record?.node === undefined || record.node === compared) continue;
       if (record.kind === 'unsure') unsure++;
-      if (['endpoint', 'unsure', 'swarm'].includes(record.kind))
-        containers.set(record.node, (containers.get(record.node) ?? 0) + 1);
+      if (CONTAINER_KINDS.has(record.kind)) containers.set(record.node, (containers.get(record.node) ?? 0) + 1);
     }
   }
   const found: Unverified[] = [];

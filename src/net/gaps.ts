@@ -2,7 +2,7 @@
 import { BITS } from './address.js';
 import { lastOf, type Prefix, prefixOf, type Range } from './prefix.js';
 
-/** The lowest block of `length` inside `base` that overlaps none of `taken` (ascending, disjoint, any length). */
+/** The lowest block of `length` inside `base` that overlaps none of `taken` (ascending, any length). */
 export function firstGap(base: Prefix, length: number, taken: readonly Prefix[]): Prefix | undefined {
   const { family } = base;
   if (length < base.length || length > BITS[family]) return undefined;

@@ -1,7 +1,7 @@
 // `etcd-ipam pools`: how full each pool is, and who has a part in it, page by page. Reads; decides nothing.
 import { coolingIn } from '../ipam/cooling.js';
 import { type Fill, fillOfKnown, percentUsed } from '../ipam/fill.js';
-import { EVERY_POOL, joinsBetween, parentOf, subnetOfPool } from '../ipam/keyspace.js';
+import { EVERY_POOL, joinsBetween, poolKeyOf, subnetOfPool } from '../ipam/keyspace.js';
 import { pages } from '../ipam/pages.js';
 import type { ListedPool } from '../ipam/records.js';
 import type { Deadline, Found, Store } from '../ipam/store.js';
@@ -77,7 +77,7 @@ async function nodesOf(
   const nodes = new Map<string, Set<string>>();
   for await (const joins of pages(store, joinsBetween(page[0]!.key, page.at(-1)!.key), by, PAGE))
     for (const { key, record } of joins) {
-      const pool = parentOf(key).replace('joins/', 'pools/');
+      const pool = poolKeyOf(key);
       nodes.set(pool, (nodes.get(pool) ?? new Set()).add(record.node));
     }
   return nodes;

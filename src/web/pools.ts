@@ -1,7 +1,7 @@
 // The pools as the page lists them: how full, who has a part, what the operator has set, and where it is heading. Reads only.
 import { coolingIn } from '../ipam/cooling.js';
 import { fillOfKnown } from '../ipam/fill.js';
-import { EVERY_JOIN, EVERY_POOL, joinsOf, parentOf, poolKey, type Subnet, subnetOfPool } from '../ipam/keyspace.js';
+import { EVERY_JOIN, EVERY_POOL, joinsOf, poolKey, poolKeyOf, type Subnet, subnetOfPool } from '../ipam/keyspace.js';
 import { all } from '../ipam/pages.js';
 import type { ListedPool } from '../ipam/records.js';
 import type { Deadline, Found, Store } from '../ipam/store.js';
@@ -15,7 +15,7 @@ const MOST_CLAIMS = 8_192;
 export async function readPools(store: Store, samples: Samples, now: Date, by: Deadline): Promise<Pool[]> {
   const nodes = new Map<string, Set<string>>();
   for await (const { key, record } of all(store, EVERY_JOIN, by)) {
-    const pool = parentOf(key).replace('joins/', 'pools/');
+    const pool = poolKeyOf(key);
     nodes.set(pool, (nodes.get(pool) ?? new Set()).add(record.node));
   }
   const found: Found<ListedPool>[] = [];

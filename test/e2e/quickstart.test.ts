@@ -7,9 +7,9 @@ import { type Engine, startEngine } from '../support/engine.js';
 import { makeEtcdImage } from '../support/image.js';
 import { Machine } from '../support/machine.js';
 import type { Program } from '../support/process.js';
+import { QUICKSTART } from '../support/program.js';
 import { needPrivateHost } from '../support/skip.js';
 
-const ARGS = ['--import', 'tsx/esm', 'src/quickstart/index.ts'];
 const READY = /Ctrl-C stops/;
 
 describe('the quickstart beside a real engine', function () {
@@ -35,7 +35,7 @@ describe('the quickstart beside a real engine', function () {
   const environment = () => ({ XDG_STATE_HOME: join(folder, 'state'), DOCKER_HOST: engine.host });
   /** A PATH of its own is given by `env`, since what enters the machine is found on the test's. */
   const start = (env: Record<string, string>, path = process.env.PATH) =>
-    machine!.start('env', [`PATH=${path}`, process.execPath, ...ARGS], { env, ready: READY, timeoutMs: 60_000 });
+    machine!.start('env', [`PATH=${path}`, process.execPath, ...QUICKSTART], { env, ready: READY, timeoutMs: 60_000 });
   const printedBy = ({ output }: Program) =>
     output
       .split('\n')

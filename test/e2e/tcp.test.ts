@@ -8,10 +8,10 @@ import { makeCertificate, makeCertificates } from '../support/etcd.js';
 import { lingering, makeImage } from '../support/image.js';
 import { Machine } from '../support/machine.js';
 import { eventually, type Outcome, type Program } from '../support/process.js';
+import { PROGRAM } from '../support/program.js';
 import { needPrivateHost } from '../support/skip.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const program = ['--import', 'tsx/esm', join(root, 'src/main.ts')];
 const listen = '127.0.0.1:9474';
 const activate = `POST /Plugin.Activate HTTP/1.1\r\nHost: ${listen}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
 
@@ -80,7 +80,7 @@ describe('the driver over TCP', function () {
         TLSConfig: { InsecureSkipVerify: false, CAFile: ours.ca, CertFile: ours.cert, KeyFile: ours.key },
       });
       await servesNetwork('10.73.0');
-      const status = await machine.run(process.execPath, [...program, 'status'], { env: settingsOf(tls()), cwd: root });
+      const status = await machine.run(process.execPath, [...PROGRAM, 'status'], { env: settingsOf(tls()), cwd: root });
       expect(status.stdout).to.match(/^plugin +ok +127\.0\.0\.1:9474$/m);
       expect(status.code).to.equal(0);
       expect(await driver.stop()).to.equal(0);
@@ -134,7 +134,7 @@ describe('the driver over TCP', function () {
 
   function startDriver(settings: Record<string, string>): Promise<Program> {
     const ready = { ready: /"msg":"session alive"/, timeoutMs: 30_000 };
-    return machine.start(process.execPath, [...program, 'serve'], { env: settingsOf(settings), cwd: root, ...ready });
+    return machine.start(process.execPath, [...PROGRAM, 'serve'], { env: settingsOf(settings), cwd: root, ...ready });
   }
 
   /** One Activate call through openssl, trusting our CA. */

@@ -4,6 +4,7 @@ import { entries, keyspace } from '../support/etcd.js';
 import { EtcdMembers } from '../support/etcd-members.js';
 import type { Way } from '../support/etcd-way.js';
 import { eventually, run } from '../support/process.js';
+import { PROGRAM } from '../support/program.js';
 import { QuickNode, ROUND_MS } from '../support/quick-node.js';
 import { needEtcdProgram } from '../support/skip.js';
 
@@ -127,7 +128,7 @@ describe('nodes that are cut off from etcd for longer than their hold', function
     expect(await claims()).to.deep.equal(had);
 
     const command = (word: string) =>
-      run(process.execPath, ['--import', 'tsx/esm', 'src/main.ts', word], {
+      run(process.execPath, [...PROGRAM, word], {
         env: { ETCD_ENDPOINTS: etcd.url, IPAM_NODE: 'operator' },
       });
     const listed = (await command('nodes')).stdout;

@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { type EtcdProcess, entries, keyspace, startEtcdProcess } from '../support/etcd.js';
 import { FakeEngine, showing } from '../support/fake-engine.js';
 import { eventually, run } from '../support/process.js';
+import { PROGRAM } from '../support/program.js';
 import { askOf, Serving } from '../support/serving.js';
 
 const PREFIX = '/etcd-ipam/';
@@ -35,7 +36,7 @@ describe('an etcd that was restored from a snapshot', function () {
 
   /** What an operator types. */
   const command = (...args: string[]) =>
-    run(process.execPath, ['--import', 'tsx/esm', 'src/main.ts', ...args], {
+    run(process.execPath, [...PROGRAM, ...args], {
       env: { ETCD_ENDPOINTS: etcd.url, IPAM_NODE: 'operator', IPAM_SOCKET: '/nowhere' },
     });
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { type EtcdFixture, startEtcd } from '../support/etcd.js';
 import { run } from '../support/process.js';
+import { PROGRAM } from '../support/program.js';
 import { Serving } from '../support/serving.js';
 import { AS, Look, WholeDriver } from '../support/whole-driver.js';
 import { rows } from './bad-input.rows.js';
@@ -77,7 +78,7 @@ describe('bad settings', () => {
   after(() => rm(directory, { recursive: true, force: true }));
 
   const serve = (env: Record<string, string>, ...args: string[]) =>
-    run(process.execPath, ['--import', 'tsx/esm', 'src/main.ts', 'serve', ...args], {
+    run(process.execPath, [...PROGRAM, 'serve', ...args], {
       env: { ETCD_ENDPOINTS: undefined, IPAM_NODE: 'web', IPAM_SOCKET: join(directory, 'ipam.sock'), ...env },
     });
 
@@ -150,7 +151,7 @@ describe('bad settings', () => {
   });
 
   it('refuses a command that it does not know in one line, and names the nearest', async () => {
-    const { code, stderr } = await run(process.execPath, ['--import', 'tsx/esm', 'src/main.ts', 'server']);
+    const { code, stderr } = await run(process.execPath, [...PROGRAM, 'server']);
     expect([code, stderr]).to.deep.equal([2, "error: unknown command 'server' (Did you mean serve?)\n"]);
   });
 });

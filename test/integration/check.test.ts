@@ -14,6 +14,7 @@ import { DriverProcess } from '../support/driver-process.js';
 import { type Entry, type EtcdFixture, entries, revision, startEtcd } from '../support/etcd.js';
 import { FakeEngine, showing } from '../support/fake-engine.js';
 import { run } from '../support/process.js';
+import { PROGRAM } from '../support/program.js';
 import { AS, WholeDriver } from '../support/whole-driver.js';
 
 const PREFIX = '/etcd-ipam/';
@@ -47,7 +48,7 @@ describe('etcd-ipam check', function () {
 
   /** What an operator types. */
   const command = (args: readonly string[], env: Record<string, string> = {}) =>
-    run(process.execPath, ['--import', 'tsx/esm', 'src/main.ts', 'check', ...args], {
+    run(process.execPath, [...PROGRAM, 'check', ...args], {
       env: { ETCD_ENDPOINTS: etcd.url, IPAM_NODE: 'operator', IPAM_DEADLINE: '500ms', ...env },
       timeoutMs: 120_000,
     });
@@ -383,7 +384,7 @@ describe('etcd-ipam check', function () {
     const timed = async (name: string) => {
       const env = { ETCD_ENDPOINTS: etcd.url, IPAM_NODE: 'operator' };
       const began = performance.now();
-      const { code } = await run(process.execPath, ['--import', 'tsx/esm', 'src/main.ts', name], { env });
+      const { code } = await run(process.execPath, [...PROGRAM, name], { env });
       expect(code).to.be.greaterThan(0);
       return performance.now() - began;
     };

@@ -282,6 +282,19 @@ describe('commands that operate', function () {
       }
     });
 
+    it('carry the pools of 100 spaces, each of which has a guard of its own', async () => {
+      for (let nth = 0; nth < 100; nth++)
+        await backend.plant(`pools/local.s${nth}/v4/010.066.000.000-24`, { state: 'open', since: 'then', token: 't' });
+      const target = await startEtcd();
+      try {
+        const { stderr } = await commandAt(target, 'import', await exported());
+        expect(stderr).to.equal('');
+        expect(Object.keys(await keyspace(target, '/etcd-ipam/spaces/local.s'))).to.have.length(100);
+      } finally {
+        await target.stop();
+      }
+    });
+
     it('write nothing where a record is there and differs, or overlaps with what is there', async () => {
       await filled();
       const file = await exported();

@@ -9,10 +9,9 @@ import { OwnEtcd } from '../../src/quickstart/own-etcd.js';
 import { choosePort } from '../../src/quickstart/ports.js';
 import { findProgram } from '../../src/quickstart/programs.js';
 import { eventually, type Outcome, Program, run, sleep } from '../support/process.js';
+import { PROGRAM, QUICKSTART } from '../support/program.js';
 import { skip } from '../support/skip.js';
 
-const QUICKSTART = 'src/quickstart/index.ts';
-const MAIN = 'src/main.ts';
 const READY = /etcd-ipam is ready/;
 
 describe('the quickstart', () => {
@@ -43,15 +42,14 @@ describe('the quickstart', () => {
     ETCD_ENDPOINTS: undefined,
     ...more,
   });
-  const node = (file: string, args: string[] = []) => ['--import', 'tsx/esm', file, ...args];
   const start = async (more?: Record<string, string>) => {
     const options = { env: environment(more), ready: READY, timeoutMs: 30_000 };
-    const program = await Program.start(process.execPath, node(QUICKSTART), options);
+    const program = await Program.start(process.execPath, QUICKSTART, options);
     programs.push(program);
     return program;
   };
   const command = (args: string[], more?: Record<string, string>): Promise<Outcome> =>
-    run(process.execPath, node(MAIN, args), { env: environment(more) });
+    run(process.execPath, [...PROGRAM, ...args], { env: environment(more) });
   const etcdUrl = (program: Program) => /^etcd: (http:\S+?),/m.exec(program.output)![1]!;
 
   /** The pid in the pid file, while it is an etcd of this test. */
@@ -86,7 +84,7 @@ describe('the quickstart', () => {
   });
 
   it('stopped while its etcd is starting ends that too', async () => {
-    const program = await Program.start(process.execPath, node(QUICKSTART), { env: environment() });
+    const program = await Program.start(process.execPath, QUICKSTART, { env: environment() });
     programs.push(program);
     await eventually('etcd has been started', etcdPid, 30_000, 5);
     program.signal('SIGINT');
@@ -135,7 +133,7 @@ describe('the quickstart', () => {
 
   it('refuses to use the state of another that is running, and leaves it alone', async () => {
     const first = await start();
-    const { code, stderr } = await run(process.execPath, node(QUICKSTART), { env: environment() });
+    const { code, stderr } = await run(process.execPath, QUICKSTART, { env: environment() });
     expect(code).to.equal(1);
     expect(stderr).to.contain(`another npm start (pid ${first.pid}) uses ${at('state/etcd-ipam')}: stop it, or give`);
     expect(await ask(at('p.sock'), 'RequestPool', pool)).to.include({ Pool: '10.67.0.0/24' });
@@ -153,7 +151,7 @@ describe('the quickstart', () => {
 
   it('checks all settings before it starts anything', async () => {
     const wrong = environment({ IPAM_DEADLINE: '5 minutes', LOG_LEVEL: 'loud' });
-    const { code, stderr } = await run(process.execPath, node(QUICKSTART), { env: wrong });
+    const { code, stderr } = await run(process.execPath, QUICKSTART, { env: wrong });
     expect(code).to.equal(1);
     expect(stderr).to.equal(
       'etcd-ipam: 2 settings are wrong:\n' +
@@ -165,7 +163,7 @@ describe('the quickstart', () => {
 
   it('does not start over a socket that another process serves, and ends the etcd it started', async () => {
     const first = await start();
-    const { code, stderr } = await run(process.execPath, node(QUICKSTART), {
+    const { code, stderr } = await run(process.execPath, QUICKSTART, {
       env: environment({ XDG_STATE_HOME: at('other') }),
     });
     expect(code).to.equal(1);
@@ -203,7 +201,7 @@ describe('the quickstart', () => {
     it('serve takes settings from a file, logs JSON lines on stdout, and answers while etcd is away', async () => {
       writeFileSync(at('settings.env'), 'IPAM_SWARM=blue\nETCD_ENDPOINTS=http://127.0.0.1:1\n');
       const env = environment();
-      const args = node(MAIN, ['serve', '--env-file', at('settings.env')]);
+      const args = [...PROGRAM, 'serve', '--env-file', at('settings.env')];
       const program = await Program.start(process.execPath, args, { env, ready: /"msg":"listening"/ });
       programs.push(program);
       expect(await ask(at('p.sock'), 'GetCapabilities', {})).to.have.property('RequiresMACAddress', false);
@@ -216,7 +214,7 @@ describe('the quickstart', () => {
       const port = await choosePort(0, () => {});
       const env = environment({ ETCD_ENDPOINTS: `http://127.0.0.1:${port}`, IPAM_DEADLINE: '500ms' });
       const spawned = performance.now();
-      const program = await Program.start(process.execPath, node(MAIN, ['serve']), { env, ready: /"msg":"listening"/ });
+      const program = await Program.start(process.execPath, [...PROGRAM, 'serve'], { env, ready: /"msg":"listening"/ });
       programs.push(program);
       const asked = ask(at('p.sock'), 'RequestPool', pool);
       await sleep(2_000);

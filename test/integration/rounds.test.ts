@@ -5,6 +5,7 @@ import { type EtcdClient, openClient } from '../../src/etcd/client.js';
 import { Ticks } from '../../src/etcd/tick.js';
 import { type EtcdFixture, entries, keyspace, startEtcd } from '../support/etcd.js';
 import { eventually, run } from '../support/process.js';
+import { PROGRAM } from '../support/program.js';
 import { QuickNode, ROUND_MS } from '../support/quick-node.js';
 
 const PREFIX = '/etcd-ipam/';
@@ -87,7 +88,7 @@ describe('rounds of silence', function () {
 
   /** What an operator types. */
   const command = (...args: string[]) =>
-    run(process.execPath, ['--import', 'tsx/esm', 'src/main.ts', ...args], {
+    run(process.execPath, [...PROGRAM, ...args], {
       env: { ETCD_ENDPOINTS: etcd.url, IPAM_NODE: 'operator', IPAM_HOLD: '24h' },
     });
 

@@ -269,7 +269,8 @@ export class Lossy {
   }
 
   async #start(options: WholeOptions): Promise<WholeDriver> {
-    const whole = await WholeDriver.start({ pools: '10.9.0.0/27/29', ...options });
+    // Twice an answer is waited for, on a machine that does other things as well.
+    const whole = await WholeDriver.start({ pools: '10.9.0.0/27/29', deadlineMs: 15_000, ...options });
     this.started.push(whole);
     await whole.session.current(performance.now() + 5_000);
     return whole;

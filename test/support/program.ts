@@ -6,7 +6,13 @@ import { join } from 'node:path';
  * Node's arguments: the build where it is newer than every source, as after `npm test` has made it, since that starts in
  * a third of the time; else the sources.
  */
-export const PROGRAM: readonly string[] = isBuilt() ? ['dist/main.js'] : ['--import', 'tsx/esm', 'src/main.ts'];
+export const PROGRAM: readonly string[] = argumentsFor('main');
+/** The same for what `npm start` runs. */
+export const QUICKSTART: readonly string[] = argumentsFor('quickstart/index');
+
+function argumentsFor(module: string): string[] {
+  return isBuilt() ? [`dist/${module}.js`] : ['--import', 'tsx/esm', `src/${module}.ts`];
+}
 
 function isBuilt(): boolean {
   const stamp = 'dist/.etcd-ipam-build';
