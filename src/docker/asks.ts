@@ -96,11 +96,6 @@ export function addressAsk(request: AddressRequest, named: boolean): AddressAsk 
   return { pool, address, purpose: named ? 'aux' : 'unsure' };
 }
 
-/** Engines from 29 on name every endpoint, whatever else they say of it. */
-export function namesEndpoint({ options }: AddressRequest): boolean {
-  return Boolean(options?.get(NAME));
-}
-
 /** Undefined where there cannot be anything to release. */
 export function releaseAsk(request: {
   readonly poolId: string;

@@ -5,7 +5,7 @@ import type { Grant } from '../ipam/grant.js';
 import { formatPoolId, parsePoolId } from '../ipam/pool-id.js';
 import { formatAddress } from '../net/address.js';
 import { formatPrefix } from '../net/prefix.js';
-import { addressAsk, namesEndpoint, poolAsk, releaseAsk, SPACES } from './asks.js';
+import { addressAsk, poolAsk, releaseAsk, SPACES } from './asks.js';
 import type {
   AddressReply,
   AddressRequest,
@@ -16,6 +16,7 @@ import type {
   PoolReply,
   PoolRequest,
 } from './ipam.js';
+import { Naming } from './naming.js';
 
 /** What one call came to, before it was delivered. */
 export interface Told {
@@ -49,14 +50,14 @@ export class Driver implements Ipam {
   readonly #requireMac: boolean;
   readonly #tell: (told: Told) => void;
   readonly #swarm: string;
-  /** The engine was seen to name an endpoint: so it names them all. */
-  #names = false;
+  readonly #naming: Naming;
   #inHand = 0;
 
   /** `requireMac`: IPAM_REQUIRE_MAC. `swarm`: IPAM_SWARM. */
   constructor(allocator: Allocator, requireMac: boolean, tell: (told: Told) => void, swarm = '') {
     this.#allocator = allocator;
     this.#requireMac = requireMac;
+    this.#naming = new Naming(requireMac);
     this.#tell = tell;
     this.#swarm = swarm;
   }
@@ -68,14 +69,14 @@ export class Driver implements Ipam {
 
   /** An engine asks when it starts, when it begins to lead a swarm, or when it finds the driver anew. */
   getCapabilities(): Capabilities {
-    this.#names = false;
+    this.#naming.told();
     this.#allocator.beginTerm();
     return { requiresMacAddress: this.#requireMac, requiresRequestReplay: false };
   }
 
   /** Told where the engine's version says so: from 29 on it names every endpoint. */
   engineNamesEndpoints(): void {
-    this.#names = true;
+    this.#naming.named();
   }
 
   getDefaultAddressSpaces(): AddressSpaces {
@@ -103,8 +104,8 @@ export class Driver implements Ipam {
     const { space, pool } = poolOf(request.poolId);
     const scope = request.address === '' ? 'dynamic' : 'static';
     try {
-      this.#names ||= namesEndpoint(request);
-      const ask = addressAsk(request, this.#requireMac || this.#names);
+      const ask = addressAsk(request, this.#naming.all);
+      this.#naming.asked(ask);
       const grant = await this.#allocator.requestAddress(ask, storeDeadline(call));
       const address = formatAddress(grant.reply);
       const { length } = grant.within ?? ask.pool.prefix;

@@ -6,6 +6,8 @@ import { parseAddress } from '../../../src/net/address.js';
 import { type Net, refusal, soon } from '../../support/allocator-fixture.js';
 import { call, claim, had, holder, joined, LED, OPEN, POOL, S, type Scene } from './scene.js';
 
+const POOL_REQUEST = { addressSpace: 'local', pool: S, subPool: '', options: new Map(), v6: false };
+
 export function sharing(scene: Scene): void {
   describe('gateways and auxiliary addresses', () => {
     it('two nodes share the gateway; the last holder takes the claim along', async () => {
@@ -192,14 +194,14 @@ export function sharing(scene: Scene): void {
       ]);
     });
 
-    it('where MACs are required, an address without one is auxiliary on both nodes', async () => {
+    it('where MACs are required, and the engines were told so, an address without one is auxiliary on both nodes', async () => {
       const hosts = [
         await scene.world.host('a', { requireMac: true }),
         await scene.world.host('b', { requireMac: true }),
       ];
       for (const { driver } of hosts) {
-        const request = { addressSpace: 'local', pool: S, subPool: '', options: new Map(), v6: false };
-        const { poolId } = await driver.requestPool(request, call());
+        driver.getCapabilities();
+        const { poolId } = await driver.requestPool(POOL_REQUEST, call());
         scene.world.join(poolId.slice(-16));
         const reply = await driver.requestAddress({ poolId, address: '10.66.0.5', options: null }, call());
         expect(reply).to.deep.equal({ address: '10.66.0.5/24' });
@@ -209,6 +211,30 @@ export function sharing(scene: Scene): void {
         holder(5, 'J2', 'aux b boot-1'),
       ]);
     });
+
+    const NAMED = new Map([['com.docker.network.endpoint.name', 'web']]);
+    const MARKED = new Map([['com.docker.network.endpoint.macaddress', '02:42:0a:42:00:02']]);
+    type Step = 'told' | ReadonlyMap<string, string>;
+    for (const [title, requireMac, steps, shares] of [
+      ['that was not told that MACs are required', true, [], false],
+      ['that was not told so by this process, and gives MACs', true, [MARKED], true],
+      ['that was told so, and gives one no MAC: it is another engine', true, ['told', new Map()], false],
+      ['that names one', false, [NAMED], true],
+      ['that names one, and another not: there are two engines', false, [NAMED, new Map()], false],
+      ['that is asked for anew, perhaps by an older version', false, [NAMED, 'told'], false],
+    ] as readonly [string, boolean, readonly Step[], boolean][])
+      it(`#13: an address without a name from an engine ${title}: ${shares ? 'shared' : 'exclusive'}`, async () => {
+        const { driver } = await scene.world.host('a', { requireMac });
+        const { poolId } = await driver.requestPool(POOL_REQUEST, call());
+        for (const step of steps)
+          if (step === 'told') driver.getCapabilities();
+          else await driver.requestAddress({ poolId, address: '', options: step }, call());
+        const unnamed = { poolId, address: '10.66.0.99', options: null };
+        await driver.requestAddress(unnamed, call());
+        const again = driver.requestAddress(unnamed, call());
+        if (shares) expect(await again).to.deep.equal({ address: '10.66.0.99/24' });
+        else expect(await refusal(again)).to.match(/^taken: /);
+      });
 
     it('A gives its share of the gateway back while B takes one: B keeps it', async () => {
       const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
