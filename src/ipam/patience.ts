@@ -24,7 +24,7 @@ export class Patience {
   /**
    * Those of this look's findings that are due. What an earlier look saw and this one does not is forgotten, and so is
    * what was seen of a claim that has been written since. `millis` is monotonic; `now` is the wall clock, which alone
-   * proves nothing: a claim whose `since` is ahead of it waits.
+   * proves nothing: a claim whose `since` is ahead of it, or is none, waits, and shows among what lasts.
    */
   due(findings: readonly Finding[], millis: number, now: Date): Finding[] {
     const before = this.#sightings;
@@ -34,9 +34,11 @@ export class Patience {
       const sighting = before.get(name) ?? { firstMs: millis, looks: 0, spoken: false };
       sighting.looks++;
       this.#sightings.set(name, sighting);
-      return this.#hasLasted(finding, sighting, millis, now);
+      return this.#hasLasted(finding, sighting, millis);
     });
-    return this.#lasting.filter((finding) => finding.kind !== 'doubtful' || this.#isNews(finding));
+    return this.#lasting.filter((finding) =>
+      finding.kind === 'doubtful' ? this.#isNews(finding) : this.#isOldEnough(finding, now),
+    );
   }
 
   /** What people are told is told once. */
@@ -47,9 +49,15 @@ export class Patience {
     return first;
   }
 
-  #hasLasted(finding: Finding, sighting: Sighting, millis: number, now: Date): boolean {
+  #isOldEnough(finding: Finding, now: Date): boolean {
+    if (finding.kind !== 'stale' && finding.kind !== 'lost') return true;
+    const { record } = finding.kind === 'stale' ? finding.claim : finding.join;
+    return now.getTime() - Date.parse(record.since) >= this.#graceMs;
+  }
+
+  #hasLasted({ kind }: Finding, sighting: Sighting, millis: number): boolean {
     const again = sighting.looks > 1;
-    switch (finding.kind) {
+    switch (kind) {
       case 'auxiliary':
       case 'container':
         return true;
@@ -57,11 +65,8 @@ export class Patience {
       case 'doubtful':
         return again;
       case 'stale':
-      case 'lost': {
-        const { record } = finding.kind === 'stale' ? finding.claim : finding.join;
-        const age = now.getTime() - Date.parse(record.since);
-        return again && millis - sighting.firstMs >= this.#graceMs && age >= this.#graceMs;
-      }
+      case 'lost':
+        return again && millis - sighting.firstMs >= this.#graceMs;
     }
   }
 }

@@ -174,7 +174,8 @@ export class Metrics {
     if (races) this.#lost.inc(races);
     if (from !== undefined && outcome === 'granted') this.#taken.inc();
     // What may succeed later is queued instead.
-    if (outcome === 'failed' && (call === 'ReleaseAddress' || call === 'ReleasePool')) this.abandoned();
+    if ((outcome === 'failed' || outcome === 'refused') && (call === 'ReleaseAddress' || call === 'ReleasePool'))
+      this.abandoned();
     if (call !== 'RequestAddress' || scope === undefined || space === undefined || pool === undefined) return;
     const labels = { space, cidr: pool, scope };
     if (outcome === 'granted') this.#allocations.inc(labels);

@@ -1,5 +1,5 @@
 // README's recipe for an etcd with TLS and a user of its own, pasted: certificates, the server's options, the role, the settings.
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -22,6 +22,9 @@ describe('README’s etcd with TLS and a user of its own', function () {
     const text = section
       .split('\n### ')[0]!
       .replaceAll('/etc/etcd-ipam', join(directory, 'etc'))
+      .replaceAll('/root/etcd-ipam-ca', join(directory, 'ca'))
+      // The one member is on the host that made its files.
+      .replaceAll('/etc/etcd/', join(directory, 'ca/'))
       .replaceAll('10.0.0.1', '127.0.0.1');
     blocks = [...text.replaceAll(':2379', `:${port}`).matchAll(/^```\w*\n([\s\S]*?)^```$/gm)].map(
       ([, block]) => block!,
@@ -61,8 +64,14 @@ describe('README’s etcd with TLS and a user of its own', function () {
   };
 
   it('leaves keys and passwords to root alone', async () => {
-    for (const file of ['ca.key', 'etcd-ipam.key', 'password', 'root-password'])
-      expect((await stat(join(directory, 'etc', file))).mode & 0o077).to.equal(0);
+    for (const file of ['ca/ca.key', 'ca/root-password', 'etc/etcd-ipam.key', 'etc/password'])
+      expect((await stat(join(directory, file))).mode & 0o077).to.equal(0);
+  });
+
+  it('shows the plugin neither the key of the CA nor the password of root', async () => {
+    expect((await readdir(join(directory, 'etc'))).sort()).to.deep.equal([
+      ...['ca.pem', 'etcd-ipam.key', 'etcd-ipam.pem', 'password'],
+    ]);
   });
 
   for (const [how, but] of [

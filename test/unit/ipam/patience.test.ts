@@ -48,11 +48,17 @@ describe('patience', () => {
     expect(written.due([stale('8')], 2 * GRACE, clock(GRACE * 9))).to.deep.equal([stale('8')]);
   });
 
-  it('leaves a claim alone whose date nobody can read', () => {
-    const patience = new Patience(GRACE);
-    patience.due([stale('7', 'then')], 0, clock(GRACE * 9));
-    expect(patience.due([stale('7', 'then')], GRACE * 9, clock(GRACE * 9))).to.deep.equal([]);
-  });
+  for (const [what, since] of [
+    ['nobody can read', 'then'],
+    ['is a year ahead, as of a host whose clock was not set yet', '2027-01-01T00:00:00.000Z'],
+  ] as const)
+    it(`leaves a claim alone whose date ${what}, but counts it`, () => {
+      const patience = new Patience(GRACE);
+      patience.due([stale('7', since)], 0, clock(GRACE * 9));
+      expect(patience.lasting).to.deep.equal([]);
+      expect(patience.due([stale('7', since)], GRACE * 9, clock(GRACE * 9))).to.deep.equal([]);
+      expect(patience.lasting).to.deep.equal([stale('7', since)]);
+    });
 
   it('acts at once on what an unsure claim turned out to be', () => {
     const findings: Finding[] = [

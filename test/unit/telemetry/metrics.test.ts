@@ -49,6 +49,11 @@ const rows: readonly [string, Decided, readonly string[]][] = [
     { call: 'ReleaseAddress', ms: 1, ...pool, outcome: 'failed' },
     ['abandoned_releases_total 1'],
   ],
+  [
+    'a release that is refused, as while another boot has the node’s name',
+    { call: 'ReleaseAddress', ms: 1, ...pool, outcome: 'refused' },
+    ['abandoned_releases_total 1'],
+  ],
   ['the same of a pool', { call: 'ReleasePool', ms: 1, ...pool, outcome: 'failed' }, ['abandoned_releases_total 1']],
 ];
 
