@@ -41,6 +41,21 @@ export function pools(scene: Scene): void {
       }
     });
 
+    it('no revision removes more than 1,000 keys, however many a pool has', async () => {
+      const a = await scene.world.host('a');
+      const net = await a.network('10.66.0.0/21');
+      await Promise.all(Array.from({ length: 1_200 }, (_, i) => net.endpoint({ name: `c${i}` })));
+      const removed: number[] = [];
+      a.link.beforeCommit = async ({ write }) => {
+        for (const one of write)
+          if ('removeAll' in one) removed.push((await a.link.read([{ count: one.removeAll }], soon()))[0]);
+      };
+      expect(await net.releasePool(30_000)).to.equal('released');
+      expect(removed.reduce((sum, keys) => sum + keys, 0)).to.equal(1_200);
+      expect(Math.max(...removed)).to.be.at.most(1_000);
+      await scene.all();
+    });
+
     it('#16: a claim that was decided before the pool closed is refused', async () => {
       const a = await scene.world.host('a');
       const b = await scene.world.host('a');
