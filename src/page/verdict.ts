@@ -43,6 +43,7 @@ export function verdict({ overview, pools = [], nodes = [] }: Seen, now: Date): 
     const then = pool.trend.fullAt === null ? '' : `, ${forecast(pool, now)}`;
     if (level === 'bad') bad.push(`${where} is full`);
     if (level === 'warn') warn.push(`${where} is at ${percent(pool)} %${then}`);
+    if (pool.unreadable) warn.push(`the record of ${where} cannot be read`);
   }
   const silent = nodes.filter(({ state }) => state === 'silent');
   const gone = nodes.filter(({ state }) => state === 'gone' || state === 'evicted');

@@ -187,6 +187,11 @@ describe('the verdict', () => {
     expect(seen).to.deep.include({ level: 'warn', points: ['10.66.0.0/24 is at 4 %, full in about 3 h'] });
   });
 
+  it('warns of a pool whose record cannot be read', () => {
+    const seen = verdict({ pools: [pool({ unreadable: true })] }, NOW);
+    expect(seen).to.deep.include({ level: 'warn', points: ['the record of 10.66.0.0/24 cannot be read'] });
+  });
+
   it('puts the worst first', () => {
     const seen = verdict(
       {
