@@ -1,7 +1,8 @@
 // The log: JSON lines on stdout, one for each decision. Writes only the fields named here, so no secret can slip in.
-import { type DestinationStream, destination, type Logger, pino } from 'pino';
+import { type DestinationStream, type Logger, pino } from 'pino';
 import type { LogLevel } from './config.js';
 import { formatInstant } from './ipam/instant.js';
+import { Outlet } from './process/outlet.js';
 
 export type Log = Logger;
 
@@ -36,29 +37,36 @@ interface LogOptions {
  * write for each was a tenth of what a call cost with 64 in flight. An answer waits for the same, behind its line.
  */
 export class EachTurn implements DestinationStream {
-  readonly #to: DestinationStream;
+  readonly #to: DestinationStream & { readonly flushSync?: () => void };
   #lines = '';
 
-  constructor(to: DestinationStream) {
+  constructor(to: DestinationStream & { readonly flushSync?: () => void }) {
     this.#to = to;
     process.once('exit', () => this.flushSync());
   }
 
   write(line: string): void {
-    if (this.#lines === '') process.nextTick(() => this.flushSync());
+    if (this.#lines === '') process.nextTick(() => this.#flush());
     this.#lines += line;
   }
 
+  /** pino asks for it after a fatal line. What is still kept from earlier moments goes first. */
   flushSync(): void {
+    this.#to.flushSync?.();
+    this.#flush();
+  }
+
+  #flush(): void {
     const lines = this.#lines;
     this.#lines = '';
     if (lines !== '') this.#to.write(lines);
   }
 }
 
-/** Written synchronously: the last line before an exit is the one that matters. */
+/** Written synchronously: the last line before an exit is the one that matters. Nobody has to read it: see `Outlet`. */
 export function openLog({ level, node, to }: LogOptions): Log {
-  return pino(
+  const onLost = (lost: number) => log.error({ lost }, `${lost} lines are missing here: nobody read them`);
+  const log: Log = pino(
     {
       level,
       base: { node },
@@ -66,8 +74,9 @@ export function openLog({ level, node, to }: LogOptions): Log {
       formatters: { level: (label) => ({ level: label }) },
       serializers: { error: messageOf },
     },
-    to ?? new EachTurn(destination({ fd: 1, sync: true })),
+    to ?? new EachTurn(new Outlet(onLost)),
   );
+  return log;
 }
 
 const LEVEL_OF = {

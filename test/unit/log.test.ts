@@ -1,9 +1,16 @@
-// The log: which lines appear, and what they hold.
+// The log: which lines appear, and what they hold; and that nobody has to read them.
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { expect } from 'chai';
 import type { LogLevel } from '../../src/config.js';
 import { afterAllDecided } from '../../src/docker/reply.js';
 import { type Decision, EachTurn, logDecision, openLog } from '../../src/log.js';
-import { run } from '../support/process.js';
+import { run, sleep } from '../support/process.js';
 
 function collecting(level: LogLevel = 'info') {
   const lines: Record<string, unknown>[] = [];
@@ -126,4 +133,93 @@ describe('the log', () => {
       ).to.deep.equal(Array.from({ length: 1000 }, (_, i) => i));
     });
   }
+
+  /** Logs 100 lines for each message, answers it, and ends after the last. */
+  const TALKER = `
+    const log = (await import('./src/log.ts')).openLog({ level: 'info', node: 'a' });
+    let i = 0;
+    process.on('message', (last) => {
+      for (const end = i + 100; i < end; i++) log.info({ i }, 'x'.repeat(200));
+      process.nextTick(() => process.send('answer', () => last && process.disconnect()));
+    });
+    process.send('ready');`;
+
+  /** A process that logs, and its standard output, which nobody reads yet. */
+  function talker(stdout: 'pipe' | number) {
+    const args = ['--import', 'tsx/esm', '--input-type=module', '--eval', TALKER];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', stdout, 'inherit', 'ipc'] });
+    const answer = () => once(child, 'message', { signal: AbortSignal.timeout(10_000) });
+    const ask = (last = false) => {
+      child.send(last);
+      return answer();
+    };
+    return { child, ask, ready: answer() };
+  }
+
+  const linesOf = async (stdout: Readable): Promise<Record<string, unknown>[]> => {
+    const chunks = await stdout.setEncoding('utf8').toArray();
+    return chunks
+      .join('')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+  };
+
+  function fifo(): { readonly written: number; readonly read: Socket } {
+    const folder = mkdtempSync(join(tmpdir(), 'log-'));
+    const path = join(folder, 'stdout');
+    execFileSync('mkfifo', [path]);
+    const read = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const written = openSync(path, constants.O_WRONLY);
+    rmSync(folder, { recursive: true });
+    return { written, read: new Socket({ fd: read, readable: true, writable: false }).pause() };
+  }
+
+  for (const kind of ['socket', 'pipe'] as const) {
+    it(`holds nothing up while its ${kind} is not read, then says how many lines are missing, and where`, async () => {
+      const pipe = kind === 'pipe' ? fifo() : undefined;
+      const { child, ask, ready } = talker(pipe?.written ?? 'pipe');
+      try {
+        if (pipe) closeSync(pipe.written);
+        await ready;
+        for (let asked = 0; asked < 100; asked++) await ask();
+        const all = linesOf(pipe?.read ?? child.stdout!);
+        await sleep(1_000);
+        await ask(true);
+        const lines = await all;
+        const gap = lines.findIndex((line) => 'lost' in line);
+        const { lost, level, msg } = lines[gap] as { lost: number; level: string; msg: string };
+        expect(lost).to.be.within(4_000, 7_000);
+        expect({ level, msg }).to.deep.equal({
+          level: 'error',
+          msg: `${lost} lines are missing here: nobody read them`,
+        });
+        const before = Array.from({ length: gap }, (_, i) => i);
+        const after = Array.from({ length: 10_100 - gap - lost }, (_, i) => gap + lost + i);
+        expect(lines.toSpliced(gap, 1).map(({ i }) => i)).to.deep.equal([...before, ...after]);
+      } finally {
+        child.kill('SIGKILL');
+      }
+    });
+  }
+
+  it('waits for a reader for one second at most when the process ends, and for a fatal line', async () => {
+    const script = `const log = (await import('./src/log.ts')).openLog({ level: 'info', node: 'a' });
+      for (let i = 0; i < 5_000; i++) {
+        log.info({ i }, 'x'.repeat(200));
+        if (i % 100 === 0) await new Promise(setImmediate);
+      }
+      const began = performance.now();
+      log.fatal('a defect');
+      process.on('exit', () => process.send(performance.now() - began));
+      process.exit(1);`;
+    const args = ['--import', 'tsx/esm', '--input-type=module', '--eval', script];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+    try {
+      const [took] = await once(child, 'message', { signal: AbortSignal.timeout(10_000) });
+      expect(took).to.be.within(900, 1_500);
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
 });
