@@ -2,6 +2,7 @@
 import { render } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { Claim, Pool } from '../web/shapes.js';
+import { poolIn } from './fragment.js';
 import { Happenings } from './happenings.js';
 import { Live, type State } from './live.js';
 import { MapPanel } from './map.js';
@@ -18,7 +19,7 @@ export interface Target {
 
 function Page({ live }: { readonly live: Live }) {
   const [state, setState] = useState<State>(live.state);
-  const [chosen, setChosen] = useState(() => decodeURIComponent(location.hash.slice(1)));
+  const [chosen, setChosen] = useState(() => poolIn(location.hash));
   const [target, setTarget] = useState<Target>();
   const [node, setNode] = useState<string>();
   useEffect(() => {
@@ -31,7 +32,7 @@ function Page({ live }: { readonly live: Live }) {
         });
     };
     live.start();
-    const moved = () => setChosen(decodeURIComponent(location.hash.slice(1)));
+    const moved = () => setChosen((before) => poolIn(location.hash) ?? before);
     addEventListener('hashchange', moved);
     return () => removeEventListener('hashchange', moved);
   }, [live]);

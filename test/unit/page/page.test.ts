@@ -1,9 +1,10 @@
-// What the page computes by itself: addresses, cells, words and the sentence at its top.
+// What the page computes by itself: addresses, cells, words, the pool that is chosen and the sentence at its top.
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { formatAddress as formatHere, parseAddress as parseHere } from '../../../src/net/address.js';
 import { formatAddress, isUnusable, parseAddress, parseBlock } from '../../../src/page/addresses.js';
 import { AddressCells, BlockCells, bestPart } from '../../../src/page/cells.js';
+import { poolIn } from '../../../src/page/fragment.js';
 import { merged } from '../../../src/page/loading.js';
 import { levelOf, verdict } from '../../../src/page/verdict.js';
 import { amount, forecast, happening, percent, roughly } from '../../../src/page/words.js';
@@ -213,4 +214,18 @@ describe('the verdict', () => {
       ],
     });
   });
+});
+
+describe('the fragment of the page’s address', () => {
+  it('names a pool, as the page writes it and as browsers escape it', () => {
+    for (const name of ['local/10.66.0.0/24', 'global.blue@prod/10.80.0.0/16', 'local/fd00:e7cd::/64']) {
+      expect(poolIn(`#${name}`)).to.equal(name);
+      expect(poolIn(`#${encodeURIComponent(name)}`)).to.equal(name);
+    }
+  });
+
+  for (const hash of ['', '#', '#%', '#map-title', '#10.66.0.0/24', '#local/10.66.0.0', '#local/10.66.0.0/24/x'])
+    it(`names none if it is "${hash}"`, () => {
+      expect(poolIn(hash)).to.equal(undefined);
+    });
 });
