@@ -181,7 +181,9 @@ const given = (key: SettingName, text: string | undefined, host: string) =>
 
 function shown(key: SettingName, text: string): string {
   if (SECRETS.has(key)) return `${key} (not shown)`;
-  return `${key} is "${text.replace(/\/\/[^/,]*@/g, '//***@')}"`;
+  // A password in a URL may hold whatever else ends one.
+  const withUser = key === 'ETCD_ENDPOINTS' || text.includes('//');
+  return `${key} is "${withUser ? text.replace(/^(https?:\/\/)?.*@/is, '$1***@') : text}"`;
 }
 
 /** The first thing wrong with each setting. */
@@ -238,11 +240,18 @@ export const passwordIn = (file: Buffer): string => file.toString('utf8').replac
 
 const secure = (endpoints: readonly string[]) => endpoints[0]!.startsWith('https:');
 
+const isLoopback = (host: string) => /^(127\.|::1$|localhost$)/.test(host);
+
 function warnings<Pools>(environment: Environment, values: Values<Pools>): string[] {
   const found = unknownNames(Object.keys(environment), [...SETTING_NAMES, ...QUICKSTART_NAMES]);
   const listen = values.IPAM_LISTEN;
-  if (listen && !values.IPAM_TLS_CA_FILE && !/^(127\.|::1$|localhost$)/.test(listen.host))
+  if (listen && !values.IPAM_TLS_CA_FILE && !isLoopback(listen.host))
     found.push(`IPAM_LISTEN serves ${listen.host} without TLS: whoever reaches it can take and free addresses`);
+  const hosts = values.ETCD_ENDPOINTS.map((url) => url.replace(/^https?:\/\/\[?|\]?:\d+$/g, ''));
+  const far = secure(values.ETCD_ENDPOINTS) ? undefined : hosts.find((host) => !isLoopback(host));
+  const password = values.ETCD_PASSWORD ? 'ETCD_PASSWORD' : values.ETCD_PASSWORD_FILE && 'ETCD_PASSWORD_FILE';
+  if (far && password)
+    found.push(`${password} goes to ${far} without TLS: whoever can listen on the way there can use it`);
   return found;
 }
 

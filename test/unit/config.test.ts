@@ -329,9 +329,20 @@ describe('settings', () => {
     expect(refusal({ ETCD_USERNAME: 'ipam', ETCD_PASSWORD: 's'.repeat(1025) })).to.equal(
       '1 setting is wrong:\n  ETCD_PASSWORD (not shown): at most 1024 characters',
     );
-    expect(refusal({ ETCD_ENDPOINTS: 'http://ipam:s3cret@a:2379,http://ipam:s3cret@b:2379' })).to.equal(
-      `1 setting is wrong:\n  ETCD_ENDPOINTS is "http://***@a:2379,http://***@b:2379": ${ENDPOINTS}`,
-    );
+    const shown = [
+      ['http://ipam:s3cret@a:2379,http://ipam:s3cret@b:2379', 'http://***@b:2379'],
+      ['http://root:se/cret@10.0.0.1:2379', 'http://***@10.0.0.1:2379'],
+      ['https://root:se,cret@a:2379,https://b:2379', 'https://***@a:2379,https://b:2379'],
+      ['http://root:s3@cret@a:2379', 'http://***@a:2379'],
+      ['root:s3://cret@a:2379', '***@a:2379'],
+      ['http://root:s3\ncret@a:2379', 'http://***@a:2379'],
+    ];
+    for (const [given, seen] of shown)
+      expect(refusal({ ETCD_ENDPOINTS: given! })).to.equal(
+        `1 setting is wrong:\n  ETCD_ENDPOINTS is "${seen}": ${ENDPOINTS}`,
+      );
+    expect(refusal({ IPAM_LISTEN: 'https://root:se/cret@a:1' })).not.to.contain('cret');
+    expect(refusal({ ETCD_ENDPOINTS: 'https://a', ETCD_CA_FILE: '/run/ca@a.pem' })).to.contain('"/run/ca@a.pem"');
   });
 
   it('a host name that will not do is not blamed on the user', () => {
@@ -376,6 +387,20 @@ describe('settings', () => {
     ]);
     for (const host of ['127.0.0.1', '[::1]', 'localhost'])
       expect(load({ IPAM_LISTEN: `${host}:9474` }).warnings, host).to.deep.equal([]);
+  });
+
+  it('warn of a password without TLS beyond this host', () => {
+    const user = { ETCD_USERNAME: 'ipam', ETCD_PASSWORD: 's3cret' };
+    const warningsOf = (ETCD_ENDPOINTS: string) => load({ ...user, ETCD_ENDPOINTS }).warnings;
+    expect(warningsOf('http://127.0.0.1:2379,http://10.0.0.1:2379,http://b:2379')).to.deep.equal([
+      'ETCD_PASSWORD goes to 10.0.0.1 without TLS: whoever can listen on the way there can use it',
+    ]);
+    expect(
+      load({ ETCD_USERNAME: 'ipam', ETCD_PASSWORD_FILE: at('password'), ETCD_ENDPOINTS: 'http://a' }).warnings,
+    ).to.deep.equal(['ETCD_PASSWORD_FILE goes to a without TLS: whoever can listen on the way there can use it']);
+    for (const endpoints of ['https://10.0.0.1', 'http://127.0.0.1', 'http://[::1]:2379', 'http://localhost'])
+      expect(warningsOf(endpoints), endpoints).to.deep.equal([]);
+    expect(load({ ETCD_ENDPOINTS: 'http://10.0.0.1' }).warnings).to.deep.equal([]);
   });
 
   describe('of a file', () => {
