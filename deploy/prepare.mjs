@@ -93,8 +93,8 @@ function installPackages() {
     return;
   }
   say('installing packages (npm ci), about a minute the first time');
-  // Development packages build the program, whatever NODE_ENV says.
-  const args = ['ci', '--include=dev', '--no-audit', '--no-fund'];
+  // Development packages build the program, whatever NODE_ENV says. No package needs its install script.
+  const args = ['ci', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund'];
   const npm = process.env.npm_execpath;
   if (npm?.endsWith('npm-cli.js')) run('npm ci', process.execPath, [npm, ...args]);
   else run('npm ci', 'npm', args);

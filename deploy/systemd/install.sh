@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs etcd-ipam as a systemd service that is there before the engine, from a checkout that was built:
 #
-#   npm ci && npm run build && sudo deploy/systemd/install.sh
+#   npm ci --ignore-scripts && npm run build && sudo deploy/systemd/install.sh
 #
 # Run again it upgrades; calls of the engine wait in the socket meanwhile. DESTDIR=DIR installs below DIR and starts
 # nothing. It reaches no network: the packages are in the program.
@@ -84,7 +84,7 @@ if [ -n "$uninstall" ]; then
   exit
 fi
 
-[ -e "$checkout/dist/main.js" ] || fail "$checkout/dist/main.js is missing: npm ci && npm run build"
+[ -e "$checkout/dist/main.js" ] || fail "$checkout/dist/main.js is missing: npm ci --ignore-scripts && npm run build"
 if [ -z "$node" ]; then
   if [ -x /usr/bin/node ]; then node=/usr/bin/node; else node=$(command -v node) || fail "no node on PATH: --node FILE"; fi
 fi

@@ -28,7 +28,7 @@ const TYPED: Readonly<Record<string, string>> = {
 
 /** The few lines that are not typed, and why. */
 const NOT_TYPED: Readonly<Record<string, string>> = {
-  'npm ci && npm run build': 'each run of the tests begins with it (deploy/prepare.mjs)',
+  'npm ci --ignore-scripts && npm run build': 'each run of the tests begins with it (deploy/prepare.mjs)',
   'sudo systemctl restart etcd-ipam.service':
     'no systemd runs where the tests do: typed by hand where it was the first process',
   'sudoedit /etc/etcd-ipam/etcd-ipam.env': 'an editor; the file is written instead',

@@ -95,7 +95,7 @@ describe('prepare', () => {
     expect(code).to.equal(7);
     expect(said).to.equal(
       'prepare: installing packages (npm ci), about a minute the first time\n' +
-        'prepare: npm ci failed (exit 7):\nnpm ci --include=dev --no-audit --no-fund\nno registry',
+        'prepare: npm ci failed (exit 7):\nnpm ci --include=dev --ignore-scripts --no-audit --no-fund\nno registry',
     );
   });
 
