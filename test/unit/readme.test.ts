@@ -67,6 +67,7 @@ const IN_TEXT: Readonly<Record<string, string>> = {
   'docker plugin enable etcd-ipam': 'e2e/plugin.test.ts',
   'docker logs etcd': 'machines/install.test.ts',
   'docker service ps --no-trunc web': 'machines/install.test.ts',
+  'npm pack': 'unit/deploy/package.test.ts',
 };
 const NOT_TYPED_IN_TEXT: Readonly<Record<string, string>> = {
   'systemctl stop etcd-ipam.socket': BY_HAND,
