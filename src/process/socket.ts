@@ -26,8 +26,8 @@ export interface SocketFile {
 }
 
 /**
- * Listens on `path`, whose directory is made if missing. A file that a dead process left is replaced; a socket that
- * somebody answers on, or a file that is no socket, is an error and stays.
+ * Listens on `path`, whose directories are made if missing: 0700, or 0755 if the socket is for others too. A file that a dead
+ * process left is replaced; a socket that somebody answers on, or a file that is no socket, is an error and stays.
  *
  * The socket is bound in a private directory (0700) beside `path`, gets its owner and mode there, and is renamed into
  * place when it is ready. So at no instant can it be opened by more than `mode` says, whoever finds it finds it
@@ -42,7 +42,7 @@ export async function listenOnPath(server: Server, path: string, options: Socket
   checkLength(path, directory);
   const gid = options.group === undefined ? undefined : await groupId(options.group);
   const mode = options.mode ?? (gid === undefined ? 0o600 : 0o660);
-  const staging = await stagingIn(directory);
+  const staging = await stagingIn(directory, mode);
   try {
     const staged = join(staging, 's');
     await listen(server, staged);
@@ -72,9 +72,10 @@ export async function groupId(group: number | string, file = '/etc/group'): Prom
   throw new Error(`group "${group}" is not in ${file}`);
 }
 
-async function stagingIn(directory: string): Promise<string> {
+/** What dockerd makes with 0700, if it comes first, is made so: it leaves the mode of what is there. */
+async function stagingIn(directory: string, mode: number): Promise<string> {
   try {
-    await mkdir(directory, { recursive: true, mode: 0o755 });
+    await mkdir(directory, { recursive: true, mode: mode & 0o077 ? 0o755 : 0o700 });
     return await mkdtemp(`${directory}/.`);
   } catch (cause) {
     throw new Error(`no socket can be made in ${directory}: ${(cause as Error).message}`, { cause });

@@ -1,7 +1,7 @@
 // What `npm start` runs: the driver, with an etcd of its own unless ETCD_ENDPOINTS names one, and words for a newcomer.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { destination } from 'pino';
 import { type Environment, loadSettings, type Settings, withEnvFile } from '../config.js';
@@ -65,10 +65,8 @@ async function start(environment: Environment, releasers: Releasers): Promise<vo
 
 function withOwnDefaults(environment: Environment, person: Person, folder: string): Environment {
   const chosen = { ...environment };
-  if (!environment.IPAM_SOCKET?.trim() && !environment.IPAM_LISTEN?.trim()) {
+  if (!environment.IPAM_SOCKET?.trim() && !environment.IPAM_LISTEN?.trim())
     chosen.IPAM_SOCKET = socketPlace(environment, person);
-    mkdirSync(dirname(chosen.IPAM_SOCKET), { recursive: true });
-  }
   if (!environment.IPAM_MACHINE_ID?.trim()) chosen.IPAM_MACHINE_ID = knownMachine(folder);
   return chosen;
 }

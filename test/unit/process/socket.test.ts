@@ -75,10 +75,18 @@ describe('process: a server on a Unix path', () => {
     expect(new Set(await Promise.all(seen))).to.deep.equal(new Set(['600 answers as 0']));
   });
 
-  it('makes its directory', async () => {
+  it('makes its directories, for nobody but the owner unless the socket is for others, and leaves those that are there', async () => {
+    await chmod(directory, 0o755);
     const deep = join(directory, 'plugins', 'x', 'a.sock');
     await listen(deep);
     expect(existsSync(deep)).to.equal(true);
+    await listen(join(directory, 'shared', 'a.sock'), { mode: 0o660 });
+    const modes = ['.', 'plugins', 'plugins/x', 'shared'].map(
+      async (name) => (await lstat(join(directory, name))).mode,
+    );
+    expect((await Promise.all(modes)).map((mode) => (mode & 0o777).toString(8))).to.deep.equal([
+      ...['755', '700', '700', '755'],
+    ]);
   });
 
   it('says where it could not be made: below a file', async () => {
