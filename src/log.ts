@@ -28,7 +28,9 @@ export interface Decision {
 interface LogOptions {
   readonly level: LogLevel;
   readonly node: string;
-  /** File descriptor 1 by default: dockerd files a managed plugin's stdout as info, its stderr as errors. */
+  /** Standard output by default: dockerd files a managed plugin's stdout as info, its stderr as errors. */
+  readonly fd?: 1 | 2;
+  /** Instead of a file descriptor. */
   readonly to?: DestinationStream;
 }
 
@@ -64,7 +66,7 @@ export class EachTurn implements DestinationStream {
 }
 
 /** Written synchronously: the last line before an exit is the one that matters. Nobody has to read it: see `Outlet`. */
-export function openLog({ level, node, to }: LogOptions): Log {
+export function openLog({ level, node, fd = 1, to }: LogOptions): Log {
   const onLost = (lost: number) => log.error({ lost }, `${lost} lines are missing here: nobody read them`);
   const log: Log = pino(
     {
@@ -74,7 +76,7 @@ export function openLog({ level, node, to }: LogOptions): Log {
       formatters: { level: (label) => ({ level: label }) },
       serializers: { error: messageOf },
     },
-    to ?? new EachTurn(new Outlet(onLost)),
+    to ?? new EachTurn(new Outlet(fd, onLost)),
   );
   return log;
 }

@@ -1,9 +1,9 @@
-// Where lines leave the process: standard output, whose reader may pause. Never waits for it but at the end; refuses to know
-// what the lines say.
+// Where lines leave the process: standard output or error, whose reader may pause. Never waits for it but at the end; refuses to
+// know what the lines say.
 import { constants, fstatSync, openSync } from 'node:fs';
 import { type DestinationStream, destination } from 'pino';
 
-/** What standard output does not take is kept up to this, in bytes; what follows is lost, and counted. */
+/** What is not taken is kept up to this, in bytes; what follows is lost, and counted. */
 const KEPT_BYTES = 1 << 20;
 /** When what is kept is offered again, in milliseconds. */
 const AGAIN_MS = 50;
@@ -20,10 +20,10 @@ export class Outlet implements DestinationStream {
   #patientUntil: number | undefined;
 
   /** `onLost` hears how many lines are missing, when all before them have been taken: what it writes stands in their place. */
-  constructor(onLost: (lines: number) => void) {
+  constructor(fd: 1 | 2, onLost: (lines: number) => void) {
     this.#onLost = onLost;
     const retryEAGAIN = () => performance.now() < (this.#patientUntil ?? 0);
-    this.#to = destination({ fd: neverBlocking(), sync: true, maxLength: KEPT_BYTES, retryEAGAIN });
+    this.#to = destination({ fd: neverBlocking(fd), sync: true, maxLength: KEPT_BYTES, retryEAGAIN });
     // Also in place of pino's own, for which a broken pipe is the end and a full disk a defect.
     this.#to.removeAllListeners('error').on('error', () => {
       this.#stuck = true;
@@ -69,16 +69,16 @@ function countOf(lines: string): number {
 }
 
 /**
- * A file descriptor of standard output that refuses (EAGAIN) what is not taken. Whether one blocks is a matter of all processes
+ * A file descriptor for the same that refuses (EAGAIN) what is not taken. Whether one blocks is a matter of all processes
  * that share it, and Node has terminals block; opened anew it is ours alone. A socket cannot be: Node has it never block from the
- * moment on at which process.stdout is asked for. A file takes all, and opened anew it would be written from its beginning.
+ * moment on at which process.stdout or stderr is asked for. A file takes all, and opened anew it would be written from its beginning.
  */
-function neverBlocking(): number {
-  void process.stdout;
-  if (fstatSync(1).isFile()) return 1;
+function neverBlocking(fd: 1 | 2): number {
+  void (fd === 1 ? process.stdout : process.stderr);
+  if (fstatSync(fd).isFile()) return fd;
   try {
-    return openSync('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch {
-    return 1;
+    return fd;
   }
 }

@@ -3,7 +3,6 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { destination } from 'pino';
 import { type Environment, loadSettings, type Settings, withEnvFile } from '../config.js';
 import { instanceId, machineId } from '../etcd/identity.js';
 import { type Predefined, parsePredefined } from '../ipam/predefined.js';
@@ -45,7 +44,7 @@ async function start(environment: Environment, releasers: Releasers): Promise<vo
   const log = openLog({
     level: environment.LOG_LEVEL?.trim() ? settings.logLevel : 'warn',
     node: settings.node,
-    to: destination({ fd: 2, sync: true }),
+    fd: 2,
   });
   const found = { ...settings, etcd: { ...settings.etcd, endpoints: etcd.endpoints } };
   const driver = await startDriver(found, log, releasers);
@@ -123,7 +122,7 @@ silence('DEP0123'); // as in main.ts
 try {
   const { values } = parseArgs({ options: { 'env-file': { type: 'string' } } });
   const environment = withEnvFile(process.env, values['env-file']);
-  const log = openLog({ level: 'warn', node: 'npm-start', to: destination({ fd: 2, sync: true }) });
+  const log = openLog({ level: 'warn', node: 'npm-start', fd: 2 });
   await untilStopped((releasers) => start(environment, releasers), reportTo(log));
 } catch (error) {
   console.error(`etcd-ipam: ${error instanceof Error ? error.message : String(error)}`);

@@ -136,7 +136,7 @@ describe('the log', () => {
 
   /** Logs 100 lines for each message, answers it, and ends after the last. */
   const TALKER = `
-    const log = (await import('./src/log.ts')).openLog({ level: 'info', node: 'a' });
+    const log = (await import('./src/log.ts')).openLog({ level: 'info', node: 'a', fd: Number(process.argv[1]) });
     let i = 0;
     process.on('message', (last) => {
       for (const end = i + 100; i < end; i++) log.info({ i }, 'x'.repeat(200));
@@ -144,10 +144,11 @@ describe('the log', () => {
     });
     process.send('ready');`;
 
-  /** A process that logs, and its standard output, which nobody reads yet. */
-  function talker(stdout: 'pipe' | number) {
-    const args = ['--import', 'tsx/esm', '--input-type=module', '--eval', TALKER];
-    const child = spawn(process.execPath, args, { stdio: ['ignore', stdout, 'inherit', 'ipc'] });
+  /** A process that logs to `fd`, which nobody reads yet. */
+  function talker(fd: 1 | 2, output: 'pipe' | number) {
+    const args = ['--import', 'tsx/esm', '--input-type=module', '--eval', TALKER, String(fd)];
+    const stdio = fd === 1 ? [output, 'inherit' as const] : ['inherit' as const, output];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', ...stdio, 'ipc'] });
     const answer = () => once(child, 'message', { signal: AbortSignal.timeout(10_000) });
     const ask = (last = false) => {
       child.send(last);
@@ -175,15 +176,19 @@ describe('the log', () => {
     return { written, read: new Socket({ fd: read, readable: true, writable: false }).pause() };
   }
 
-  for (const kind of ['socket', 'pipe'] as const) {
-    it(`holds nothing up while its ${kind} is not read, then says how many lines are missing, and where`, async () => {
+  for (const [fd, kind] of [
+    [1, 'socket'],
+    [1, 'pipe'],
+    [2, 'socket'],
+  ] as const) {
+    it(`holds nothing up while the ${kind} at ${fd} is not read, then says how many lines are missing, and where`, async () => {
       const pipe = kind === 'pipe' ? fifo() : undefined;
-      const { child, ask, ready } = talker(pipe?.written ?? 'pipe');
+      const { child, ask, ready } = talker(fd, pipe?.written ?? 'pipe');
       try {
         if (pipe) closeSync(pipe.written);
         await ready;
         for (let asked = 0; asked < 100; asked++) await ask();
-        const all = linesOf(pipe?.read ?? child.stdout!);
+        const all = linesOf(pipe?.read ?? (child.stdio[fd] as Readable));
         await sleep(1_000);
         await ask(true);
         const lines = await all;
