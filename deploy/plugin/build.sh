@@ -3,7 +3,10 @@
 #
 #   deploy/plugin/build.sh                            builds the image too; arguments go to `docker build`
 #   IMAGE=etcd-ipam deploy/plugin/build.sh            from an image that is there, or that the engine pulls
-#   PLUGIN=etcd-ipam:1.2 deploy/plugin/build.sh       under another name, by which networks then have to call it
+#   PLUGIN=etcd-ipam:1.2 deploy/plugin/build.sh       under another tag, by which networks then have to call it
+#
+# Under another name than etcd-ipam it serves, too, but does not know its networks: on their subnets reconciliation ends
+# nothing. What comes from a registry gets the name by `docker plugin install --alias etcd-ipam`.
 #
 # DOCKER_HOST and the like choose the engine as for every docker command; it may be on another machine. What is left
 # behind is the plugin and the image; TMPDIR (/tmp) needs room for the image's files meanwhile.

@@ -1,12 +1,16 @@
-// The engine's networks of our driver, from what its API shows to what reconciliation compares. Decides nothing.
+// The engine's networks of our driver, and of those that may be it by another name, from what its API shows to what
+// reconciliation compares. Decides nothing.
 import { z } from 'zod';
-import type { Engine, EngineEndpoint, EngineNetwork, EngineView } from '../ipam/engine-view.js';
+import type { Engine, EngineEndpoint, EngineNetwork, EngineView, ForeignNetwork } from '../ipam/engine-view.js';
 import { type Address, parseAddress } from '../net/address.js';
 import { formatPrefix, type Prefix, parsePrefix } from '../net/prefix.js';
 import { EngineApi } from './api.js';
 
 /** An engine hangs while it starts; one that is a swarm's manager asks it for 20 s before it answers without. */
 const TIMEOUT_MS = 30_000;
+
+/** The engine's own IPAM drivers (moby's ipamapi and windowsipam). Empty: left out, as a manager does. */
+const BUILT_IN: ReadonlySet<string> = new Set(['', 'default', 'null', 'windows']);
 
 /** Go writes an empty map or list as null. */
 const versionSchema = z.looseObject({ Version: z.string() });
@@ -52,16 +56,21 @@ export class DockerEngine implements Engine {
     const { Version: version } = versionSchema.parse(await this.#api.get('/version'));
     const listed = listSchema.parse(await this.#api.get('/networks'));
     const networks: EngineNetwork[] = [];
+    const foreign: ForeignNetwork[] = [];
     for (const { Id, Scope, IPAM } of listed) {
       // A manager lists the swarm's networks as the swarm knows them, where `--config-from` leaves the driver out.
-      if (Scope !== 'swarm' && !this.#isOurs(IPAM.Driver)) continue;
+      if (Scope !== 'swarm' && BUILT_IN.has(IPAM.Driver)) continue;
       // Fails for a network that has just been removed, and the whole view with it: the next one is soon.
       const shown = networkSchema.parse(await this.#api.get(`/networks/${encodeURIComponent(Id)}`));
       // A `--config-only` network asks nobody for a pool.
-      if (this.#isOurs(shown.IPAM.Driver) && !shown.ConfigOnly) networks.push(networkOf(shown));
+      const { Driver: driver } = shown.IPAM;
+      if (shown.ConfigOnly || BUILT_IN.has(driver)) continue;
+      const network = networkOf(shown);
+      if (this.#isOurs(driver)) networks.push(network);
+      else foreign.push({ name: network.name, driver, subnets: network.subnets });
     }
     // Each node has the swarm's ingress network at least.
-    return { version, swarm: listed.some(({ Scope }) => Scope === 'swarm'), networks };
+    return { version, swarm: listed.some(({ Scope }) => Scope === 'swarm'), networks, foreign };
   }
 
   /** `etcd-ipam:latest` is `etcd-ipam`; `host:5000/etcd-ipam` has no tag. */

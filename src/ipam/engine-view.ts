@@ -10,6 +10,15 @@ export interface EngineView {
   readonly swarm: boolean;
   /** Those of this driver. */
   readonly networks: readonly EngineNetwork[];
+  /** Those of drivers that are neither this one nor the engine's own: it may be this one by another name. */
+  readonly foreign: readonly ForeignNetwork[];
+}
+
+export interface ForeignNetwork {
+  readonly name: string;
+  /** As networks call it: "etcd-ipam:latest". */
+  readonly driver: string;
+  readonly subnets: readonly Prefix[];
 }
 
 export interface EngineNetwork {

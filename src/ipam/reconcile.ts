@@ -1,9 +1,9 @@
 // What the records of this node and the engine's own word say of each other, at one look. Pure: no store, no clock, no
 // patience; what is to be done about a finding, and when, is for others.
 import { type Address, formatAddress } from '../net/address.js';
-import { contains, formatPrefix } from '../net/prefix.js';
+import { contains, formatPrefix, type Prefix } from '../net/prefix.js';
 import { describe } from './decide.js';
-import type { EngineEndpoint, EngineNetwork, EngineView } from './engine-view.js';
+import type { EngineEndpoint, EngineNetwork, EngineView, ForeignNetwork } from './engine-view.js';
 import { addressOfClaim, joinOf, type Subnet } from './keyspace.js';
 import { type ClaimRecord, CONTAINER_KINDS, type JoinRecord } from './records.js';
 import type { Found } from './store.js';
@@ -62,6 +62,11 @@ export interface Live {
 export function compare(memberships: readonly Membership[], view: EngineView, node: string, marked = false): Finding[] {
   const findings = memberships.flatMap((membership) => {
     const networks = view.networks.filter((network) => isOf(network, membership.subnet));
+    const foreign = foreignOn(membership.subnet, view);
+    if (foreign.length > 0) {
+      const shown = networks.length > 0 ? ofShown(membership, networks, node, marked) : [];
+      return [...shown.filter(({ kind }) => kind !== 'stale'), ...ofForeign(membership, foreign)];
+    }
     const lost = view.swarm ? lostJoins(membership, networks, node) : [];
     if (networks.length > 0) return [...ofShown(membership, networks, node, marked), ...lost];
     const joins = membership.joins.filter((join) => !lost.some((one) => one.join === join));
@@ -71,8 +76,17 @@ export function compare(memberships: readonly Membership[], view: EngineView, no
 }
 
 function isOf(network: EngineNetwork, { space, prefix }: Subnet): boolean {
+  return network.space === space && isOn(network, prefix);
+}
+
+/** Whatever the space, as other drivers' options need not be ours: what is of theirs, nothing tells. */
+export function foreignOn({ prefix }: Subnet, { foreign }: EngineView): ForeignNetwork[] {
+  return foreign.filter((network) => isOn(network, prefix));
+}
+
+function isOn({ subnets }: Pick<EngineNetwork, 'subnets'>, prefix: Prefix): boolean {
   const pool = formatPrefix(prefix);
-  return network.space === space && network.subnets.some((subnet) => formatPrefix(subnet) === pool);
+  return subnets.some((subnet) => formatPrefix(subnet) === pool);
 }
 
 function ofShown(
@@ -172,6 +186,17 @@ function unshown({ subnet, joins, claims }: Membership, node: string): Finding {
     subject: `${space} ${formatPrefix(prefix)} ${joins.map(({ key }) => key).join(' ')}`,
     text: `the engine shows no network of this driver on ${formatPrefix(prefix)} (space ${space}), where this node has ${joins.length} of the pool's joins and ${held} addresses: nothing of it was ended`,
   };
+}
+
+/** A managed plugin is called as it was installed, and does not know how: so nothing that may be such a network's is ended. */
+function ofForeign({ subnet: { space, prefix } }: Membership, networks: readonly ForeignNetwork[]): Finding[] {
+  const pool = formatPrefix(prefix);
+  const oneOfEach = networks.filter(({ driver }, at) => networks.findIndex((one) => one.driver === driver) === at);
+  return oneOfEach.map(({ name, driver }) => ({
+    kind: 'doubtful',
+    subject: `${space} ${pool} ${driver}`,
+    text: `network ${name} of the engine is on ${pool} with the IPAM driver ${driver}: nothing that this node has there (space ${space}) is ended; if that is this driver, networks have to call it by the file name of IPAM_SOCKET (a managed plugin: etcd-ipam)`,
+  }));
 }
 
 function clash({ network, endpoint }: Live, address: string, { key, version, record }: Found<ClaimRecord>): Finding {

@@ -17,7 +17,7 @@ import {
 } from './keyspace.js';
 import { Patience } from './patience.js';
 import type { PoolRef } from './pool-id.js';
-import { compare, type Finding, type Membership } from './reconcile.js';
+import { compare, type Finding, foreignOn, type Membership } from './reconcile.js';
 import { type ClaimRecord, decodeJoin, type HolderRecord, type JoinRecord } from './records.js';
 import type { Releases } from './releases.js';
 import { localSpace } from './spaces.js';
@@ -63,7 +63,10 @@ export interface Looked {
   readonly claims: number;
   /** How many differences had not gone by themselves in time, those included that it put right. */
   readonly findings: Readonly<Record<Finding['kind'], number>>;
-  /** Every container had a claim of its own already, and none of them is of a swarm, whose leader no engine speaks for. */
+  /**
+   * Every container had a claim of its own already, and none of them is of a swarm, whose leader no engine speaks for, or may
+   * be on a network that calls this driver by another name.
+   */
   readonly settled: boolean;
 }
 
@@ -113,7 +116,8 @@ export class Reconciler {
     const unclaimed = findings.some(
       ({ kind, ...rest }) => kind === 'missing' || kind === 'container' || ('lives' in rest && rest.lives),
     );
-    const settled = !unclaimed && !view.networks.some(({ managed }) => managed);
+    const foreign = memberships.some(({ subnet }) => foreignOn(subnet, view).length > 0);
+    const settled = !unclaimed && !foreign && !view.networks.some(({ managed }) => managed);
     const claims = memberships.reduce((sum, { claims }) => sum + claims.length, 0);
     return { view, claims, findings: counted(this.#patience.lasting), settled };
   }

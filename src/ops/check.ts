@@ -139,7 +139,8 @@ async function look(
   try {
     const view = await asked.look();
     const { found, unverified: unshown } = inspectEngine(membershipsOf(all, node), view, node, graceMs, around.now());
-    const doubts = unshown.map((what) => ({ what, why: "another engine's networks may stand behind it" }));
+    const why = 'networks of another engine, or that call this driver by another name, may stand behind it';
+    const doubts = unshown.map((what) => ({ what, why }));
     return { all, findings: [...findings, ...found], unverified: [...unverified(all, node), ...doubts] };
   } catch (error) {
     const what = 'what the engine of this host shows';

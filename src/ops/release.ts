@@ -8,7 +8,7 @@ import { type Standing, standingOf } from '../ipam/silence.js';
 import { familyOf, isGlobal, localSpace } from '../ipam/spaces.js';
 import type { Deadline, Store } from '../ipam/store.js';
 import { type Address, formatAddress } from '../net/address.js';
-import { formatPrefix } from '../net/prefix.js';
+import { contains, formatPrefix } from '../net/prefix.js';
 import { type ClaimRow, claimRow } from './claims.js';
 
 export interface ReleaseOptions {
@@ -31,7 +31,7 @@ export interface Release {
   readonly claim?: ClaimRow;
   readonly holders: readonly { readonly node?: string; readonly role: string }[];
   readonly nodes: readonly { readonly node: string; readonly state: Standing }[];
-  /** What its engine shows with the address: a container's name, or null for none. Absent: it was not asked. */
+  /** What its engine shows with the address: a container's name, or null for none. Absent: it was not asked, or cannot say. */
   readonly container?: string | null;
   readonly released: boolean;
   /** Why it is not to be released without --force. */
@@ -63,7 +63,7 @@ export async function release(store: Store, address: Address, options: ReleaseOp
   return { ...shown, released, ...(!released && { changed: true as const }) };
 }
 
-/** What its own engine shows, where that is the engine of this host. Not being able to say is no word against it. */
+/** What its own engine shows of this driver, where that is the engine of this host. Not being able to say is no word against it. */
 async function containerAt(
   address: Address,
   { claim }: StandsBehind,
@@ -71,10 +71,12 @@ async function containerAt(
 ): Promise<string | null | undefined> {
   if (!engine || claim.record.node !== engine.node) return undefined;
   try {
-    const { networks } = await engine.asked.look();
+    const { networks, foreign } = await engine.asked.look();
     const endpoints = networks.filter((one) => one.space === space).flatMap((one) => one.endpoints);
     const text = formatAddress(address);
-    return endpoints.find(({ addresses }) => addresses.some((one) => formatAddress(one) === text))?.name ?? null;
+    const container = endpoints.find(({ addresses }) => addresses.some((one) => formatAddress(one) === text));
+    const hidden = foreign.some(({ subnets }) => subnets.some((subnet) => contains(subnet, address)));
+    return container?.name ?? (hidden ? undefined : null);
   } catch {
     return undefined;
   }

@@ -8,7 +8,7 @@ import { expect } from 'chai';
 import { parseAddress } from '../../src/net/address.js';
 import { release } from '../../src/ops/release.js';
 import { type Host, type Net, soon, World } from '../support/allocator-fixture.js';
-import { network, SpokenEngine, shown } from '../support/engine-shown.js';
+import { beside, foreign, network, SpokenEngine, shown } from '../support/engine-shown.js';
 import { type EtcdFixture, keyspace, startEtcd } from '../support/etcd.js';
 import { eventually, type Outcome, Program, run } from '../support/process.js';
 import { EtcdBackend } from '../support/stores.js';
@@ -194,6 +194,8 @@ describe('commands that operate', function () {
       });
       engine.view = undefined;
       expect((await ask(false)).container).to.equal(undefined);
+      engine.view = beside(shown(network(S)), foreign(S));
+      expect((await ask(false)).container, 'on a network that may be of this driver').to.equal(undefined);
       engine.view = shown(network(S));
       expect(await ask(true)).to.deep.include({ released: true, container: null, against: [] });
     });

@@ -1,5 +1,5 @@
 // What an engine shows, said in few words: for tests of what is concluded from it.
-import type { Engine, EngineNetwork, EngineView } from '../../src/ipam/engine-view.js';
+import type { Engine, EngineNetwork, EngineView, ForeignNetwork } from '../../src/ipam/engine-view.js';
 import { parseAddress } from '../../src/net/address.js';
 import { parsePrefix } from '../../src/net/prefix.js';
 
@@ -27,7 +27,16 @@ export function network(subnet: string, { name = 'net', space = 'local', managed
 
 /** Of a swarm's node. */
 export function shown(...networks: readonly EngineNetwork[]): EngineView {
-  return { version: '20.10.24', swarm: true, networks };
+  return { version: '20.10.24', swarm: true, networks, foreign: [] };
+}
+
+/** The view with networks of another IPAM driver, too. */
+export function beside(view: EngineView, ...foreign: readonly ForeignNetwork[]): EngineView {
+  return { ...view, foreign };
+}
+
+export function foreign(subnet: string, name = 'lan', driver = 'lan-ipam:latest'): ForeignNetwork {
+  return { name, driver, subnets: [parsePrefix(subnet)] };
 }
 
 /** An engine whose word a test changes; undefined: it does not answer. */

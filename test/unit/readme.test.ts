@@ -76,6 +76,7 @@ const NOT_TYPED_IN_TEXT: Readonly<Record<string, string>> = {
   'systemctl reset-failed etcd-ipam.service etcd-ipam.socket; systemctl start etcd-ipam.service': BY_HAND,
   'journalctl --unit docker': 'the log of a test’s engine is a file, which they read',
   'docker plugin upgrade': 'needs a registry',
+  'docker plugin install --alias etcd-ipam': 'needs a registry',
   'npm test': 'whoever reads this has typed it',
   'npm test -- test/unit': 'whoever reads this has typed it',
   'npm test -- test/faults': 'whoever reads this has typed it',

@@ -20,9 +20,16 @@ function answers(version: string) {
   return showing({ '/version': { Version: version }, '/networks': [{ Id: 'n1', ...NET }], '/networks/n1': NET });
 }
 
+interface Seen {
+  readonly log: string[];
+  named: number;
+  readonly outcomes: string[];
+  readonly findings: Looked['findings'][];
+}
+
 /** Looks until `until` holds; resolves with the messages of the log, and how often the driver was told of names. */
-async function run(engine: FakeEngine, host: Host, until: (seen: { log: string[]; named: number }) => boolean) {
-  const seen = { log: [] as string[], named: 0, outcomes: [] as string[], findings: [] as Looked['findings'][] };
+async function run(engine: FakeEngine, host: Host, until: (seen: Seen) => boolean) {
+  const seen: Seen = { log: [], named: 0, outcomes: [], findings: [] };
   const log = openLog({
     ...{ level: 'info', node: 'a' },
     to: { write: (line) => void seen.log.push((JSON.parse(line) as { msg: string }).msg) },
@@ -80,6 +87,25 @@ describe('reconciliation', () => {
     expect(seen.log).to.deep.equal([
       'reconciliation ended a part in 10.66.0.0/24 that a network of the swarm had and never gave back',
     ]);
+  });
+
+  it('ends no part of a network with a task that calls the driver by a name that it does not know', async () => {
+    const lan = {
+      ...{ ...NET, Name: 'lan', Scope: 'swarm', IPAM: { ...NET.IPAM, Driver: 'lan-ipam:latest' } },
+      Containers: { x: { Name: 'task.1', MacAddress: '', IPv4Address: '10.66.0.1/24', IPv6Address: '' } },
+    };
+    const all = { '/version': { Version: '28.5.2' }, '/networks': [{ Id: 'n1', ...lan }], '/networks/n1': lan };
+    await using engine = await FakeEngine.start(showing(all));
+    const world = new World();
+    const host = await world.host('a');
+    await (await host.network('10.66.0.0/24', { managed: true })).endpoint({ ip: '10.66.0.1', name: 'task.1' });
+    const before = await world.records();
+    const seen = await run(engine, host, ({ findings }) => findings.length > 6);
+    expect(seen.log).to.have.length(1);
+    expect(seen.log[0]).to.match(
+      /^network lan of the engine is on 10\.66\.0\.0\/24 with the IPAM driver lan-ipam:latest: /,
+    );
+    expect(await world.records()).to.deep.equal(before);
   });
 
   for (const [version, names] of [

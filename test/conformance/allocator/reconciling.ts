@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import type { Reconciler } from '../../../src/ipam/reconciler.js';
 import { parseAddress } from '../../../src/net/address.js';
 import { type Host, type Net, refusal, soon } from '../../support/allocator-fixture.js';
-import { network, SpokenEngine, shown } from '../../support/engine-shown.js';
+import { beside, foreign, network, SpokenEngine, shown } from '../../support/engine-shown.js';
 import { claim, holder, joined, LED, OPEN, S, type Scene } from './scene.js';
 
 const GRACE = 600_000;
@@ -126,6 +126,21 @@ export function reconciling(scene: Scene): void {
         "the engine shows no network of this driver on 10.66.0.0/24 (space local), where this node has 1 of the pool's joins and 1 addresses: nothing of it was ended",
       ]);
       await scene.all(OPEN, joined('J1'), claim(9, 'endpoint a boot-1 join=J1 name=web'));
+    });
+
+    it('ends nothing of a subnet on which another IPAM driver has a network, which may be this one, and says so once', async () => {
+      const task = await a.network(S, { managed: true });
+      await task.endpoint({ ip: '10.66.0.8', name: 'task.1' });
+      await net.endpoint({ ip: '10.66.0.9', name: 'gone' });
+      const before = await scene.world.records();
+      engine.view = beside(shown(network(S)), foreign(S));
+      await lookPastGrace();
+      engine.view = beside(shown(), foreign(S, 'renamed'));
+      await lookPastGrace();
+      expect(told).to.deep.equal([
+        'network lan of the engine is on 10.66.0.0/24 with the IPAM driver lan-ipam:latest: nothing that this node has there (space local) is ended; if that is this driver, networks have to call it by the file name of IPAM_SOCKET (a managed plugin: etcd-ipam)',
+      ]);
+      expect(await scene.world.records()).to.deep.equal(before);
     });
 
     it('the look sees no container, the same node asks again, the look acts: the new claim stays', async () => {

@@ -4,7 +4,7 @@ import { RESTORED, SESSIONS } from '../../../src/ipam/keyspace.js';
 import { Resumption, readRestoration } from '../../../src/ipam/restoration.js';
 import { formatResumed, resume } from '../../../src/ops/resume.js';
 import { type Host, type Net, refusal, soon } from '../../support/allocator-fixture.js';
-import { network, SpokenEngine, shown } from '../../support/engine-shown.js';
+import { beside, foreign, network, SpokenEngine, shown } from '../../support/engine-shown.js';
 import { claim, holder, joined, LED, OPEN, S, type Scene } from './scene.js';
 
 const WAIT = 600_000;
@@ -169,19 +169,20 @@ export function restored(scene: Scene): void {
     for (const [what, view] of [
       [
         'a container on a subnet in which the host has no part',
-        network('10.67.0.0/24', { containers: { lost: '10.67.0.9' } }),
+        shown(network(S), network('10.67.0.0/24', { containers: { lost: '10.67.0.9' } })),
       ],
-      ['a container with an address that another has', network(S, { containers: { db: '10.66.0.20' } })],
+      ['a container with an address that another has', shown(network(S, { containers: { db: '10.66.0.20' } }))],
       [
         'a network of a swarm, of which its leader alone knows what it gave',
-        network('10.80.0.0/24', { managed: true }),
+        shown(network(S), network('10.80.0.0/24', { managed: true })),
       ],
+      ['a network on its subnet that may have this driver by another name', beside(shown(network(S)), foreign(S))],
     ] as const) {
       it(`${what}: never stamps by itself`, async () => {
         const b = await scene.world.host('b');
         await (await b.network(S)).endpoint({ ip: '10.66.0.20', name: 'theirs' });
         const one = new Asked(a);
-        one.engine.view = shown(network(S), view);
+        one.engine.view = view;
         await mark();
         for (let turn = 0; turn < 4; turn++, pass()) expect(await one.look()).to.equal(false);
         expect(await waited(a)).to.deep.equal(['a has not', 'b has not']);

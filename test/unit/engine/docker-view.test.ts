@@ -76,6 +76,19 @@ describe('what an engine shows', () => {
     expect(await names('lab:5000/etcd-ipam:latest', ['lab:5000/etcd-ipam'])).to.equal(true);
   });
 
+  it('tells networks of other drivers apart by name, driver and subnets, but for those of the engine itself', async () => {
+    const foreign = async (name: string, driver: string) => {
+      const all = changed(name, ({ IPAM }) => Object.assign(IPAM, { Driver: driver }));
+      return (await viewOf(showing(all))).foreign.map((one) => ({ ...one, subnets: one.subnets.map(formatPrefix) }));
+    };
+    const driver = 'lan-ipam:latest';
+    expect(await foreign('net', driver)).to.deep.equal([{ name: 'net', driver, subnets: ['10.66.0.0/24'] }]);
+    expect(await foreign('sized', driver)).to.deep.equal([{ name: 'sized', driver, subnets: ['10.208.1.0/26'] }]);
+    expect(await foreign('ov', driver)).to.deep.equal([{ name: 'ov', driver, subnets: ['10.0.1.0/24'] }]);
+    expect(await foreign('conf', driver), 'only a configuration').to.deep.equal([]);
+    for (const own of ['default', 'null', 'windows', '']) expect(await foreign('ov', own), own).to.deep.equal([]);
+  });
+
   it('counts the load balancer of a swarm’s network, whose addresses its leader has given', async () => {
     const { networks } = await viewOf(
       showing(changed('ov', ({ IPAM }) => Object.assign(IPAM, { Driver: 'etcd-ipam' }))),
@@ -106,8 +119,9 @@ describe('what an engine shows', () => {
     expect((await viewOf(showing(bare))).networks.map(inWords)).to.include('auto in local: | no subnet');
   });
 
-  it('is asked for its version, its list, and each network that is ours or the swarm’s', async () => {
-    await using engine = await FakeEngine.start(showing(recorded));
+  it('is asked for its version, its list, and each network of the swarm or of a driver that is not its own', async () => {
+    const all = changed('auto', ({ IPAM }) => Object.assign(IPAM, { Driver: 'other' }));
+    await using engine = await FakeEngine.start(showing(all));
     await new DockerEngine(engine.socket, ['etcd-ipam']).look();
     const [first, second, ...rest] = engine.asked;
     expect([first, second]).to.deep.equal(['/version', '/networks']);

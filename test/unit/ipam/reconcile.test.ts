@@ -6,7 +6,7 @@ import { compare, type Membership } from '../../../src/ipam/reconcile.js';
 import type { ClaimRecord } from '../../../src/ipam/records.js';
 import { parseAddress } from '../../../src/net/address.js';
 import { parsePrefix } from '../../../src/net/prefix.js';
-import { network, shown } from '../../support/engine-shown.js';
+import { beside, foreign, network, shown } from '../../support/engine-shown.js';
 
 const S = '10.66.0.0/24';
 const subnet: Subnet = { space: 'local', prefix: parsePrefix(S) };
@@ -43,9 +43,13 @@ const twice = shown(network(S), network(S, { name: 'second', containers: { web: 
 const elsewhere = shown(network('10.66.0.0/16', { containers: { web: '10.66.0.9' } }));
 const blue = shown(network(S, { space: 'local.blue', containers: { web: '10.66.0.9' } }));
 
+const strange = (view: EngineView) => beside(view, foreign(S), foreign(S, 'second'));
+const strangeElsewhere = beside(empty, foreign('10.66.0.0/16'));
+
 const clash = ['doubtful: container web of network net uses 10.66.'];
 const hidden = 'doubtful: the engine shows no network of this driver';
 const lost = 'doubtful: network net of the engine has containers o';
+const named = 'doubtful: network lan of the engine is on 10.66.0.';
 
 describe('a look at the engine', () => {
   const rows: [string, Partial<ClaimRecord> | undefined, EngineView, string[]][] = [
@@ -80,6 +84,13 @@ describe('a look at the engine', () => {
     ['a claim of a subnet that is not shown', {}, shown(), [hidden.slice(0, 50)]],
     ['a claim when another size of its subnet is shown', {}, elsewhere, [hidden.slice(0, 50), lost.slice(0, 50)]],
     ['a claim when its subnet is shown in another space', {}, blue, [hidden.slice(0, 50), lost.slice(0, 50)]],
+    ['a claim where only another driver’s networks are shown', {}, strange(shown()), [named]],
+    ['a claim without a container, beside another driver’s networks', {}, strange(empty), [named]],
+    ['a task without a container, beside them', { kind: 'swarm' }, strange(empty), [named]],
+    ['a claim and its container, beside them', {}, strange(live), [named]],
+    ['an unsure claim that is listed, beside them', { kind: 'unsure' }, strange(listed), ['auxiliary', named]],
+    ['a container without a claim, beside them', undefined, strange(live), ['missing by J2', named]],
+    ['a claim without a container, another driver’s network being on another subnet', {}, strangeElsewhere, ['stale']],
   ];
   for (const [what, claim, view, expected] of rows) {
     it(`finds ${expected.map((text) => text.split(':')[0]).join(' and ') || 'nothing'} in ${what}`, () => {
@@ -123,6 +134,15 @@ describe('a look at the engine', () => {
       ['all, where no network is shown', 'S1 S2 H3', of8('S1'), shown(), 'S1 S2'],
       ['one of an engine that is in no swarm', 'S1', {}, { ...shown(), swarm: false }, ''],
       ['one of an overlay that has no load balancer here', 'S1', {}, shown(overlay()), 'S1'],
+      ['all, where only another driver’s network is shown', 'S1 S2', of8('S1'), strange(shown()), ''],
+      ['an older one, beside another driver’s network', 'S1 S2', of9('S2'), strange(shown(lan(web))), ''],
+      [
+        'all, where another driver’s network is on another subnet',
+        'S1',
+        {},
+        beside(shown(), foreign('10.67.0.0/24')),
+        'S1',
+      ],
       ['an older one of an overlay that has one', 'S1 S2', of9('S2'), shown(overlay({ lb: '10.66.0.9' })), 'S1'],
     ];
     for (const [what, ids, ips, view, expected] of cases) {
@@ -135,6 +155,17 @@ describe('a look at the engine', () => {
     it('finds none lost of S1 S2 by a claim whose join was guessed', () => {
       const findings = compare([joined(['S1', 'S2'], of9('S2'), true)], shown(lan(web)), 'a');
       expect(findings).to.deep.equal([]);
+    });
+
+    it('tells of each other driver on the subnet, and what it has to be called if it is this one', () => {
+      const view = beside(shown(), foreign(S), foreign(S, 'second'), foreign(S, 'blue', 'lab:5000/etcd-ipam:latest'));
+      const texts = compare([joined(['S1', 'H2'], of9('H2'))], view, 'a').map((one) => 'text' in one && one.text);
+      const rest =
+        ': nothing that this node has there (space local) is ended; if that is this driver, networks have to call it by the file name of IPAM_SOCKET (a managed plugin: etcd-ipam)';
+      expect(texts).to.deep.equal([
+        `network lan of the engine is on ${S} with the IPAM driver lan-ipam:latest${rest}`,
+        `network blue of the engine is on ${S} with the IPAM driver lab:5000/etcd-ipam:latest${rest}`,
+      ]);
     });
 
     it('tells of a part in a subnet that is not shown, but for those', () => {
