@@ -36,6 +36,7 @@ export async function checkRecords(
   const { hold, deadline, history: keepMs, node, prefix, engineSocket, reconcileGrace } = settings;
   const engine = engineSocket && {
     ...{ node, graceMs: reconcileGrace, asked: new DockerEngine(engineSocket, driversServed(settings)) },
+    oneOfSeveral: settings.listen !== undefined,
   };
   const options: CheckOptions = {
     ...{ fix, dryRun, goneRounds: roundsIn(hold, ROUND_MS), settleMs: deadline, keepMs },

@@ -28,14 +28,24 @@ export interface Reconciling {
 
 /** Starts nothing. `names`: by which networks may call this driver, without a tag. */
 export function reconciliation(
-  { engineSocket, reconcileGrace: graceMs }: Pick<Settings<unknown>, 'engineSocket' | 'reconcileGrace'>,
+  {
+    engineSocket,
+    reconcileGrace: graceMs,
+    listen,
+  }: Pick<Settings<unknown>, 'engineSocket' | 'reconcileGrace' | 'listen'>,
   names: readonly string[],
   { allocator, driver, log, count, looked, resumption }: Reconciling,
 ): Looks | undefined {
   if (engineSocket === undefined) return undefined;
+  const oneOfSeveral = listen !== undefined;
+  if (oneOfSeveral)
+    log.warn(
+      'IPAM_LISTEN lets engines call that IPAM_ENGINE_SOCKET does not show: reconciliation ends nothing, and says what it would',
+    );
   const reconciler = allocator.reconciler({
     engine: new DockerEngine(engineSocket, names),
     graceMs,
+    oneOfSeveral,
     tell: (what) => {
       count(what.outcome);
       if (what.outcome === 'doubtful') return log.warn(what.text);

@@ -37,13 +37,15 @@ export function inspectEngine(
   node: string,
   graceMs: number,
   now: Date,
+  oneOfSeveral = false,
 ): EngineInspected {
-  const findings = compare(memberships, view, node);
+  const young = (since: string) => !(now.getTime() - Date.parse(since) >= graceMs);
+  const findings = compare(memberships, view, node, { oneOfSeveral });
   const found = findings.flatMap((one): Finding[] => {
     switch (one.kind) {
       case 'stale': {
         const { record } = one.claim;
-        if (!(now.getTime() - Date.parse(record.since) >= graceMs)) return [];
+        if (young(record.since)) return [];
         const text = `${formatAddress(one.at.address)} of ${placeOf(one.at.subnet)} ${describe(record)}`;
         return [finding('claim-without-container', [one.claim], text)];
       }
@@ -61,7 +63,11 @@ export function inspectEngine(
         return [];
     }
   });
-  return { found, unverified: findings.flatMap((one) => (one.kind === 'doubtful' && !one.lives ? [one.text] : [])) };
+  const unverified = findings.flatMap((one) => {
+    if (one.kind !== 'doubtful' || one.lives || (one.since !== undefined && young(one.since))) return [];
+    return [one.text];
+  });
+  return { found, unverified };
 }
 
 function isRead<R>(one: Recorded<R>): one is Recorded<R> & Found<R> {

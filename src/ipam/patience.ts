@@ -36,8 +36,8 @@ export class Patience {
       this.#sightings.set(name, sighting);
       return this.#hasLasted(finding, sighting, millis);
     });
-    return this.#lasting.filter((finding) =>
-      finding.kind === 'doubtful' ? this.#isNews(finding) : this.#isOldEnough(finding, now),
+    return this.#lasting.filter(
+      (finding) => this.#isOldEnough(finding, now) && (finding.kind !== 'doubtful' || this.#isNews(finding)),
     );
   }
 
@@ -49,25 +49,29 @@ export class Patience {
     return first;
   }
 
+  /** By its own date. */
   #isOldEnough(finding: Finding, now: Date): boolean {
-    if (finding.kind !== 'stale' && finding.kind !== 'lost') return true;
-    const { record } = finding.kind === 'stale' ? finding.claim : finding.join;
-    return now.getTime() - Date.parse(record.since) >= this.#graceMs;
+    const since = sinceOf(finding);
+    return since === undefined || now.getTime() - Date.parse(since) >= this.#graceMs;
   }
 
-  #hasLasted({ kind }: Finding, sighting: Sighting, millis: number): boolean {
-    const again = sighting.looks > 1;
-    switch (kind) {
-      case 'auxiliary':
-      case 'container':
-        return true;
-      case 'missing':
-      case 'doubtful':
-        return again;
-      case 'stale':
-      case 'lost':
-        return again && millis - sighting.firstMs >= this.#graceMs;
-    }
+  #hasLasted(finding: Finding, { looks, firstMs }: Sighting, millis: number): boolean {
+    if (finding.kind === 'auxiliary' || finding.kind === 'container') return true;
+    return looks > 1 && (sinceOf(finding) === undefined || millis - firstMs >= this.#graceMs);
+  }
+}
+
+/** Of the record that ends, or would. */
+function sinceOf(finding: Finding): string | undefined {
+  switch (finding.kind) {
+    case 'stale':
+      return finding.claim.record.since;
+    case 'lost':
+      return finding.join.record.since;
+    case 'doubtful':
+      return finding.since;
+    default:
+      return undefined;
   }
 }
 

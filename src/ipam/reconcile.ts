@@ -45,8 +45,17 @@ export type Finding =
     }
   /** The node's part in a pool for a network of its swarm's, which an engine that ended without a word took with it. */
   | { readonly kind: 'lost'; readonly subnet: Subnet; readonly join: Found<JoinRecord> }
-  /** Nothing that can be put right here; `text` says it to people. `lives`: a container goes without a claim of its own. */
-  | { readonly kind: 'doubtful'; readonly subject: string; readonly text: string; readonly lives?: boolean };
+  /**
+   * Nothing that can be put right here; `text` says it to people. `lives`: a container goes without a claim of its own.
+   * `since`: of a record that would end, which takes its time.
+   */
+  | {
+      readonly kind: 'doubtful';
+      readonly subject: string;
+      readonly text: string;
+      readonly lives?: boolean;
+      readonly since?: string;
+    };
 
 export interface Place {
   readonly subnet: Subnet;
@@ -58,8 +67,20 @@ export interface Live {
   readonly endpoint: EngineEndpoint;
 }
 
-/** `node`: this one. Claims of others, shared and reserved ones are never found stale. `marked`: all is of a backup. */
-export function compare(memberships: readonly Membership[], view: EngineView, node: string, marked = false): Finding[] {
+export interface Circumstances {
+  /** All records are of a backup. */
+  readonly marked?: boolean;
+  /** Engines that the view is not of may have joins and claims under this node's name. */
+  readonly oneOfSeveral?: boolean;
+}
+
+/** `node`: this one. Claims of others, shared and reserved ones are never found stale. */
+export function compare(
+  memberships: readonly Membership[],
+  view: EngineView,
+  node: string,
+  { marked = false, oneOfSeveral = false }: Circumstances = {},
+): Finding[] {
   const findings = memberships.flatMap((membership) => {
     const networks = view.networks.filter((network) => isOf(network, membership.subnet));
     const foreign = foreignOn(membership.subnet, view);
@@ -72,7 +93,7 @@ export function compare(memberships: readonly Membership[], view: EngineView, no
     const joins = membership.joins.filter((join) => !lost.some((one) => one.join === join));
     return [...lost, ...(joins.length > 0 ? [unshown({ ...membership, joins }, node)] : [])];
   });
-  return [...findings, ...strangers(memberships, view)];
+  return [...(oneOfSeveral ? findings.map(kept) : findings), ...strangers(memberships, view)];
 }
 
 function isOf(network: EngineNetwork, { space, prefix }: Subnet): boolean {
@@ -197,6 +218,20 @@ function ofForeign({ subnet: { space, prefix } }: Membership, networks: readonly
     subject: `${space} ${pool} ${driver}`,
     text: `network ${name} of the engine is on ${pool} with the IPAM driver ${driver}: nothing that this node has there (space ${space}) is ended; if that is this driver, networks have to call it by the file name of IPAM_SOCKET (a managed plugin: etcd-ipam)`,
   }));
+}
+
+/** What would end, only told. */
+function kept(finding: Finding): Finding {
+  if (finding.kind !== 'stale' && finding.kind !== 'lost') return finding;
+  const [{ key, version, record }, { space, prefix }] =
+    finding.kind === 'stale' ? [finding.claim, finding.at.subnet] : [finding.join, finding.subnet];
+  const pool = `${formatPrefix(prefix)} (space ${space})`;
+  const found =
+    finding.kind === 'stale'
+      ? `${formatAddress(finding.at.address)} of ${pool} ${describe(finding.claim.record)}, and no container that the engine shows has it`
+      : `this node has a part in ${pool} since ${record.since} for a network of its swarm's, which the engine does not show`;
+  const text = `${found}: not ended, as with IPAM_LISTEN it may be of another engine`;
+  return { kind: 'doubtful', subject: `${key} ${version}`, text, since: record.since };
 }
 
 function clash({ network, endpoint }: Live, address: string, { key, version, record }: Found<ClaimRecord>): Finding {

@@ -43,6 +43,8 @@ export type Reconciled =
 
 export interface ReconcilerOptions {
   readonly engine: Engine;
+  /** Other engines may have joins and claims under this node's name: what would end is only told. */
+  readonly oneOfSeveral?: boolean;
   /** How long a claim must have been seen unchanged without a container before it ends. */
   readonly graceMs: number;
   readonly tell: (what: Reconciled) => void;
@@ -64,8 +66,8 @@ export interface Looked {
   /** How many differences had not gone by themselves in time, those included that it put right. */
   readonly findings: Readonly<Record<Finding['kind'], number>>;
   /**
-   * Every container had a claim of its own already, and none of them is of a swarm, whose leader no engine speaks for, or may
-   * be on a network that calls this driver by another name.
+   * Every container had a claim of its own already, and none of them is of a swarm, whose leader no engine speaks for, on a
+   * network that may call this driver by another name, or of an engine that was not asked.
    */
   readonly settled: boolean;
 }
@@ -104,7 +106,8 @@ export class Reconciler {
   async look(marked = false): Promise<Looked> {
     const memberships = await this.#memberships();
     const view = await this.#options.engine.look();
-    const findings = compare(memberships, view, this.#self.node, marked);
+    const { oneOfSeveral = false } = this.#options;
+    const findings = compare(memberships, view, this.#self.node, { marked, oneOfSeveral });
     for (const finding of this.#patience.due(findings, this.#around.millis(), this.#around.now())) {
       try {
         await this.#putRight(finding);
@@ -117,7 +120,7 @@ export class Reconciler {
       ({ kind, ...rest }) => kind === 'missing' || kind === 'container' || ('lives' in rest && rest.lives),
     );
     const foreign = memberships.some(({ subnet }) => foreignOn(subnet, view).length > 0);
-    const settled = !unclaimed && !foreign && !view.networks.some(({ managed }) => managed);
+    const settled = !unclaimed && !foreign && !oneOfSeveral && !view.networks.some(({ managed }) => managed);
     const claims = memberships.reduce((sum, { claims }) => sum + claims.length, 0);
     return { view, claims, findings: counted(this.#patience.lasting), settled };
   }

@@ -28,7 +28,13 @@ export interface CheckOptions {
   /** For how long it is kept who had what is freed. */
   readonly keepMs?: number;
   /** Of this host, where it has an engine that can be asked. */
-  readonly engine?: { readonly node: string; readonly asked: Engine; readonly graceMs: number };
+  readonly engine?: {
+    readonly node: string;
+    readonly asked: Engine;
+    readonly graceMs: number;
+    /** Others may call the driver of this host, too. */
+    readonly oneOfSeveral?: boolean;
+  };
 }
 
 export interface Repair {
@@ -135,10 +141,11 @@ async function look(
   const all = placed(await snapshot(around.millis() + TRY_MS));
   const findings = inspect(all);
   if (!engine) return { all, findings, unverified: unverified(all) };
-  const { node, asked, graceMs } = engine;
+  const { node, asked, graceMs, oneOfSeveral } = engine;
   try {
     const view = await asked.look();
-    const { found, unverified: unshown } = inspectEngine(membershipsOf(all, node), view, node, graceMs, around.now());
+    const own = membershipsOf(all, node);
+    const { found, unverified: unshown } = inspectEngine(own, view, node, graceMs, around.now(), oneOfSeveral);
     const why = 'networks of another engine, or that call this driver by another name, may stand behind it';
     const doubts = unshown.map((what) => ({ what, why }));
     return { all, findings: [...findings, ...found], unverified: [...unverified(all, node), ...doubts] };

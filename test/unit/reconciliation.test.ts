@@ -1,5 +1,6 @@
 // The whole of reconciliation but etcd and dockerd: settings and an engine's answers in, records and log lines out.
 import { expect } from 'chai';
+import type { Listen } from '../../src/config/kinds.js';
 import type { Looked } from '../../src/ipam/reconciler.js';
 import { openLog } from '../../src/log.js';
 import { driverNamed, reconciliation } from '../../src/reconciliation.js';
@@ -28,14 +29,14 @@ interface Seen {
 }
 
 /** Looks until `until` holds; resolves with the messages of the log, and how often the driver was told of names. */
-async function run(engine: FakeEngine, host: Host, until: (seen: Seen) => boolean) {
+async function run(engine: FakeEngine, host: Host, until: (seen: Seen) => boolean, listen?: Listen) {
   const seen: Seen = { log: [], named: 0, outcomes: [], findings: [] };
   const log = openLog({
     ...{ level: 'info', node: 'a' },
     to: { write: (line) => void seen.log.push((JSON.parse(line) as { msg: string }).msg) },
   });
   const driver = { engineNamesEndpoints: () => void seen.named++ };
-  const settings = { engineSocket: engine.socket, reconcileGrace: 30 };
+  const settings = { engineSocket: engine.socket, reconcileGrace: 30, ...(listen && { listen }) };
   const looks = reconciliation(settings, ['etcd-ipam'], {
     ...{ allocator: host.allocator, driver, log },
     count: (outcome) => seen.outcomes.push(outcome),
@@ -71,6 +72,26 @@ describe('reconciliation', () => {
     const met = seen.findings.map(({ auxiliary, stale }) => [auxiliary, stale]);
     expect(met).to.deep.include([1, 0], 'before the grace nothing counts as stale');
     expect(seen.named).to.equal(0);
+  });
+
+  it('only tells what it would have ended where engines may call over TCP, and says at the start why', async () => {
+    await using engine = await FakeEngine.start(answers('20.10.24'));
+    const world = new World();
+    const host = await world.host('a');
+    await (await host.network('10.66.0.0/24')).endpoint({ ip: '10.66.0.7', name: 'elsewhere' });
+    const before = await world.records();
+    const tcp = { host: '127.0.0.1', port: 9474 };
+    const seen = await run(engine, host, ({ findings }) => (findings.at(-1)?.doubtful ?? 0) > 0, tcp);
+    const [start, told, ...more] = seen.log;
+    expect([start, more]).to.deep.equal([
+      'IPAM_LISTEN lets engines call that IPAM_ENGINE_SOCKET does not show: reconciliation ends nothing, and says what it would',
+      [],
+    ]);
+    expect(told).to.match(
+      /^10\.66\.0\.7 of .* is held by elsewhere on a since .*: not ended, as with IPAM_LISTEN it may be /,
+    );
+    expect(seen.outcomes).to.deep.equal(['doubtful']);
+    expect(await world.records()).to.deep.equal(before);
   });
 
   it('says of which pool it left a part that a network of the swarm had', async () => {

@@ -25,9 +25,10 @@ export function reconciling(scene: Scene): void {
       reconciler = reconcilerOf(a);
     });
 
-    function reconcilerOf(host: Host): Reconciler {
+    function reconcilerOf(host: Host, oneOfSeveral = false): Reconciler {
       return host.allocator.reconciler({
         engine,
+        oneOfSeveral,
         graceMs: GRACE,
         tell: (what) => {
           if (what.outcome === 'doubtful') told.push(what.text);
@@ -400,6 +401,53 @@ export function reconciling(scene: Scene): void {
         await a.loseSession();
         expect(await reconciler.look().catch((error: unknown) => error)).to.be.instanceOf(Error);
         expect(await scene.world.records()).to.deep.equal(before);
+      });
+    });
+
+    describe('with an engine that may be one of several which call the driver', () => {
+      beforeEach(() => {
+        reconciler = reconcilerOf(a, true);
+      });
+
+      it('ends no claim and no join, and says once of each what would have ended, past the grace', async () => {
+        const task = await a.network(S, { managed: true });
+        await task.endpoint({ ip: '10.66.0.8', name: 'task.1' });
+        await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+        engine.view = shown(network(S, { containers: { web: '10.66.0.9' } }));
+        const before = await scene.world.records();
+        await reconciler.look();
+        await reconciler.look();
+        expect(told).to.deep.equal([]);
+        skip(GRACE + 1_000);
+        expect((await reconciler.look()).findings).to.include({ stale: 0, lost: 0, doubtful: 2 });
+        await reconciler.look();
+        const why = 'not ended, as with IPAM_LISTEN it may be of another engine';
+        expect(told.map((text) => text.replace(/since [^ ,]*/, 'since …'))).to.deep.equal([
+          `10.66.0.8 of 10.66.0.0/24 (space local) is held by task.1 on a since …, and no container that the engine shows has it: ${why}`,
+          `this node has a part in 10.66.0.0/24 (space local) since … for a network of its swarm's, which the engine does not show: ${why}`,
+        ]);
+        expect(await scene.world.records()).to.deep.equal(before);
+      });
+
+      it('says it anew of a claim that was written anew', async () => {
+        await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+        await lookPastGrace();
+        await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+        await lookPastGrace();
+        expect(told).to.have.length(2);
+      });
+
+      it('claims what is missing and settles what is unsure all the same', async () => {
+        for (const ip of ['10.66.0.7', '10.66.0.8']) await net.unsure(ip);
+        engine.view = shown(network(S, { aux: ['10.66.0.7'], containers: { db: '10.66.0.8', web: '10.66.0.9' } }));
+        await reconciler.look();
+        await reconciler.look();
+        expect(told.sort()).to.deep.equal(['claimed 10.66.0.9', 'recognised 10.66.0.8', 'shared 10.66.0.7']);
+      });
+
+      it('has not seen all that lives, and so does not speak for its host to a restored etcd', async () => {
+        expect((await reconcilerOf(a).look()).settled).to.equal(true);
+        expect((await reconciler.look()).settled).to.equal(false);
       });
     });
 

@@ -181,6 +181,18 @@ describe('a check', () => {
       expect(findings.filter(({ remedy }) => remedy)).to.deep.equal([]);
     });
 
+    it('cannot verify what no container stands behind where other engines may call, past the grace', async () => {
+      scene.store.plant(left('004'), { kind: 'endpoint', ...of, join: JOIN, since: '2020-01-01T00:59:00.000Z' });
+      spoken.view = shown(network('10.66.0.0/24'));
+      const checked = await scene.check({ engine: { ...engine, oneOfSeveral: true } });
+      expect([kinds(checked), checked.unverified.map(({ what }) => what).slice(1)]).to.deep.equal([
+        [],
+        [
+          '10.66.0.2 of 10.66.0.0/24 (space local) is held by a container on host-a since 2020-01-01T00:00:00.000Z, and no container that the engine shows has it: not ended, as with IPAM_LISTEN it may be of another engine',
+        ],
+      ]);
+    });
+
     it('finds nothing by a container whose claim comes, or that goes, before the second look', async () => {
       spoken.view = shown(network('10.66.0.0/24', { containers: { web: '10.66.0.2', db: '10.66.0.9' } }));
       scene.during = () => scene.store.plant(left('009'), { kind: 'endpoint', ...of, join: JOIN });
