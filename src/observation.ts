@@ -21,6 +21,7 @@ import { type Decided, Metrics } from './telemetry/metrics.js';
 import { type OpsServer, serveOps } from './telemetry/server.js';
 import { type Web, webOf } from './web/index.js';
 import { Samples } from './web/trend.js';
+import { giveWay } from './web/turns.js';
 
 /** Pools are counted at a reading, but not more often than this, and, where that works, for at most a hundredth of the time. */
 const COUNTED_ANEW_MS = 10_000;
@@ -141,6 +142,7 @@ export class Observation {
   /** What is answered to whoever reads the metrics. */
   async metrics(): Promise<{ type: string; text: string }> {
     if (this.#now() >= this.#countedUntil) await this.#count();
+    await giveWay(() => this.#of.busy());
     return { type: this.#metrics.contentType, text: await this.#metrics.text() };
   }
 

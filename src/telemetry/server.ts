@@ -1,9 +1,10 @@
 // The operators' HTTP port: whether the process lives, whether it can do its work, and its metrics. Read only; refuses to
 // know what it shows.
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import Router from '@koa/router';
 import Koa, { type Middleware } from 'koa';
+import { shared } from './shared.js';
 
 export interface Shown {
   /** What keeps the process from granting addresses, if anything does. */
@@ -17,12 +18,15 @@ export interface OpsServer {
   close(): Promise<void>;
 }
 
+const MOST_CONNECTIONS = 128;
+
 /** Rejects when the port cannot be had. `before`: what a request meets first, and what else is served there. */
 export async function serveOps(
   shown: Shown,
   at: { readonly host: string; readonly port: number },
   before: readonly Middleware[] = [],
 ): Promise<OpsServer> {
+  const metrics = shared(() => shown.metrics());
   const router = new Router();
   router.get('/healthz', (context) => {
     context.body = { status: 'ok' };
@@ -33,7 +37,7 @@ export async function serveOps(
     context.body = problem === undefined ? { status: 'ok' } : { status: 'not ready', problem };
   });
   router.get('/metrics', async (context) => {
-    const { type, text } = await shown.metrics();
+    const { type, text } = await metrics();
     context.set('Content-Type', type);
     context.body = text;
   });
@@ -41,7 +45,14 @@ export async function serveOps(
   app.silent = true;
   for (const one of before) app.use(one);
   app.use(router.routes()).use(router.allowedMethods());
-  const server = createServer(app.callback());
+  const server = createServer();
+  const answer = app.callback();
+  server.on('request', (request, response) => {
+    // One at a time of each connection: what it sends before it has its answer (pipelining) node hands out in any number.
+    if (response.socket === null) request.socket.destroy();
+    else void answer(request, response);
+  });
+  keepNewest(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(at.port, at.host, resolve);
@@ -56,4 +67,17 @@ export async function serveOps(
         server.closeAllConnections();
       }),
   };
+}
+
+/** One more ends the oldest, instead of being refused: else whoever opens many keeps out those who ask for health. */
+function keepNewest(server: Server): void {
+  const open = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+    const [oldest] = open;
+    if (open.size <= MOST_CONNECTIONS || !oldest) return;
+    open.delete(oldest);
+    oldest.destroy();
+  });
 }

@@ -28,21 +28,23 @@ export class Turns {
   }
 }
 
-/** For so long at most is one read put off while engines wait: who looks on is to see something in the end. */
+/** For so long at most is one step put off while engines wait: who looks on is to see something in the end. */
 const LONGEST_MS = 100;
 const STEP_MS = 2;
 
-/**
- * What came in meanwhile goes first, before each read, and so do engines that wait for an answer (`busy`). Nothing is read for
- * whoever has gone, and nothing is ever written.
- */
+/** What came in meanwhile goes first, and so do engines that wait for an answer (`busy`). */
+export async function giveWay(busy: () => boolean): Promise<void> {
+  await nextTurn();
+  const until = performance.now() + LONGEST_MS;
+  while (busy() && performance.now() < until) await sleep(STEP_MS);
+}
+
+/** Gives way before each read. Nothing is read for whoever has gone, and nothing is ever written. */
 export function politely(store: Pick<Store, 'read' | 'seen'>, busy: () => boolean, signal: AbortSignal): Store {
   return {
     seen: () => store.seen(),
     read: async (queries, by) => {
-      await nextTurn();
-      const until = performance.now() + LONGEST_MS;
-      while (busy() && performance.now() < until) await sleep(STEP_MS);
+      await giveWay(busy);
       signal.throwIfAborted();
       return store.read(queries, by);
     },

@@ -11,7 +11,7 @@ const SINCE = '2026-01-01T00:00:00.000Z';
 
 function observed() {
   const store = new MemoryStore();
-  const now = { ms: performance.now(), away: false, reads: 0, slowMs: 0 };
+  const now = { ms: performance.now(), away: false, reads: 0, slowMs: 0, busy: () => false };
   store.plant(`pools/${SUBNET}`, { state: 'open', since: SINCE, token: 't' });
   store.plant(`joins/${SUBNET}/00000000000000aa`, { node: 'a', boot: 'b', since: SINCE, token: 't' });
   store.plant(`claims/${SUBNET}/010.066.000.002`, { kind: 'endpoint', node: 'a', since: SINCE, token: 't' });
@@ -34,7 +34,7 @@ function observed() {
     settings: { node: 'a' },
     client: { outage: () => undefined },
     watching: async function* () {},
-    busy: () => false,
+    busy: () => now.busy(),
     restored: () => undefined,
     session: { alive: true, refusal: undefined },
     ...{
@@ -71,6 +71,14 @@ describe('observation', () => {
     expect(await read(9_000)).to.deep.equal({ ...first, asked: false });
     expect(await read(2_000)).to.deep.equal({ ...first, taken: 2 });
     expect(await read(20_000)).to.deep.equal({ asked: true, taken: 2, silent: 1, gone: 1, restored: 1 });
+  });
+
+  it('lets an engine that waits for an answer go first', async () => {
+    const { now, read } = observed();
+    let looks = 0;
+    now.busy = () => ++looks === 1;
+    await read(0);
+    expect(looks).to.equal(2);
   });
 
   it('counts 400 nodes every 2 minutes, and looks for a restored backup every 30 s', async () => {
