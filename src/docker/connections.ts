@@ -18,23 +18,31 @@ export interface Connections {
 
 /**
  * Beyond `most` the one that has been idle for the longest ends, so that whoever opens many and says nothing locks nobody
- * out; where each has a call in hand, the newest.
+ * out; where each has a call in hand, the newest. As many again may be without a certificate yet: of those the oldest ends.
  */
 export function keepAtMost(most: number, server: Server): Connections {
   const open = new Map<Socket, Connection>();
-  const accepted = new Set<Socket>();
+  const unproven = new Map<string, Socket>();
   let events = 0;
-  server.on('connection', (socket: Socket) => {
-    accepted.add(socket);
-    socket.once('close', () => accepted.delete(socket));
-  });
+  if (server instanceof TlsServer) {
+    server.on('connection', (socket: Socket) => {
+      const ends = endsOf(socket);
+      unproven.set(ends, socket);
+      socket.once('close', () => {
+        if (unproven.get(ends) === socket) unproven.delete(ends);
+      });
+      const [oldest] = unproven;
+      if (unproven.size <= most || !oldest) return;
+      unproven.delete(oldest[0]);
+      oldest[1].destroy();
+    });
+    server.on('secureConnection', (socket: Socket) => unproven.delete(endsOf(socket)));
+  }
   server.on(server instanceof TlsServer ? 'secureConnection' : 'connection', (socket: Socket) => {
     open.set(socket, { calls: 0, idleSince: ++events });
     socket.once('close', () => open.delete(socket));
     if (open.size > most) longestIdle(open)?.destroy();
   });
-  // Those that have not shown a certificate yet.
-  server.maxConnections = 2 * most;
   return {
     begun(socket) {
       const connection = open.get(socket);
@@ -46,9 +54,14 @@ export function keepAtMost(most: number, server: Server): Connections {
       };
     },
     endAll() {
-      for (const socket of accepted) socket.destroy();
+      for (const socket of [...open.keys(), ...unproven.values()]) socket.destroy();
     },
   };
+}
+
+/** Of a connection, by which node's socket with TLS is known to be that of the one without. */
+function endsOf({ remoteAddress, remotePort, localAddress }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress}`;
 }
 
 function longestIdle(open: ReadonlyMap<Socket, Connection>): Socket | undefined {

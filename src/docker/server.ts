@@ -15,7 +15,10 @@ export type UnixOptions = SocketOptions;
 export interface ServeOptions extends AppOptions {
   /** Milliseconds a caller may take to send one request; connections between requests are never closed. Default 30000. */
   readonly requestTimeoutMs?: number;
-  /** One more than this ends the one that has been idle for the longest. Default 1024. */
+  /**
+   * One more than this ends the one that has been idle for the longest. With TLS as many again may be without a
+   * certificate. Default 1024.
+   */
   readonly maxConnections?: number;
 }
 

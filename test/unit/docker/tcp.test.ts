@@ -2,7 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { lstat, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
@@ -217,6 +217,27 @@ describe('docker: serveTcp with mutual TLS', () => {
       .call('/Plugin.Activate')
       .catch((error: NodeJS.ErrnoException) => error.code);
     expect(plain).to.be.oneOf(['ECONNRESET', 'EPIPE', 'HPE_INVALID_CONSTANT']);
+  });
+
+  it('ends the oldest that has shown no certificate where too many have not, and serves those that have', async () => {
+    const { port } = await tcp({ tls }, '127.0.0.1:0', { maxConnections: 2 });
+    const identity = { ca: tls.ca, cert: await pem('engine.pem'), key: await pem('engine.key') };
+    const client = clientOf({ host: '127.0.0.1', port, tls: identity }, 1);
+    expect((await client.call('/Plugin.Activate')).status).to.equal(200);
+    const silent: Socket[] = [];
+    for (let nth = 0; nth < 5; nth++) {
+      const socket = connect(port, '127.0.0.1').resume();
+      socket.on('error', () => {});
+      await once(socket, 'connect');
+      silent.push(socket);
+    }
+    await eventually(() => silent.filter(({ destroyed }) => destroyed).length === 3);
+    expect(silent.map(({ destroyed }) => destroyed)).to.deep.equal([true, true, true, false, false]);
+    const another = clientOf({ host: '127.0.0.1', port, tls: identity }, 1);
+    expect((await another.call('/Plugin.Activate')).status).to.equal(200);
+    const again = await client.call('/Plugin.Activate');
+    expect([again.status, again.reused]).to.deep.equal([200, true]);
+    for (const socket of silent) socket.destroy();
   });
 
   it('closes at once although a connection has not shown a certificate, and never will', async () => {
