@@ -245,8 +245,10 @@ const isLoopback = (host: string) => /^(127\.|::1$|localhost$)/.test(host);
 function warnings<Pools>(environment: Environment, values: Values<Pools>): string[] {
   const found = unknownNames(Object.keys(environment), [...SETTING_NAMES, ...QUICKSTART_NAMES]);
   const listen = values.IPAM_LISTEN;
-  if (listen && !values.IPAM_TLS_CA_FILE && !isLoopback(listen.host))
-    found.push(`IPAM_LISTEN serves ${listen.host} without TLS: whoever reaches it can take and free addresses`);
+  if (listen && !values.IPAM_TLS_CA_FILE) {
+    const who = isLoopback(listen.host) ? 'any user of this host' : 'whoever reaches it';
+    found.push(`IPAM_LISTEN serves ${listen.host} without TLS: ${who} can take and free addresses`);
+  }
   const hosts = values.ETCD_ENDPOINTS.map((url) => url.replace(/^https?:\/\/\[?|\]?:\d+$/g, ''));
   const far = secure(values.ETCD_ENDPOINTS) ? undefined : hosts.find((host) => !isLoopback(host));
   const password = values.ETCD_PASSWORD ? 'ETCD_PASSWORD' : values.ETCD_PASSWORD_FILE && 'ETCD_PASSWORD_FILE';

@@ -122,6 +122,15 @@ export function pluginApp(ipam: Ipam, options: AppOptions, unix: boolean): Plugi
   for (const call of STATE_CALLS) route(`/IpamDriver.${call}`, (way, req) => stateCall(call, way, req));
 
   const app = new Koa();
+  // A page in a browser of this host may be anybody's, and asks with text/plain unhindered. Engines send neither header.
+  if (!unix)
+    app.use((context, next) => {
+      const { origin, 'sec-fetch-site': site } = context.req.headers;
+      if (origin === undefined && site === undefined) return next();
+      const header = origin === undefined ? `Sec-Fetch-Site ${site}` : `Origin ${origin}`;
+      const problem = `a request with ${header} is a web page's, and only engines are answered`;
+      return new WayBack(context.req, context.res).send(403, refusal(new Error(problem)), closing);
+    });
   app.use((context) => {
     const path = pathOf(context);
     const answer = answers.get(path);

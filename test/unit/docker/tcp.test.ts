@@ -2,9 +2,11 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { lstat, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { type IncomingMessage, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { connect as connectTls } from 'node:tls';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
@@ -21,9 +23,14 @@ const run = promisify(execFile);
 const ADDRESS = '/IpamDriver.RequestAddress';
 const message = (error: Error) => error.message;
 
-async function tcp(options: Partial<TcpOptions> = {}, address = '127.0.0.1:0', served: ServeOptions = {}) {
+async function tcp(
+  options: Partial<TcpOptions> = {},
+  address = '127.0.0.1:0',
+  served: ServeOptions = {},
+  ipam = scripted(),
+) {
   const specDir = options.specDir ?? (await tempDirectory());
-  const plugin = await serve(scripted(), served).serveTcp('ipam', address, { specDir, ...options });
+  const plugin = await serve(ipam, served).serveTcp('ipam', address, { specDir, ...options });
   atEnd(() => plugin.close(0));
   return { plugin, specDir, port: Number(plugin.address.split(':').at(-1)) };
 }
@@ -88,6 +95,32 @@ describe('docker: serveTcp', () => {
     expect(await tcp({ specDir: file }, `127.0.0.2:${port}`).catch(message)).to.match(/EEXIST|ENOTDIR/);
     const again = await tcp({}, `127.0.0.2:${port}`);
     expect(again.port).to.equal(port);
+  });
+
+  it('refuses what a web page sends, which asks for nothing then, and answers an engine', async () => {
+    let asked = 0;
+    const requestAddress = async () => {
+      asked++;
+      return { address: '10.0.0.5/24' };
+    };
+    const { port } = await tcp({}, '127.0.0.1:0', {}, scripted({ requestAddress }));
+    const post = async (headers: Record<string, string>) => {
+      const sent = request({ port, host: '127.0.0.1', method: 'POST', path: ADDRESS, headers });
+      sent.end('{"PoolID":"p","Address":"","Options":{}}');
+      const [reply] = (await once(sent, 'response')) as [IncomingMessage];
+      return [reply.statusCode, JSON.parse(await text(reply))];
+    };
+    const from = (header: string) => ({
+      Err: `a request with ${header} is a web page's, and only engines are answered`,
+    });
+    const evil = { Origin: 'https://evil.example', 'Content-Type': 'text/plain' };
+    expect(await post({ ...evil, 'Sec-Fetch-Site': 'cross-site' })).to.deep.equal([
+      403,
+      from('Origin https://evil.example'),
+    ]);
+    expect(await post({ 'Sec-Fetch-Site': 'same-origin' })).to.deep.equal([403, from('Sec-Fetch-Site same-origin')]);
+    expect(asked).to.equal(0);
+    expect(await post({})).to.deep.equal([200, { Address: '10.0.0.5/24', Data: {} }]);
   });
 
   it('takes a grant back whose caller hung up while the process was busy', async () => {
