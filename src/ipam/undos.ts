@@ -34,11 +34,10 @@ export interface Sharing {
   readonly former?: readonly Found<HolderRecord>[];
 }
 
-type Replaced = Found<ClaimRecord | HolderRecord> | undefined;
-
-/** What is put back, and what that rests on. */
+/** What is put back, a claim or a part in a shared address, and what that rests on. */
 interface Heir {
-  readonly restored?: Replaced;
+  readonly claim?: Found<ClaimRecord> | undefined;
+  readonly part?: Found<HolderRecord> | undefined;
   readonly former: readonly Found<HolderRecord>[];
   readonly when: readonly Condition[];
 }
@@ -51,11 +50,8 @@ export class Undos {
   readonly #backlog: Backlog;
   readonly #releases: Pick<Releases, 'queued' | 'begin'>;
   readonly #holding: Holding;
-  /**
-   * Tokens of grants taken back after a later grant had replaced them, with what these had replaced: nobody holds them, so
-   * whoever would put one back puts that back instead.
-   */
-  readonly #undone = new Map<string, Replaced>();
+  /** Grants taken back, by token: nobody holds them, so whoever would put one back puts back what that had replaced. */
+  readonly #undone = new Map<string, Granted>();
 
   constructor(
     store: Store,
@@ -86,7 +82,7 @@ export class Undos {
   }
 
   async #undo(granted: Granted, by: Deadline): Promise<void> {
-    const { pool, address, token, holder, prior } = granted;
+    const { pool, address, token, holder } = granted;
     this.#releases.begin(claimKey(pool, address));
     const undone = await this.#holding.change(
       pool,
@@ -94,14 +90,13 @@ export class Undos {
       async (claim, held) => {
         const mine = holder ? held.holders.find(({ key }) => joinOf(key) === pool.join) : claim;
         if (mine?.record.token !== token) return undefined;
-        const heir = await this.#heir(granted, by);
+        const heir = await this.#heir(granted, held, by);
         return { when: heir.when, write: this.#undoing(granted, held, heir) };
       },
       by,
     );
-    if (undone) return;
-    this.#remember(token, holder ? holder.prior : prior);
-    await this.#unheard(granted, by);
+    this.#remember(granted);
+    if (!undone) await this.#unheard(granted, by);
   }
 
   /** Whoever replaced the grant has written that somebody had the address until then. */
@@ -122,36 +117,48 @@ export class Undos {
    * What the grant had replaced, or where that was taken back as well, what that had. Not if nobody would free it: its join
    * has ended, or, in a global space, where joins end while what they gave lives on, the pool was made anew.
    */
-  async #heir({ pool, prior, holder, incarnation }: Granted, by: Deadline): Promise<Heir> {
-    let replaced: Replaced = holder ? holder.prior : prior;
-    while (replaced && this.#undone.has(replaced.record.token)) replaced = this.#undone.get(replaced.record.token);
-    const restored = replaced ? { restored: replaced } : {};
+  async #heir({ pool, prior, holder, incarnation }: Granted, { holders }: Held, by: Deadline): Promise<Heir> {
+    const part = this.#lasting(holder?.prior, (undone) => undone.holder?.prior);
+    const replaced = this.#lasting(prior, (undone) => undone.prior);
+    // What others share by now is theirs, as if one of them had taken it over.
+    const alone = !part && holders.every(({ key }) => joinOf(key) === pool.join);
+    const claim = alone && replaced?.record.kind !== 'shared' ? replaced : undefined;
     if (incarnation !== undefined) {
       const [record] = await this.#store.read([{ one: poolKey(pool) }], by);
       if (record?.record.incarnation !== incarnation) return NOBODY;
-      return { ...restored, former: holder?.former ?? [], when: [{ key: record, version: record.version }] };
+      return { claim, part, former: holder?.former ?? [], when: [{ key: record, version: record.version }] };
     }
-    if (!replaced) return NOBODY;
-    const key = joinKey(pool, (!holder && (replaced.record as ClaimRecord).join) || pool.join);
+    if (!claim && !part) return NOBODY;
+    const key = joinKey(pool, claim?.record.join ?? pool.join);
     const [join] = await this.#store.read([{ one: key }], by);
-    return join ? { ...restored, former: [], when: [{ key, version: join.version }] } : NOBODY;
+    return join ? { claim, part, former: [], when: [{ key, version: join.version }] } : NOBODY;
   }
 
-  #undoing({ pool, address, holder }: Granted, held: Held, { restored, former }: Heir): Write[] {
-    const lasting = [restored, ...former].flatMap((one) => notPast(one, this.#self));
-    if (!holder) {
-      const key = claimKey(pool, address);
-      return [restored ? restoring(key, restored.record as ClaimRecord, this.#self) : { remove: key }, ...lasting];
+  #lasting<R extends ClaimRecord | HolderRecord>(
+    replaced: Found<R> | undefined,
+    replacedBy: (undone: Granted) => Found<R> | undefined,
+  ): Found<R> | undefined {
+    for (let lasting = replaced; ; ) {
+      const undone = lasting && this.#undone.get(lasting.record.token);
+      if (!undone) return lasting;
+      lasting = replacedBy(undone);
     }
-    const back = former.map(({ key, record }): Write => ({ put: holderKey(pool, address, joinOf(key)), record }));
-    if (restored) back.push({ put: holderKey(pool, address, pool.join), record: restored.record });
-    if (back.length === 0) return this.#holding.withoutHolder(pool, address, held);
-    const gone: Write[] = restored ? [] : [{ remove: holderKey(pool, address, pool.join) }];
-    return [...gone, ...back, ...lasting, this.#holding.touched(pool, address, held)];
   }
 
-  #remember(token: string, replaced: Replaced): void {
-    this.#undone.set(token, replaced);
+  #undoing({ pool, address, holder }: Granted, held: Held, { claim, part, former }: Heir): Write[] {
+    const lasting = [claim, part, ...former].flatMap((one) => notPast(one, this.#self));
+    const key = claimKey(pool, address);
+    const own = holderKey(pool, address, pool.join);
+    if (claim) return [...(holder ? [{ remove: own }] : []), restoring(key, claim.record, this.#self), ...lasting];
+    if (!holder) return [{ remove: key }];
+    const back = former.map(({ key, record }): Write => ({ put: holderKey(pool, address, joinOf(key)), record }));
+    if (!part && back.length === 0) return this.#holding.withoutHolder(pool, address, held);
+    back.push(part ? { put: own, record: part.record } : { remove: own });
+    return [...back, ...lasting, this.#holding.touched(pool, address, held)];
+  }
+
+  #remember(granted: Granted): void {
+    this.#undone.set(granted.token, granted);
     if (this.#undone.size > MOST_UNDONE) this.#undone.delete(this.#undone.keys().next().value!);
   }
 }

@@ -84,6 +84,8 @@ export function boots(scene: Scene): void {
       const taken = await net.endpoint({ ip: '10.66.0.9', name: 'web' });
       await taken.undo(soon());
       await scene.all(OPEN, joined('J1'), joined('J2', 'a boot-2'), claim(9, 'endpoint a boot-1 join=J1 name=web'));
+      await (await net.aux('10.66.0.9')).undo(soon());
+      await scene.all(OPEN, joined('J1'), joined('J2', 'a boot-2'), claim(9, 'endpoint a boot-1 join=J1 name=web'));
       const again = await net.endpoint({ ip: '10.66.0.9', name: 'web' });
       expect(await a.allocator.releasePool(before.ref, soon())).to.equal('released');
       await again.undo(soon());

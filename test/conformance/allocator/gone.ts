@@ -1,19 +1,20 @@
 // Nodes that are gone: what others may take from them, and what is still theirs when they come back. A node is gone after 4
 // rounds of silence. Numbers are those of the counterexamples.
 import { expect } from 'chai';
-import { type Host, refusal, soon } from '../../support/allocator-fixture.js';
-import { claim, holder, joined, LED, OPEN, S, type Scene } from './scene.js';
+import { type Host, type Net, refusal, soon } from '../../support/allocator-fixture.js';
+import { claim, holder, joined, LED, OPEN, POOL, S, type Scene } from './scene.js';
 
 export function gone(scene: Scene): void {
   const RANGE = '10.66.0.8/31';
 
   /** Node b had .9 for its container web, and has been silent for so many rounds that a counted. */
-  async function without(rounds = 4): Promise<{ a: Host; b: Host }> {
+  async function without(rounds = 4): Promise<{ a: Host; theirs: Net }> {
     const [a, b] = [await scene.world.host('a'), await scene.world.host('b')];
-    await (await b.network(S)).endpoint({ ip: '10.66.0.9', name: 'web' });
+    const theirs = await b.network(S);
+    await theirs.endpoint({ ip: '10.66.0.9', name: 'web' });
     await b.loseSession();
     await scene.world.silence(a, rounds);
-    return { a, b };
+    return { a, theirs };
   }
   const left = claim(9, 'endpoint b boot-1 join=J1 name=web');
   const taken = claim(9, 'endpoint a boot-1 join=J2 name=db from=b');
@@ -179,6 +180,100 @@ export function gone(scene: Scene): void {
       await scene.world.host('b');
       await granted.undo(soon());
       await scene.all(OPEN, joined('J1', 'b boot-1'), joined('J2'), left);
+    });
+
+    /** A network of a's has b's .9 as its gateway, which nobody has received. */
+    const led = async () => {
+      const { a, theirs } = await without();
+      const net = await a.network(S);
+      return { a, net, theirs, gateway: await net.gateway('10.66.0.9') };
+    };
+    const LED_BY_9 = [`${POOL} open gateway=10.66.0.9`, 'spaces/local', joined('J1', 'b boot-1'), joined('J2')];
+
+    it('a gateway or an auxiliary address that nobody received goes back to the node that is gone', async () => {
+      const { net, gateway } = await led();
+      await scene.all(LED_BY_9, claim(9, 'shared from=b'), holder(9, 'J2', 'gateway a boot-1'));
+      await gateway.undo(soon());
+      await scene.all(LED_BY_9, left);
+      await (await net.aux('10.66.0.9')).undo(soon());
+      await scene.all(LED_BY_9, left);
+    });
+
+    it('b comes back, and only then is a’s gateway taken back: the address is b’s again', async () => {
+      const { net, gateway } = await led();
+      await scene.world.host('b');
+      await gateway.undo(soon());
+      await scene.all(LED_BY_9, left);
+      expect(await refusal(net.endpoint({ ip: '10.66.0.9', name: 'db' }))).to.match(
+        /^taken: .* held by web on b since /,
+      );
+    });
+
+    it('c shares the gateway before a’s is taken back: it stays shared, and goes with c, as if c had taken it over', async () => {
+      const { gateway } = await led();
+      const nc = await (await scene.world.host('c')).network(S);
+      await nc.gateway('10.66.0.9');
+      await gateway.undo(soon());
+      const joins = [LED_BY_9, joined('J3', 'c boot-1')].flat();
+      await scene.all(joins, claim(9, 'shared'), holder(9, 'J3', 'gateway c boot-1'));
+      await nc.release('10.66.0.9');
+      await scene.all(joins);
+    });
+
+    it('c shares the gateway and leaves between a’s look and its undo: a looks again, and it goes back to b', async () => {
+      const { a, gateway } = await led();
+      const nc = await (await scene.world.host('c')).network(S);
+      await nc.gateway('10.66.0.9');
+      a.link.beforeNext(() => nc.release('10.66.0.9'));
+      await gateway.undo(soon());
+      await scene.all(LED_BY_9, joined('J3', 'c boot-1'), left);
+    });
+
+    it('c shares the gateway between a’s look and its undo: a looks again, and it stays shared', async () => {
+      const { a, gateway } = await led();
+      const nc = await (await scene.world.host('c')).network(S);
+      a.link.beforeNext(() => nc.gateway('10.66.0.9'));
+      await gateway.undo(soon());
+      await scene.all(LED_BY_9, joined('J3', 'c boot-1'), claim(9, 'shared'), [holder(9, 'J3', 'gateway c boot-1')]);
+    });
+
+    it('a gateway in doubt that was committed goes back to b once that is known', async () => {
+      const { a } = await without();
+      const net = await a.network(S);
+      const doubts: { settle(committed: boolean): void }[] = [];
+      a.link.beforeCommit = ({ when }) => {
+        if (when.some((one) => 'none' in one)) doubts.push(a.link.loseAnswer());
+      };
+      expect(await refusal(net.gateway('10.66.0.9'))).to.match(/^unavailable: /);
+      await scene.all(LED_BY_9, claim(9, 'shared from=b'), holder(9, 'J2', 'gateway a boot-1'));
+      for (const doubt of doubts) doubt.settle(true);
+      await a.settled();
+      await scene.all(LED_BY_9, left);
+    });
+
+    it('N18: a gateway asked for twice, or by two networks of a, undone in either order: it goes back to b', async () => {
+      const { a } = await without();
+      const [one, two] = [await a.network(S), await a.network(S)];
+      for (const [first, second] of [
+        [one, one],
+        [one, two],
+      ] as const)
+        for (const order of [
+          [0, 1],
+          [1, 0],
+        ]) {
+          const grants = [await first.gateway('10.66.0.9'), await second.gateway('10.66.0.9')];
+          for (const i of order) await grants[i]!.undo(soon());
+          await scene.all(LED_BY_9, joined('J3'), left);
+        }
+    });
+
+    it('b’s network is gone by the time that a’s gateway is taken back: nobody has the address', async () => {
+      const { theirs, gateway } = await led();
+      const back = await scene.world.host('b');
+      expect(await back.allocator.releasePool(theirs.ref, soon())).to.equal('released');
+      await gateway.undo(soon());
+      await scene.all(LED_BY_9.filter((line) => line !== joined('J1', 'b boot-1')));
     });
 
     it('one that comes back keeps what nobody took; what was taken it is refused, and its late release frees nothing', async () => {

@@ -86,6 +86,15 @@ export function past(scene: Scene): void {
       ]);
       await taken.undo(soon());
       await scene.all(OPEN, both, claim(9, 'endpoint b boot-1 join=J2 name=db'));
+      const shared = await na.aux('10.66.0.9');
+      await scene.all(
+        OPEN,
+        both,
+        [claim(9, 'shared from=b'), holder(9, 'J1', 'aux a boot-1')],
+        [had(9, 'endpoint join=J2 name=db b how=taken')],
+      );
+      await shared.undo(soon());
+      await scene.all(OPEN, both, claim(9, 'endpoint b boot-1 join=J2 name=db'));
     });
 
     it('a node that is forgotten had 130 addresses, and a part in the gateway', async () => {

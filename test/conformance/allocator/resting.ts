@@ -208,6 +208,22 @@ export function resting(scene: Scene): void {
       }
     });
 
+    it('N18: the undo of a gateway that rested puts it back to rest, unless others share it by then', async () => {
+      const [na, nb] = await two();
+      await na.endpoint({ ip: '10.66.0.1', name: 'web' });
+      await na.release('10.66.0.1');
+      const gateway = await na.gateway('10.66.0.1');
+      await scene.world.loseLeases();
+      await gateway.undo(soon());
+      await scene.all(LED, both, claim(1, 'cooling'));
+      const again = await na.gateway('10.66.0.1');
+      await nb.gateway('10.66.0.1');
+      await again.undo(soon());
+      await scene.all(LED, both, claim(1, 'shared'), holder(1, 'J2', 'gateway b boot-1'));
+      await nb.release('10.66.0.1');
+      await scene.all(LED, both);
+    });
+
     it('the undo by a process with IPAM_COOLDOWN=0s leaves it free', async () => {
       const [na] = await two();
       await na.endpoint({ ip: '10.66.0.9', name: 'web' });
