@@ -59,7 +59,7 @@ export class Allocator {
     this.#releases = new Releases(hasty, self, around);
     const undos = new Undos(store, self, around, this.#backlog, this.#releases);
     this.#addresses = new Addresses(store, self, around, views, this.#releases, undos);
-    this.#removal = new PoolRemoval(hasty, self, around, views, this.#releases, this.#terms);
+    this.#removal = new PoolRemoval(hasty, self, around, views, this.#releases, this.#terms, undos);
     this.#pools = new Pools(store, self, around, views, this.#removal, this.#terms, predefined);
   }
 

@@ -26,6 +26,7 @@ import type { Condition, Deadline, Found, Span, Store, Write } from './store.js'
 import type { Self, Surroundings } from './surroundings.js';
 import { past } from './tenures.js';
 import type { Terms } from './terms.js';
+import type { Undos } from './undos.js';
 import type { Views } from './views.js';
 
 const MOST_ATTEMPTS = 64;
@@ -41,9 +42,19 @@ export class PoolRemoval {
   readonly #views: Views;
   readonly #releases: Releases;
   readonly #terms: Terms;
+  readonly #undos: Pick<Undos, 'ended'> | undefined;
 
-  constructor(store: Store, self: Self, around: Surroundings, views: Views, releases: Releases, terms: Terms) {
+  constructor(
+    store: Store,
+    self: Self,
+    around: Surroundings,
+    views: Views,
+    releases: Releases,
+    terms: Terms,
+    undos?: Pick<Undos, 'ended'>,
+  ) {
     this.#terms = terms;
+    this.#undos = undos;
     this.#store = store;
     this.#self = self;
     this.#around = around;
@@ -162,7 +173,10 @@ export class PoolRemoval {
    * is the swarm's.
    */
   async #tidy(ref: PoolRef, by: Deadline): Promise<void> {
-    if (!isGlobal(ref.space)) await this.#releases.purge(ref, by);
+    if (!isGlobal(ref.space)) {
+      await this.#undos?.ended(ref, by);
+      await this.#releases.purge(ref, by);
+    }
     await this.closeIfLeft(ref, by);
   }
 

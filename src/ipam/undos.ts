@@ -52,6 +52,8 @@ export class Undos {
   readonly #holding: Holding;
   /** Grants taken back, by token: nobody holds them, so whoever would put one back puts back what that had replaced. */
   readonly #undone = new Map<string, Granted>();
+  /** Grants to be taken back, likewise. */
+  readonly #due = new Map<string, Granted>();
 
   constructor(
     store: Store,
@@ -68,17 +70,25 @@ export class Undos {
   }
 
   /** Takes the grant back unless another has replaced it. Waits its turn. */
-  undo(granted: Granted, by: Deadline): Promise<void> {
-    return this.#releases.queued(granted.pool, granted.address, () => this.#undo(granted, by));
+  async undo(granted: Granted, by: Deadline): Promise<void> {
+    this.#due.set(granted.token, granted);
+    await this.#releases.queued(granted.pool, granted.address, () => this.#undo(granted, by));
+    this.#due.delete(granted.token);
   }
 
   /** Whatever the doubt turns out to be: a later grant may have replaced this one, and must not bring it back. */
   undoAfter(settled: Promise<unknown>, granted: Granted): void {
-    const { pool, address } = granted;
+    const { pool, address, token } = granted;
+    this.#due.set(token, granted);
     void this.#backlog.add(`undo of ${formatAddress(address)} in ${formatPrefix(pool.prefix)}`, async (by) => {
       await settled;
       await this.undo(granted, by);
     });
+  }
+
+  /** The join has ended, so none of its grants can land any more, and what they took over is not to end with it. */
+  async ended({ join }: PoolRef, by: Deadline): Promise<void> {
+    for (const granted of [...this.#due.values()]) if (granted.pool.join === join) await this.undo(granted, by);
   }
 
   async #undo(granted: Granted, by: Deadline): Promise<void> {

@@ -188,6 +188,19 @@ export function gone(scene: Scene): void {
       const net = await a.network(S);
       return { a, net, theirs, gateway: await net.gateway('10.66.0.9') };
     };
+    /** The same, the answer to a's transaction being lost. */
+    const doubtful = async () => {
+      const { a } = await without();
+      const net = await a.network(S);
+      let lost: ReturnType<typeof a.link.loseAnswer>;
+      a.link.beforeCommit = ({ when }) => {
+        if (!when.some((one) => 'none' in one)) return;
+        a.link.beforeCommit = () => undefined;
+        lost = a.link.loseAnswer();
+      };
+      expect(await refusal(net.gateway('10.66.0.9'))).to.match(/^unavailable: /);
+      return { a, net, doubt: () => lost };
+    };
     const LED_BY_9 = [`${POOL} open gateway=10.66.0.9`, 'spaces/local', joined('J1', 'b boot-1'), joined('J2')];
 
     it('a gateway or an auxiliary address that nobody received goes back to the node that is gone', async () => {
@@ -238,17 +251,21 @@ export function gone(scene: Scene): void {
     });
 
     it('a gateway in doubt that was committed goes back to b once that is known', async () => {
-      const { a } = await without();
-      const net = await a.network(S);
-      const doubts: { settle(committed: boolean): void }[] = [];
-      a.link.beforeCommit = ({ when }) => {
-        if (when.some((one) => 'none' in one)) doubts.push(a.link.loseAnswer());
-      };
-      expect(await refusal(net.gateway('10.66.0.9'))).to.match(/^unavailable: /);
+      const { a, doubt } = await doubtful();
       await scene.all(LED_BY_9, claim(9, 'shared from=b'), holder(9, 'J2', 'gateway a boot-1'));
-      for (const doubt of doubts) doubt.settle(true);
+      doubt().settle(true);
       await a.settled();
       await scene.all(LED_BY_9, left);
+    });
+
+    it('a gateway in doubt that was committed goes back to b, though the engine gives its pool back before that is known', async () => {
+      const { a, net, doubt } = await doubtful();
+      expect(await net.releasePool()).to.equal('released');
+      const rest = [`${POOL} open gateway=10.66.0.9`, 'spaces/local', joined('J1', 'b boot-1')];
+      await scene.all(rest, left);
+      doubt().settle(true);
+      await a.settled();
+      await scene.all(rest, left);
     });
 
     it('N18: a gateway asked for twice, or by two networks of a, undone in either order: it goes back to b', async () => {
