@@ -81,13 +81,11 @@ export class Allocator {
 
   /** Errors: overlap, superseded, no_pool_left, contended, and those of the store. */
   async requestPool(ask: PoolAsk, by: Deadline): Promise<Grant<PoolRef>> {
-    const { space, pool: prefix } = ask;
-    if (isGlobal(space) && !('any' in prefix)) await this.#allReleased({ space, prefix }, by);
     const undoIf = (settled: Promise<boolean>, pool: PoolRef) =>
       this.#backlog.addIf(settled, `undo of pool ${formatPrefix(pool.prefix)}`, async (until) => {
         await this.#removal.release(pool, until);
       });
-    return this.#pools.request(ask, undoIf, by);
+    return this.#pools.request(ask, (pool) => this.#allReleased(pool, by), undoIf, by);
   }
 
   /**

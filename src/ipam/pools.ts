@@ -73,11 +73,24 @@ export class Pools {
     this.#automatic = new Automatic(store, removal, predefined);
   }
 
-  /** One at a time for a family: this process's own requests would otherwise lose the guard to one another. */
-  async request(ask: PoolAsk, undoIf: UndoIf, by: Deadline): Promise<Grant<PoolRef>> {
+  /**
+   * One at a time for a family: this process's own requests would otherwise lose the guard to one another. What a leader asks
+   * for waits until the subnet is `released`.
+   */
+  async request(
+    ask: PoolAsk,
+    released: (subnet: Subnet) => Promise<void>,
+    undoIf: UndoIf,
+    by: Deadline,
+  ): Promise<Grant<PoolRef>> {
     const { space, pool } = ask;
-    // Before it queues: an epoch that another leader begins meanwhile is not to be replaced by what was asked earlier.
-    const base = isGlobal(space) && !('any' in pool) ? await this.#epochOf({ space, prefix: pool }, by) : undefined;
+    let base: string | undefined;
+    if (isGlobal(space) && !('any' in pool)) {
+      const subnet = { space, prefix: pool };
+      // Before it waits: an epoch that another leader begins meanwhile is not to be replaced by what was asked earlier.
+      base = await this.#epochOf(subnet, by);
+      await released(subnet);
+    }
     return this.#queue.run(familyOf(space), () => this.#request(ask, base, undoIf, by));
   }
 

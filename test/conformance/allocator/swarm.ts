@@ -255,6 +255,22 @@ export function swarm(scene: Scene): void {
       expect(await refusal(b.network(S, global))).to.equal(TAKEN_OVER(2));
     });
 
+    it('N13: A asks for the pool and waits for its own release, B asks and is granted it: A is refused', async () => {
+      const { host, net } = await withTask();
+      const held = scene.world.holdRetries();
+      host.link.away = true;
+      expect(await net.release('10.80.0.2', 50)).to.equal('queued');
+      await held.asleep(1);
+      host.link.away = false;
+      host.allocator.beginTerm();
+      const asked = host.network(S, global);
+      await held.asleep(2);
+      const next = await follow(await scene.world.host('b'));
+      held.end();
+      expect(await refusal(asked)).to.equal(TAKEN_OVER(2));
+      expect((await next.task()).ip).to.equal('10.80.0.3');
+    });
+
     it('an undelivered re-claim gives the address back to the epoch that had it', async () => {
       await withTask();
       const net = await follow(await scene.world.host('b'));
