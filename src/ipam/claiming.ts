@@ -75,7 +75,7 @@ export class Claiming {
     const role =
       verdict.kind === 'share' ? verdict.role : purpose === 'gateway' || purpose === 'aux' ? purpose : undefined;
     const replaced = verdict.kind === 'share' || verdict.kind === 'take' ? verdict.claim : undefined;
-    const from = 'gone' in verdict ? verdict.gone : undefined;
+    const from = 'from' in verdict ? verdict.from : undefined;
     const evidence = 'evidence' in verdict ? verdict.evidence : undefined;
     if (role) {
       const kept = verdict.kind === 'share' ? verdict.claim.record.since : since;

@@ -2,7 +2,8 @@
 import type { Address } from '../net/address.js';
 import { formatAddress } from '../net/address.js';
 import { type Code, IpamError } from './errors.js';
-import { type ClaimRecord, CONTAINER_KINDS, type HolderRecord, type NodeRecord } from './records.js';
+import { nodeKey } from './keyspace.js';
+import { type ClaimRecord, CONTAINER_KINDS, type HolderRecord, type NodeRecord, UNREADABLE } from './records.js';
 import { isResting } from './resting.js';
 import { type NodeSeen, standingOf, stillSilent } from './silence.js';
 import type { Condition, Found } from './store.js';
@@ -41,8 +42,8 @@ export interface Seen {
 
 /**
  * `take` and `share`: the claim must still be as seen. `evidence`: these too, or be absent still, where they are what the
- * verdict rests on. `onSwarm`: it rests on the leader's word. `former`: holders of epochs that have ended. `gone`: the
- * node whose claim it was, which is not there any more.
+ * verdict rests on. `onSwarm`: it rests on the leader's word. `former`: holders of epochs that have ended. `from`: the
+ * other node whose claim it was, which does not stand behind it any more.
  */
 export type Verdict =
   | { readonly kind: 'free'; readonly evidence?: readonly Condition[]; readonly onSwarm?: boolean }
@@ -57,9 +58,11 @@ export type Verdict =
       readonly claim: Found<ClaimRecord>;
       readonly evidence?: readonly Condition[];
       readonly onSwarm?: boolean;
-      readonly gone?: string;
+      readonly from?: string;
     }
   | { readonly kind: 'refuse'; readonly error: IpamError };
+
+type Take = Extract<Verdict, { kind: 'take' }>;
 
 export function judge(wanted: Wanted, seen: Seen, self: Self): Verdict {
   const { claim } = seen;
@@ -129,11 +132,11 @@ export function findTakeable(
   node: Found<NodeRecord> | undefined,
   self: Self,
   owner?: NodeSeen,
-): Extract<Verdict, { kind: 'take' }> | undefined {
+): Take | undefined {
   const { record } = claim;
   if (owner && owner.name === record.node && owner.name !== self.node && isOfNode(record)) {
     const gone = ['gone', 'evicted'].includes(standingOf(owner, self.goneRounds));
-    return gone ? { kind: 'take', claim, evidence: stillSilent(owner), gone: owner.name } : undefined;
+    return gone ? { kind: 'take', claim, evidence: stillSilent(owner), from: owner.name } : undefined;
   }
   if (record.node !== self.node || !CONTAINER_KINDS.has(record.kind)) return undefined;
   const sameName = wanted.name !== undefined && wanted.name === record.name;
@@ -143,6 +146,16 @@ export function findTakeable(
     return { kind: 'take', claim, evidence: [{ key: node, version: node.version }] };
   }
   return undefined;
+}
+
+/** What an earlier boot of another node left, which that node alone has by number: for whoever has nothing else. */
+export function leftByBoot(claim: Found<ClaimRecord>, { name, found }: NodeSeen, self: Self): Take | undefined {
+  const { record } = claim;
+  if (!isOfNode(record) || record.node !== name || name === self.node) return undefined;
+  const earlier = ![undefined, found.record.boot].includes(record.boot) && found.record.boot !== UNREADABLE;
+  return earlier
+    ? { kind: 'take', claim, evidence: [{ key: nodeKey(name), version: found.version }], from: name }
+    : undefined;
 }
 
 function refuse(code: Code, message: string): Verdict {

@@ -6,7 +6,7 @@ export interface Grant<R> {
   readonly reply: R;
   /** The pool that the address is of, where that is a sibling of the one that was asked. */
   readonly within?: Prefix | undefined;
-  /** The node that had it and is gone: should it come back, it is to learn that it has lost it. */
+  /** The node that had it, and is gone or has booted anew: should it come back, it is to learn that it has lost it. */
   readonly from?: string | undefined;
   /** Written by this grant and by no other; what an undo looks for. */
   readonly token: string;

@@ -40,7 +40,7 @@ export function inspectEngine(
   oneOfSeveral = false,
 ): EngineInspected {
   const young = (since: string) => !(now.getTime() - Date.parse(since) >= graceMs);
-  const findings = compare(memberships, view, node, { oneOfSeveral });
+  const findings = compare(memberships, view, { node }, { oneOfSeveral });
   const found = findings.flatMap((one): Finding[] => {
     switch (one.kind) {
       case 'stale': {

@@ -7,6 +7,7 @@ import type { EngineEndpoint, EngineNetwork, EngineView, ForeignNetwork } from '
 import { addressOfClaim, joinOf, type Subnet } from './keyspace.js';
 import { type ClaimRecord, CONTAINER_KINDS, type JoinRecord } from './records.js';
 import type { Found } from './store.js';
+import type { Self } from './surroundings.js';
 
 /** What etcd said of one subnet of a local space that this node has joined, before the engine was asked. */
 export interface Membership {
@@ -74,22 +75,26 @@ export interface Circumstances {
   readonly oneOfSeveral?: boolean;
 }
 
-/** `node`: this one. Claims of others, shared and reserved ones are never found stale. */
+/** This node, and its boot if that is known. */
+type Who = Pick<Self, 'node'> & Partial<Pick<Self, 'boot'>>;
+
+/** Claims of others than `self`, shared and reserved ones are never found stale. */
 export function compare(
   memberships: readonly Membership[],
   view: EngineView,
-  node: string,
+  self: Who,
   { marked = false, oneOfSeveral = false }: Circumstances = {},
 ): Finding[] {
+  const { node } = self;
   const findings = memberships.flatMap((membership) => {
     const networks = view.networks.filter((network) => isOf(network, membership.subnet));
     const foreign = foreignOn(membership.subnet, view);
     if (foreign.length > 0) {
-      const shown = networks.length > 0 ? ofShown(membership, networks, node, marked) : [];
+      const shown = networks.length > 0 ? ofShown(membership, networks, self, marked) : [];
       return [...shown.filter(({ kind }) => kind !== 'stale'), ...ofForeign(membership, foreign)];
     }
     const lost = view.swarm ? lostJoins(membership, networks, node) : [];
-    if (networks.length > 0) return [...ofShown(membership, networks, node, marked), ...lost];
+    if (networks.length > 0) return [...ofShown(membership, networks, self, marked), ...lost];
     const joins = membership.joins.filter((join) => !lost.some((one) => one.join === join));
     return [...lost, ...(joins.length > 0 ? [unshown({ ...membership, joins }, node)] : [])];
   });
@@ -113,7 +118,7 @@ function isOn({ subnets }: Pick<EngineNetwork, 'subnets'>, prefix: Prefix): bool
 function ofShown(
   { subnet, joins, claims }: Membership,
   networks: readonly EngineNetwork[],
-  node: string,
+  { node, boot }: Who,
   marked: boolean,
 ): Finding[] {
   const live = liveOn(networks, subnet);
@@ -131,7 +136,9 @@ function ofShown(
       const renamed = kind === 'endpoint' && name !== undefined && name !== holder.endpoint.name;
       // Or the claim was another container's, on another network of the node's.
       const another = several && (renamed || (marked && name !== holder.endpoint.name));
-      if (kind === 'unsure' || renamed || another)
+      // A backup may have it from before the boot, and others are given what is left of that.
+      const earlier = boot !== undefined && claim.record.boot !== boot;
+      if (kind === 'unsure' || renamed || another || earlier)
         findings.push({
           kind: 'container',
           at,

@@ -107,7 +107,7 @@ export class Reconciler {
     const memberships = await this.#memberships();
     const view = await this.#options.engine.look();
     const { oneOfSeveral = false } = this.#options;
-    const findings = compare(memberships, view, this.#self.node, { marked, oneOfSeveral });
+    const findings = compare(memberships, view, this.#self, { marked, oneOfSeveral });
     for (const finding of this.#patience.due(findings, this.#around.millis(), this.#around.now())) {
       try {
         await this.#putRight(finding);

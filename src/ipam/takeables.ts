@@ -2,7 +2,7 @@
 // candidates, never claims; every one of them may be lost to another host.
 import { split } from '../net/gaps.js';
 import type { Range } from '../net/prefix.js';
-import { findTakeable, isOfFormerEpoch } from './decide.js';
+import { findTakeable, isOfFormerEpoch, leftByBoot } from './decide.js';
 import { addressOfClaim, behind, claimKey, claimsIn, nodeKey, type Subnet } from './keyspace.js';
 import { readNodes } from './nodes.js';
 import type { ClaimRecord, NodeRecord } from './records.js';
@@ -33,11 +33,11 @@ const NONE_AT_MOST_MS = 300_000;
 export interface Takeable {
   readonly claim: Found<ClaimRecord>;
   readonly evidence: readonly Condition[];
-  readonly gone?: string;
+  readonly from?: string;
 }
 
 /**
- * Whose claims may be taken besides what rests: in a local space those of nodes that are not there, in a global one those of
+ * Whose claims may be taken besides what rests: in a local space those of nodes or boots that are not there, in a global one those of
  * former epochs, once the join that rules has done so for long enough.
  */
 export type Left = 'nodes' | 'nobody' | { readonly leader: string };
@@ -106,8 +106,8 @@ export class Takeables {
   /** A claim of that node was lost, its record being this one: what rests on an older one is lost as well. */
   lost(name: string, node: Found<NodeRecord> | undefined, living: boolean): void {
     const { key } = nodeKey(name);
-    this.#found = this.#found.filter(({ evidence, gone }) => {
-      if (gone === name && living) return false;
+    this.#found = this.#found.filter(({ evidence, from }) => {
+      if (from === name && living && evidence.some((one) => 'none' in one)) return false;
       return evidence.every((one) => !('key' in one) || one.key.key !== key || one.version === node?.version);
     });
   }
@@ -116,14 +116,14 @@ export class Takeables {
     this.#found = (await this.#restingOfOurs(by)).filter(({ claim }) => isOpen(rules, claim));
     const now = this.#around.millis();
     if (this.#found.length > 0 || now < this.#nothingUntil) return;
-    const absent = left === 'nodes' ? await this.#absent(by) : new Map<string, NodeSeen>();
+    const nodes = left === 'nodes' ? await readNodes(this.#store, by) : [];
     // There is no index of claims, neither by node nor by kind, and a full /16 is 65,000 keys.
-    const boots = [...absent].map(([name, { found }]) => [name, found.record.boot]);
+    const boots = nodes.filter((node) => this.#isAbsent(node)).map(({ name, found }) => [name, found.record.boot]);
     const what = JSON.stringify([left, boots]);
     // What a former epoch gave comes free when its node gives it back, which no record of ours tells.
     const known = typeof left === 'string' && what === this.#barren.what && now < this.#barren.until;
     if (!known) {
-      const { found, listed } = await this.#list(what, left, absent, rules, by);
+      const { found, listed } = await this.#list(what, left, nodes, rules, by);
       this.#found = found;
       if (found.length > 0) return;
       this.#barren = { what, until: now + this.#believed(listed) };
@@ -132,7 +132,8 @@ export class Takeables {
   }
 
   /** A call that has no time left for all of it leaves the rest to the next one. */
-  async #list(what: string, left: Left, absent: ReadonlyMap<string, NodeSeen>, rules: Rules, by: Deadline) {
+  async #list(what: string, left: Left, nodes: readonly NodeSeen[], rules: Rules, by: Deadline) {
+    const owners = new Map(nodes.map((node) => [node.name, node]));
     const begun = this.#around.millis();
     const known = this.#listing;
     const goesOn = known?.what === what && known.rules.same(rules) && begun - known.at < BEGUN_MS;
@@ -147,7 +148,7 @@ export class Takeables {
       const [page] = await this.#store.read([{ span, limit: PAGE }], by);
       const claims = page.found.filter((claim) => isOpen(rules, claim));
       const former =
-        typeof left === 'string' ? this.#leftBehind(claims, absent) : await this.#former(claims, left.leader, by);
+        typeof left === 'string' ? this.#leftBehind(claims, owners) : await this.#former(claims, left.leader, by);
       resting.push(...claims.filter(isResting));
       others.push(...former);
       listing.listed += page.found.length;
@@ -192,19 +193,16 @@ export class Takeables {
     const own = nodes.get(this.#self.node)?.found;
     return claims.flatMap((claim) => {
       const owner = claim.record.node === undefined ? undefined : nodes.get(claim.record.node);
-      const { evidence, gone } = findTakeable({ join: '' }, claim, own, this.#self, owner) ?? {};
-      return evidence ? [{ claim, evidence, ...(gone !== undefined && { gone }) }] : [];
+      const take = findTakeable({ join: '' }, claim, own, this.#self, owner);
+      const { evidence, from } = take ?? (owner && leftByBoot(claim, owner, this.#self)) ?? {};
+      return evidence ? [{ claim, evidence, ...(from !== undefined && { from }) }] : [];
     });
   }
 
-  /** Our own node and those that are gone: whoever else holds a claim stands behind it. */
-  async #absent(by: Deadline): Promise<Map<string, NodeSeen>> {
-    const nodes = await readNodes(this.#store, by);
+  /** What has them list anew: others that boot are many, and wait until the range may be listed again. */
+  #isAbsent({ name, living, found }: NodeSeen): boolean {
     const { node, goneRounds } = this.#self;
-    const absent = nodes.filter(
-      ({ name, living, found }) => name === node || (!living && isGone(found.record, goneRounds)),
-    );
-    return new Map(absent.map((one) => [one.name, one]));
+    return name === node || (!living && isGone(found.record, goneRounds));
   }
 
   /**

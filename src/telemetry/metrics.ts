@@ -97,7 +97,7 @@ export class Metrics {
     });
     this.#taken = new Counter({
       name: 'etcd_ipam_takeovers_total',
-      help: 'Addresses taken over from hosts that are gone',
+      help: 'Addresses taken over from hosts that are gone or have booted since',
       registers,
     });
     this.#reconciled = new Counter({

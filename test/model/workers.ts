@@ -1,5 +1,5 @@
-// The local space where the swarm's workers ask for what its leader gave: one address, two workers, and on the first of
-// them a bridge network of the same subnet.
+// The local space where the swarm's workers ask for what its leader gave: one address, two workers, and on each of them a
+// bridge network of the same subnet. The second one's gives the address when it has nothing else.
 import { commit, fresh, type Model, type Name, type Step, type Store, type Txn, Wrong } from './explore.js';
 
 export const WORKER_RULES = {
@@ -17,6 +17,8 @@ export const WORKER_RULES = {
   chain: true,
   /** What an earlier boot of a node left is taken by the node. */
   boots: true,
+  /** … and by another one when it has nothing else; what the present boot has it does not take. */
+  earlierOnly: true,
   /** What was released rests, and is given by number to whoever asks for it … */
   restsByNumber: true,
   /** … on no lease any more … */
@@ -52,6 +54,8 @@ interface Asker {
 interface Budget {
   tasks: number;
   bridges: number;
+  /** Containers on the other worker's bridge, which has no address left. */
+  others: number;
   boots: number;
   gone: number;
   /** No other worker takes part. */
@@ -69,21 +73,22 @@ interface World extends Store {
   budget: Budget;
 }
 
-const ASKERS = ['worker A', 'worker B', 'a container on A'];
+const ASKERS = ['worker A', 'worker B', 'a container on A', 'a container on B'];
+const OTHER = 3;
 const joinOf = (s: World, n: number) => `${ASKERS[n]}, boot ${s.askers[n]!.boot}`;
-const onA = (n: number) => n !== 1;
+const onA = (n: number) => n === 0 || n === 2;
 const local = (s: World) => s.kv.local as Claim | undefined;
 
 export function workers(rules: WorkerRules, budget: Partial<Budget>): Model<World> {
   const start: World = {
     ...{ last: 0, kv: {}, task: null, over: false, stale: false },
     askers: ASKERS.map((_, n) => ({
-      ...{ bridge: n === 2, boot: 1, live: false },
+      ...{ bridge: n >= 2, boot: 1, live: false },
       releases: [],
       undos: [],
       undone: {},
     })),
-    budget: { tasks: 0, bridges: 0, boots: 0, gone: 0, ...budget },
+    budget: { tasks: 0, bridges: 0, others: 0, boots: 0, gone: 0, ...budget },
   };
   const steps: Step<World>[] = ASKERS.flatMap((_, n) => [
     give(n),
@@ -97,7 +102,7 @@ export function workers(rules: WorkerRules, budget: Partial<Budget>): Model<Worl
 /** The leader gives the address to a task on a worker … */
 function give(n: number): Step<World> {
   return (s) => {
-    if (n === 2 || (n === 1 && s.budget.alone) || s.task !== null || s.kv.swarm || s.budget.tasks === 0)
+    if (n >= 2 || (n === 1 && s.budget.alone) || s.task !== null || s.kv.swarm || s.budget.tasks === 0)
       return undefined;
     s.budget.tasks--;
     s.task = n;
@@ -124,10 +129,15 @@ function judge(s: World, rules: WorkerRules, n: number): { txn: Txn; token: Name
   const moves = rules.moves && 'swarm' in word && (prior?.kind === 'swarm' || !rules.onlySwarm);
   const earlier = rules.boots && prior && prior.boot < boot && onA(n) && prior.join.includes('A,');
   const rested = rules.restsByNumber && prior?.kind === 'cooling';
-  if (prior && !moves && !earlier && !rested) return undefined;
+  const ofA = n === OTHER && prior?.join.includes('A,') && (prior.boot < s.askers[0]!.boot || !rules.earlierOnly);
+  if (prior && !moves && !earlier && !rested && !ofA) return undefined;
+  const record = ofA ? { node: s.kv.node?.v ?? null } : {};
   const lease = prior?.lease && !rules.detaches ? { lease: true } : {};
   const kind = !bridge && ('swarm' in word || rules.ruled) ? 'swarm' : 'endpoint';
-  const txn = { when: { local: prior?.v ?? null, ...word }, put: { local: { kind, join, boot, token, ...lease } } };
+  const txn = {
+    when: { local: prior?.v ?? null, ...word, ...record },
+    put: { local: { kind, join, boot, token, ...lease } },
+  };
   return { txn, token, ...(prior && { prior }) };
 }
 
@@ -135,10 +145,11 @@ const ask: StepOf = (n, rules) => (s) => {
   const asker = s.askers[n]!;
   // An engine has released what one container had before it asks for the next.
   if (asker.call || asker.live || asker.releases.length > 0) return undefined;
-  if (asker.bridge ? s.budget.bridges === 0 : s.task !== n || s.over) return undefined;
+  const left = n === OTHER ? 'others' : 'bridges';
+  if (asker.bridge ? s.budget[left] === 0 : s.task !== n || s.over) return undefined;
   const decided = judge(s, rules, n);
   if (!decided) return undefined;
-  if (asker.bridge) s.budget.bridges--;
+  if (asker.bridge) s.budget[left]--;
   asker.call = decided;
   return `${ASKERS[n]} asks for the address`;
 };
@@ -235,6 +246,7 @@ const boot: Step<World> = (s) => {
     const { bridge, boot } = s.askers[n]!;
     s.askers[n] = { bridge, boot: boot + 1, live: false, releases: [], undos: [], undone: {} };
   }
+  commit(s, { when: {}, put: { node: {} } });
   return 'the machine of A starts anew';
 };
 

@@ -295,10 +295,12 @@ export class Oracle {
     const inRange = usableOf(cidr).filter((one) => join.range === '' || membersOf(join.range).includes(one));
     const grants = free(inRange);
     if (grants.length > 0) return { grants, refusals: [] };
-    const left = inRange.filter((one) => isOpen(one) && this.#ofEarlierBoot(pool.held.get(one), asked.node));
-    // A process may remember what an earlier boot left from before anything rested.
-    const takeable = [...resting(inRange), ...left];
-    return takeable.length > 0 ? { grants: takeable, refusals: [] } : no('pool_exhausted');
+    const ofBoots = (nodes: readonly string[]) =>
+      inRange.filter((one) => isOpen(one) && nodes.some((node) => this.#ofEarlierBoot(pool.held.get(one), node)));
+    // A process may remember what an earlier boot left from before anything rested, and for a while that no other node left any.
+    const ours = [...resting(inRange), ...ofBoots([asked.node])];
+    const takeable = [...ours, ...ofBoots([...this.#boots.keys()].filter((node) => node !== asked.node))];
+    return { grants: takeable, refusals: ours.length > 0 ? [] : ['pool_exhausted'] };
   }
 
   #byNumber(asked: Asked & { call: 'RequestAddress' }, address: string, pool: Pool, join: Join, rules: Rules): Allowed {

@@ -49,6 +49,7 @@ const CLAUSES: Record<keyof Rules, keyof typeof SCENES> = {
 const WORKER_SCENES = {
   'two workers, a bridge and a boot': { tasks: 2, bridges: 1, boots: 1, gone: 1 },
   'one worker whose answers are lost': { tasks: 1, gone: 2, alone: true },
+  'a boot, and another host that has no address left': { bridges: 2, others: 1, boots: 1, gone: 1 },
 };
 
 const WORKER_CLAUSES: Record<keyof WorkerRules, keyof typeof WORKER_SCENES> = {
@@ -59,6 +60,7 @@ const WORKER_CLAUSES: Record<keyof WorkerRules, keyof typeof WORKER_SCENES> = {
   ownToken: 'two workers, a bridge and a boot',
   chain: 'one worker whose answers are lost',
   boots: 'two workers, a bridge and a boot',
+  earlierOnly: 'a boot, and another host that has no address left',
   restsByNumber: 'one worker whose answers are lost',
   detaches: 'two workers, a bridge and a boot',
   restsAnew: 'two workers, a bridge and a boot',

@@ -81,6 +81,19 @@ export function reconciling(scene: Scene): void {
       await scene.all(OPEN, joined('J1'));
     });
 
+    it('writes one of an earlier boot anew whose container lives, as where etcd was set back: nobody else is given it', async () => {
+      await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      const again = await scene.rebooted(a);
+      engine.view = shown(network(S, { containers: { web: '10.66.0.9' } }));
+      await reconcilerOf(again).look();
+      expect(told).to.deep.equal(['recognised 10.66.0.9']);
+      const other = await (await scene.world.host('b')).network(S, { range: '10.66.0.9/32' });
+      expect(await refusal(other.endpoint({ name: 'db' }))).to.match(/^pool_exhausted: /);
+      await scene.all(OPEN, joined('J1'), joined('J2', 'b boot-1 range=10.66.0.9/32'), [
+        claim(9, 'endpoint a boot-2 join=J1 name=web mac=02:42:00:00:00:09'),
+      ]);
+    });
+
     it('ends one that an undo put back after this node, gone meanwhile, was back and had released the address', async () => {
       await net.endpoint({ ip: '10.66.0.9', name: 'web' });
       await a.loseSession();

@@ -3,12 +3,13 @@ import {
   findTakeable,
   isOfFormerEpoch,
   judge,
+  leftByBoot,
   type Purpose,
   type Seen,
   type Wanted,
 } from '../../../src/ipam/decide.js';
 import { IpamError } from '../../../src/ipam/errors.js';
-import type { ClaimRecord, HolderRecord, NodeRecord } from '../../../src/ipam/records.js';
+import { type ClaimRecord, type HolderRecord, type NodeRecord, UNREADABLE } from '../../../src/ipam/records.js';
 import type { NodeSeen } from '../../../src/ipam/silence.js';
 import type { Condition, Found } from '../../../src/ipam/store.js';
 import { parseAddress } from '../../../src/net/address.js';
@@ -124,6 +125,28 @@ describe('verdicts', () => {
       expect(verdict({ name: 'web' }, { claim })).to.equal(
         `taken: address 10.66.0.9 is held by web on b since ${since}`,
       );
+    });
+
+    it('left to another node that has nothing else, while the node record says another boot that can be read', () => {
+      const left = (boot: string, rest: Partial<ClaimRecord> = {}) => {
+        const claim = claimOf({ kind: 'endpoint', node: 'a', boot: 'boot-1', join: 'J1', ...rest });
+        const taken = leftByBoot(claim, { name: 'a', found: nodeOf(boot), living: true }, { ...self, node: 'b' });
+        const [evidence] = taken?.evidence ?? [];
+        return (
+          evidence && 'key' in evidence && `from ${taken?.from} while ${evidence.key.key} is as of ${evidence.version}`
+        );
+      };
+      for (const kind of ['endpoint', 'swarm'] as const)
+        expect(left('boot-2', { kind })).to.equal('from a while nodes/a is as of 5');
+      for (const boot of ['boot-1', UNREADABLE]) expect(left(boot), boot).to.equal(undefined);
+      const others = [
+        { kind: 'unsure' },
+        { kind: 'reserved' },
+        { node: 'b' },
+        { node: 'c' },
+        { boot: undefined },
+      ] as const;
+      for (const rest of others) expect(left('boot-2', rest), JSON.stringify(rest)).to.equal(undefined);
     });
 
     it('refused where it is unsure, shared, reserved, or cannot be read', () => {

@@ -9,6 +9,7 @@ import { parsePrefix } from '../../../src/net/prefix.js';
 import { beside, foreign, network, shown } from '../../support/engine-shown.js';
 
 const S = '10.66.0.0/24';
+const SELF = { node: 'a', boot: 'b' };
 const subnet: Subnet = { space: 'local', prefix: parsePrefix(S) };
 
 function membership(claim?: Partial<ClaimRecord>, at = '10.66.0.9'): Membership {
@@ -23,7 +24,7 @@ function membership(claim?: Partial<ClaimRecord>, at = '10.66.0.9'): Membership 
 }
 
 function found(claim: Partial<ClaimRecord> | undefined, view: EngineView): string[] {
-  return compare([membership(claim)], view, 'a').map((finding) => {
+  return compare([membership(claim)], view, SELF).map((finding) => {
     switch (finding.kind) {
       case 'doubtful':
         return `doubtful: ${finding.text.slice(0, 40)}`;
@@ -58,6 +59,7 @@ describe('a look at the engine', () => {
     ['an unsure claim that is nowhere', { kind: 'unsure' }, empty, ['stale']],
     ['a claim and its container', {}, live, []],
     ['a task and its container', { kind: 'swarm' }, live, []],
+    ['a claim of an earlier boot, as a backup may have it, and a container', { boot: 'before' }, live, ['container']],
     ['a claim of a container that has another name by now', { name: 'before' }, live, ['container']],
     ['a task’s, whose name is the swarm’s', { kind: 'swarm', name: 'web.1.x' }, live, []],
     ['a claim and its container on another network of the subnet', {}, twice, []],
@@ -147,19 +149,19 @@ describe('a look at the engine', () => {
     ];
     for (const [what, ids, ips, view, expected] of cases) {
       it(`finds ${expected || 'none'} lost of ${ids}: ${what}`, () => {
-        const lost = compare([joined(ids.split(' '), ips)], view, 'a').filter((finding) => finding.kind === 'lost');
+        const lost = compare([joined(ids.split(' '), ips)], view, SELF).filter((finding) => finding.kind === 'lost');
         expect(lost.map(({ join }) => join.key.split('/').at(-1)).join(' ')).to.equal(expected);
       });
     }
 
     it('finds none lost of S1 S2 by a claim whose join was guessed', () => {
-      const findings = compare([joined(['S1', 'S2'], of9('S2'), true)], shown(lan(web)), 'a');
+      const findings = compare([joined(['S1', 'S2'], of9('S2'), true)], shown(lan(web)), SELF);
       expect(findings).to.deep.equal([]);
     });
 
     it('tells of each other driver on the subnet, and what it has to be called if it is this one', () => {
       const view = beside(shown(), foreign(S), foreign(S, 'second'), foreign(S, 'blue', 'lab:5000/etcd-ipam:latest'));
-      const texts = compare([joined(['S1', 'H2'], of9('H2'))], view, 'a').map((one) => 'text' in one && one.text);
+      const texts = compare([joined(['S1', 'H2'], of9('H2'))], view, SELF).map((one) => 'text' in one && one.text);
       const rest =
         ': nothing that this node has there (space local) is ended; if that is this driver, networks have to call it by the file name of IPAM_SOCKET (a managed plugin: etcd-ipam)';
       expect(texts).to.deep.equal([
@@ -169,7 +171,7 @@ describe('a look at the engine', () => {
     });
 
     it('tells of a part in a subnet that is not shown, but for those', () => {
-      const [lost, hidden, ...more] = compare([joined(['S1', 'H2'], of9('H2'))], shown(), 'a');
+      const [lost, hidden, ...more] = compare([joined(['S1', 'H2'], of9('H2'))], shown(), SELF);
       expect([lost?.kind, more]).to.deep.equal(['lost', []]);
       expect(hidden).to.have.property('text').that.contains("1 of the pool's joins and 1 addresses");
     });
