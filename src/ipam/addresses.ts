@@ -8,7 +8,7 @@ import { isOfFormerEpoch, isOfNode, judge, type Verdict } from './decide.js';
 import { IpamError, outside } from './errors.js';
 import { chooseGateway, isStillMeant, overtaken } from './gateways.js';
 import type { Grant } from './grant.js';
-import { addressOfClaim, claimKey, claimsIn, holderKey, joinsOf, poolKey } from './keyspace.js';
+import { addressOfClaim, claimKey, claimsIn, holderKey, isOurs, joinsOf, poolKey } from './keyspace.js';
 import { readNode } from './nodes.js';
 import { Pace } from './pace.js';
 import type { PoolRef } from './pool-id.js';
@@ -255,7 +255,7 @@ export class Addresses {
           view = this.#views.set(ask.pool, seen[1], seen[2]);
           if (reservedFor(ask, view)) throw overtaken(ask.pool);
         }
-        const taken = seen[0].keys.map((key) => addressOfClaim(key).value);
+        const taken = seen[0].keys.filter(isOurs).map((key) => addressOfClaim(key).value);
         if (last) await this.#lostTakeable(last, chooser, by);
         brief = true;
         if (last || !taken.includes(address.value)) brief = false;

@@ -4,6 +4,7 @@ import { type AddressAsk, named } from './claiming.js';
 import type { Purpose, Verdict, Wanted } from './decide.js';
 import { claimKey, holdersAt, nodeKey, poolKey } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
+import { decodeHolder } from './records.js';
 import { rulesOf } from './rules.js';
 import { familyOf, globalSpace, isGlobal } from './spaces.js';
 import type { Answers } from './store.js';
@@ -18,7 +19,7 @@ export function factsOf(pool: PoolRef, address: Address, { node, swarm = '' }: S
   return [
     ...viewOf(pool),
     { one: claimKey(pool, address) },
-    { span: holdersAt(pool, address), limit: 0 },
+    { span: { ...holdersAt(pool, address), decode: decodeHolder }, limit: 0 },
     { one: nodeKey(node) },
     { one: claimKey(global, address) },
     { one: poolKey(global) },

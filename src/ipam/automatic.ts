@@ -4,10 +4,11 @@ import type { Family } from '../net/address.js';
 import { firstGap } from '../net/gaps.js';
 import { formatPrefix, overlaps, type Prefix, rangeOf, sizeOf } from '../net/prefix.js';
 import { IpamError } from './errors.js';
-import { behind, guardKey, joinsOf, poolsIn, poolsOfFamily, poolsUpTo, type Subnet, subnetOfPool } from './keyspace.js';
+import { behind, guardKey, isOurs, joinsOf, poolsIn, poolsOfFamily, type Subnet, subnetOfPool } from './keyspace.js';
+import { nearestPool } from './pages.js';
 import type { PoolRemoval } from './pool-removal.js';
 import { ofFamily, type Predefined } from './predefined.js';
-import type { GuardRecord, PoolRecord } from './records.js';
+import type { GuardRecord } from './records.js';
 import { familyOf, globalSpace, localSpace } from './spaces.js';
 import type { Deadline, Found, Span, Store } from './store.js';
 
@@ -65,24 +66,20 @@ export class Automatic {
     const name = familyOf(space);
     const found: Subnet[] = [];
     for (const one of [localSpace(name), globalSpace(name, '')]) {
-      const enclosing = {
-        span: poolsUpTo(one, { ...base, length: base.family === 4 ? 32 : 128 }),
-        limit: 1,
-        last: true,
-      };
-      const [{ found: nearest }] = await this.#store.read([enclosing], by);
-      found.push(...nearest.map(({ key }) => subnetOfPool(key)));
+      const first = { ...base, length: base.family === 4 ? 32 : 128 };
+      const { nearest } = await nearestPool(this.#store, { space: one, prefix: first }, [], by);
+      if (nearest) found.push(nearest);
       found.push(...(await this.#all(poolsIn(one, rangeOf(base)), by)));
     }
     found.push(...(await this.#all(poolsOfFamily(space)[2], by)));
     return found.filter(({ prefix }) => overlaps(prefix, base));
   }
 
-  async #all(span: Span<PoolRecord>, by: Deadline): Promise<Subnet[]> {
+  async #all(span: Span<unknown>, by: Deadline): Promise<Subnet[]> {
     const found: Subnet[] = [];
     for (let rest = span; ; ) {
       const [page] = await this.#store.read([{ keys: rest, limit: PAGE }], by);
-      found.push(...page.keys.map(subnetOfPool));
+      found.push(...page.keys.filter(isOurs).map(subnetOfPool));
       if (!page.more) return found;
       rest = behind(rest, page.keys.at(-1)!);
     }

@@ -2,7 +2,7 @@
 // and go. Total: what it does not know it leaves out. Decides nothing.
 import { formatAddress } from '../net/address.js';
 import { formatPrefix } from '../net/prefix.js';
-import { addressOfClaim, joinOf, nodeOf, parentOf, subnetOfPool } from './keyspace.js';
+import { addressOfClaim, isOurs, joinOf, nodeOf, parentOf, subnetOfPool } from './keyspace.js';
 import {
   type ClaimRecord,
   decodeBrake,
@@ -47,7 +47,7 @@ export interface Event {
 export function eventsOf(changed: readonly Changed[]): Event[] {
   return changed.flatMap((one) => {
     try {
-      return MEANING[one.key.split('/')[0]!]?.(one) ?? [];
+      return (isOurs(one.key) && MEANING[one.key.split('/')[0]!]?.(one)) || [];
     } catch {
       return [];
     }

@@ -5,7 +5,7 @@ import { formatPrefix, usable } from '../net/prefix.js';
 import { type AddressAsk, contended, exhausted, MOST_ATTEMPTS } from './claiming.js';
 import { isOfFormerEpoch, type Verdict } from './decide.js';
 import { IpamError } from './errors.js';
-import { addressOfClaim, claimKey, claimsIn, claimsOf, poolKey } from './keyspace.js';
+import { addressOfClaim, claimKey, claimsIn, claimsOf, isOurs, poolKey } from './keyspace.js';
 import { all } from './pages.js';
 import type { PoolRef } from './pool-id.js';
 import { isResting } from './resting.js';
@@ -59,7 +59,7 @@ export async function chooseGateway<T>(
       const window = { ...rest, to: end };
       const queries = [...viewOf(ask.pool), { span: claimsIn(ask.pool, window), limit: 0 }] as const;
       // At one revision: a remembered view may be older than the choice of another host, and no room would not show it.
-      const [pool, join, { found }] = await store.read(queries, by);
+      const [pool, join, claims] = await store.read(queries, by);
       view = views.set(ask.pool, pool, join);
       rests = false;
       const { gateway } = view.pool.record;
@@ -75,6 +75,7 @@ export async function chooseGateway<T>(
       } else {
         const { shared = [] } = view.join.record;
         const isNot = (value: bigint) => rules.isBarred(value) || shared.includes(formatAddress({ family, value }));
+        const found = claims.found.filter(({ key }) => isOurs(key));
         const numberOf = ({ key }: { key: string }) => addressOfClaim(key).value;
         candidates = freeIn(window, found.map(numberOf)).filter((value) => !isNot(value));
         resting.push(

@@ -1,7 +1,7 @@
 // The names of all records, relative to IPAM_PREFIX. Order is meaning: addresses are written at full width, so that a
 // range of keys is a range of addresses; the families are apart, because their digits would interleave.
-import { type Address, formatWide, parseWide } from '../net/address.js';
-import { formatWidePrefix, lastOf, type Prefix, type Range } from '../net/prefix.js';
+import { type Address, BITS, formatWide, isWide, parseWide } from '../net/address.js';
+import { formatWidePrefix, lastOf, type Prefix, prefixOf, type Range } from '../net/prefix.js';
 import {
   type BrakeRecord,
   type ClaimRecord,
@@ -13,6 +13,7 @@ import {
   decodeListedPool,
   decodeMember,
   decodeNode,
+  decodePart,
   decodePool,
   decodeReconciled,
   decodeRestored,
@@ -30,7 +31,7 @@ import {
   type RulesRecord,
   type TenureRecord,
 } from './records.js';
-import { familyOf, globalSpace, localSpace } from './spaces.js';
+import { familyOf, globalSpace, isSpace, localSpace } from './spaces.js';
 import type { Key, Span } from './store.js';
 
 /** A subnet in an address space: the unit that pools, joins, claims and holders belong to. */
@@ -128,7 +129,7 @@ export const SESSIONS: Span<unknown> = { from: 'sessions/', to: after('sessions'
 export const EVERY_POOL: Span<ListedPool> = { from: 'pools/', to: after('pools'), decode: decodeListedPool };
 export const EVERY_JOIN: Span<Member> = { from: 'joins/', to: after('joins'), decode: decodeMember };
 export const EVERY_CLAIM: Span<ClaimRecord> = { from: 'claims/', to: after('claims'), decode: decodeClaim };
-export const EVERY_HOLDER: Span<HolderRecord> = { from: 'holders/', to: after('holders'), decode: decodeHolder };
+export const EVERY_HOLDER: Span<HolderRecord> = { from: 'holders/', to: after('holders'), decode: decodePart };
 
 /** Whoever makes it runs a round, which lasts until its lease ends. */
 export const TICK: Key<unknown> = { key: 'tick', decode: (json) => json };
@@ -158,34 +159,37 @@ export function nodeOf(key: string): string {
   return key.split('/')[1]!;
 }
 
-/** Pools of a space and family, of any length, whose network address lies between the two ends of the range. */
-export function poolsIn(space: string, { family, from, to }: Range): Span<PoolRecord> {
+/**
+ * Pools of a space and family, of any length, whose network address lies between the two ends of the range. Who looks for them
+ * goes by their keys, so that a record which nobody can read is in nobody's way.
+ */
+export function poolsIn(space: string, { family, from, to }: Range): Span<unknown> {
   const root = `pools/${space}/v${family}`;
   return {
     from: `${root}/${formatWide({ family, value: from })}-`,
     to: `${root}/${formatWide({ family, value: to })}.`,
-    decode: decodePool,
+    decode: () => undefined,
   };
 }
 
 /** Pools that may overlap the block, if there are any: the last of them does so exactly if any does. */
-export function poolsUpTo(space: string, prefix: Prefix): Span<PoolRecord> {
+export function poolsUpTo(space: string, prefix: Prefix): Span<unknown> {
   return poolsIn(space, { family: prefix.family, from: 0n, to: lastOf(prefix) });
 }
 
 /** All pools of the space's family, those of swarms with a name in the last span. */
-export function poolsOfFamily(space: string): readonly [Span<PoolRecord>, Span<PoolRecord>, Span<PoolRecord>] {
+export function poolsOfFamily(space: string): readonly [Span<unknown>, Span<unknown>, Span<unknown>] {
   const name = familyOf(space);
   const global = `pools/${globalSpace(name, '')}`;
   return [
     poolsOf(localSpace(name)),
     poolsOf(globalSpace(name, '')),
-    { from: `${global}@`, to: `${global}A`, decode: decodePool },
+    { from: `${global}@`, to: `${global}A`, decode: () => undefined },
   ];
 }
 
-function poolsOf(space: string): Span<PoolRecord> {
-  return { from: `pools/${space}/`, to: after(`pools/${space}`), decode: decodePool };
+function poolsOf(space: string): Span<unknown> {
+  return { from: `pools/${space}/`, to: after(`pools/${space}`), decode: () => undefined };
 }
 
 export function joinsOf(subnet: Subnet): Span<JoinRecord> {
@@ -223,18 +227,63 @@ export function claimsIn(subnet: Subnet, { family, from, to }: Range): Span<Clai
   return { from: claimKey(subnet, { family, value: from }).key, to: `${last}\0`, decode: decodeClaim };
 }
 
+/** Whether anybody can read them or not, as are those at an address: whoever decides by what they say takes `decodeHolder`. */
 export function holdersOf(subnet: Subnet): Span<HolderRecord> {
-  return { from: `holders/${path(subnet)}/`, to: after(`holders/${path(subnet)}`), decode: decodeHolder };
+  return { from: `holders/${path(subnet)}/`, to: after(`holders/${path(subnet)}`), decode: decodePart };
 }
 
 export function holdersAt(subnet: Subnet, address: Address): Span<HolderRecord> {
   const root = `holders/${path(subnet)}/${formatWide(address)}`;
-  return { from: `${root}/`, to: after(root), decode: decodeHolder };
+  return { from: `${root}/`, to: after(root), decode: decodePart };
 }
 
 /** The rest of the span behind that key. */
 export function behind<R>(span: Span<R>, key: string): Span<R> {
   return { ...span, from: `${key}\0` };
+}
+
+/** How many parts the key of such a record has. */
+const PARTS: Readonly<Record<string, number>> = {
+  ...{ tick: 1, brake: 1, restored: 1, spaces: 2, nodes: 2, sessions: 3, reconciled: 3 },
+  ...{ pools: 4, rules: 4, joins: 5, claims: 5, holders: 6, history: 5 },
+};
+const OF_SUBNETS: ReadonlySet<string> = new Set(['pools', 'rules', 'joins', 'claims', 'holders']);
+
+export function hasItsParts(parts: readonly string[]): boolean {
+  return parts.length === PARTS[parts[0]!];
+}
+
+/** A subnet's path as it should be written, for one in any spelling. Undefined for what names no subnet. */
+export function canonical(path: string): string | undefined {
+  const [space, , text] = path.split('/') as [string, string, string];
+  if (!isSpace(space) || !/^[^-]+-\d{1,3}$/.test(text)) return undefined;
+  try {
+    const { family, first, length } = prefixOfPool(text);
+    if (length > BITS[family]) return undefined;
+    return `${space}/v${family}/${formatWidePrefix(prefixOf({ family, value: first }, length))}`;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The one that was found to be written as it should: many keys of one subnet come after one another. */
+let proper = '';
+
+/**
+ * Whether the key names what ours do, in our spelling. Whoever lists keys that he has not made goes past others: nobody finds a record
+ * by such a key, so that it gives nobody anything and keeps nothing from anybody. A count of keys has them in it.
+ */
+export function isOurs(key: string): boolean {
+  const parts = key.split('/');
+  if (!hasItsParts(parts)) return false;
+  const [root, space, family, prefix, address] = parts as [string, string, string, string, string];
+  if (!OF_SUBNETS.has(root)) return true;
+  const path = `${space}/${family}/${prefix}`;
+  if (path !== proper) {
+    if (canonical(path) !== path) return false;
+    proper = path;
+  }
+  return (root !== 'claims' && root !== 'holders') || isWide(address, family === 'v4' ? 4 : 6);
 }
 
 export function addressOfClaim(key: string): Address {

@@ -18,7 +18,14 @@ import {
   type Subnet,
 } from './keyspace.js';
 import type { PoolRef } from './pool-id.js';
-import type { ClaimRecord, GuardRecord, HolderRecord, JoinRecord, PoolRecord } from './records.js';
+import {
+  type ClaimRecord,
+  decodeHolder,
+  type GuardRecord,
+  type HolderRecord,
+  type JoinRecord,
+  type PoolRecord,
+} from './records.js';
 import type { Releases } from './releases.js';
 import { isResting } from './resting.js';
 import { isGlobal } from './spaces.js';
@@ -138,7 +145,8 @@ export class PoolRemoval {
    */
   async #goBack(ref: PoolRef, pool: Found<PoolRecord>, join: Found<JoinRecord>, by: Deadline): Promise<boolean> {
     const before = join.record.replaces!;
-    const [{ found }] = await this.#store.read([{ span: holdersOf(ref), limit: 0 }], by);
+    const holders = { ...holdersOf(ref), decode: decodeHolder };
+    const [{ found }] = await this.#store.read([{ span: holders, limit: 0 }], by);
     const own = found.filter(({ key }) => joinOf(key) === ref.join);
     const { join: leader, stage } = before;
     const record: PoolRecord = { ...pool.record, leader, stage, token: this.#around.token() };

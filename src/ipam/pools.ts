@@ -5,7 +5,8 @@ import { formatPrefix, overlaps, type Prefix } from '../net/prefix.js';
 import { type AnyPool, Automatic } from './automatic.js';
 import { InDoubtError, IpamError } from './errors.js';
 import type { Grant } from './grant.js';
-import { guardKey, joinKey, joinsOf, poolKey, poolsUpTo, prefixOfPool, rulesKey, type Subnet } from './keyspace.js';
+import { guardKey, joinKey, joinsOf, poolKey, rulesKey, type Subnet } from './keyspace.js';
+import { nearestPool } from './pages.js';
 import type { PoolRef } from './pool-id.js';
 import { guarded, guarding, type PoolRemoval } from './pool-removal.js';
 import type { Predefined } from './predefined.js';
@@ -157,17 +158,19 @@ export class Pools {
   async #find({ space }: PoolAsk, prefix: Prefix, by: Deadline): Promise<Neighbourhood> {
     for (;;) {
       const subnet = { space, prefix };
-      const [guard, pool, rules, joins, { found }] = await this.#store.read(
+      const around = await nearestPool(
+        this.#store,
+        subnet,
         [
           { one: guardKey(space) },
           { one: poolKey(subnet) },
           { one: rulesKey(subnet) },
           { span: joinsOf(subnet), limit: 1 },
-          { span: poolsUpTo(space, prefix), limit: 1, last: true },
         ],
         by,
       );
-      const nearest = found[0] && prefixOfPool(found[0].key);
+      const [guard, pool, rules, joins] = around.seen;
+      const nearest = around.nearest?.prefix;
       if (pool || !nearest || !overlaps(nearest, prefix))
         return {
           ...{ prefix, guard, pool, rules },

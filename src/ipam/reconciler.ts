@@ -4,17 +4,8 @@ import { type Address, formatAddress } from '../net/address.js';
 import { formatPrefix } from '../net/prefix.js';
 import type { Engine, EngineView } from './engine-view.js';
 import { IpamError } from './errors.js';
-import {
-  behind,
-  claimKey,
-  claimsOf,
-  holderKey,
-  joinKey,
-  joinOf,
-  poolKey,
-  type Subnet,
-  subnetOfPool,
-} from './keyspace.js';
+import { claimKey, claimsOf, holderKey, joinKey, joinOf, poolKey, type Subnet, subnetOfPool } from './keyspace.js';
+import { type Page, readPage } from './pages.js';
 import { Patience } from './patience.js';
 import type { PoolRef } from './pool-id.js';
 import { compare, type Finding, foreignOn, type Membership } from './reconcile.js';
@@ -218,12 +209,12 @@ export class Reconciler {
 
   async #all<R>(span: Span<R>): Promise<Found<R>[]> {
     const all: Found<R>[] = [];
-    for (let rest = span; ; ) {
-      const [page] = await this.#store.read([{ span: rest, limit: PAGE }], this.#by());
+    for (let rest: Span<R> | undefined = span; rest; ) {
+      const page: Page<R> = await readPage(this.#store, rest, PAGE, this.#by());
       all.push(...page.found);
-      if (!page.more) return all;
-      rest = behind(rest, page.found.at(-1)!.key);
+      rest = page.rest;
     }
+    return all;
   }
 
   #by(): number {

@@ -1,9 +1,8 @@
 // Everything under IPAM_PREFIX as one look shows it, put in its place: subnets with their pool, rules, joins, claims and holders;
 // nodes and sessions; guards. Says what has no place and what cannot be read; judges nothing else.
-import { type Address, BITS, formatWide, parseWide } from '../net/address.js';
-import { formatWidePrefix, prefixOf } from '../net/prefix.js';
+import { type Address, formatWide, parseWide } from '../net/address.js';
 import { IpamError } from './errors.js';
-import { prefixOfPool, type Subnet } from './keyspace.js';
+import { canonical, hasItsParts, type Subnet, subnetOfPool } from './keyspace.js';
 import {
   type ClaimRecord,
   decodeClaim,
@@ -89,12 +88,6 @@ export interface Everything {
 const JOIN = /^[0-9a-f]{16}$/;
 const NAME = /^[A-Za-z0-9._-]{1,253}$/;
 
-/** How many parts the key of such a record has. */
-const PARTS: Readonly<Record<string, number>> = {
-  ...{ tick: 1, brake: 1, restored: 1, spaces: 2, nodes: 2, sessions: 3, reconciled: 3 },
-  ...{ pools: 4, rules: 4, joins: 5, claims: 5, holders: 6, history: 5 },
-};
-
 export function placed({ revision, entries }: Snapshot): Everything {
   const placing = new Placing();
   for (const entry of entries) placing.add(entry);
@@ -125,7 +118,7 @@ class Placing {
   #place(entry: Entry): Stray | undefined {
     const parts = entry.key.split('/');
     const [root, one = '', two = ''] = parts as [string, string?, string?];
-    if (parts.length !== PARTS[root]) return foreign(entry);
+    if (!hasItsParts(parts)) return foreign(entry);
     switch (root) {
       case 'tick':
       case 'brake':
@@ -215,18 +208,9 @@ function foreign(entry: Entry): Stray {
 
 /** A path that is not written as ours are: how it should be written. Undefined for what names no subnet. */
 function subnetAt(path: string): SubnetSeen | string | undefined {
-  const [space, , text] = path.split('/') as [string, string, string];
-  if (!isSpace(space) || !/^[^-]+-\d{1,3}$/.test(text)) return undefined;
-  try {
-    const { family, first, length } = prefixOfPool(text);
-    if (length > BITS[family]) return undefined;
-    const prefix = prefixOf({ family, value: first }, length);
-    const canonical = `${space}/v${family}/${formatWidePrefix(prefix)}`;
-    if (canonical !== path) return canonical;
-    return { subnet: { space, prefix }, joins: new Map(), claims: new Map(), holders: new Map() };
-  } catch {
-    return undefined;
-  }
+  const proper = canonical(path);
+  if (proper !== path) return proper;
+  return { subnet: subnetOfPool(`pools/${path}`), joins: new Map(), claims: new Map(), holders: new Map() };
 }
 
 function addressAt(text: string): Address | undefined {

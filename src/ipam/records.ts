@@ -207,6 +207,11 @@ export function decodeMember(json: unknown): Member {
   return join.safeParse(json).data ?? { node: UNREADABLE };
 }
 
+/** Total, likewise: such a part keeps its address from others, and is nobody's to give back. */
+export function decodePart(json: unknown): HolderRecord {
+  return holder.safeParse(json).data ?? { role: 'aux', node: UNREADABLE, since: '', token: '' };
+}
+
 /** Total: what nobody can read tells nothing. */
 export function decodeTenure(json: unknown): TenureRecord | undefined {
   return tenure.safeParse(json).data;
@@ -224,7 +229,7 @@ export function decodeNode(json: unknown): NodeRecord {
   return parsed.success ? parsed.data : { machine: UNREADABLE, boot: UNREADABLE, since: '' };
 }
 
-/** The machine of a node record that nobody can read, and the node of such a join. */
+/** The machine of a node record that nobody can read, and the node of such a join or part. */
 export const UNREADABLE = 'unknown';
 
 /** Total: a claim that nobody can read is somebody's all the same, and is never given to another. */

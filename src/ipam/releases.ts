@@ -12,11 +12,9 @@ import {
   joinOf,
   joinsOf,
   poolKey,
-  poolsUpTo,
   type Subnet,
-  subnetOfPool,
 } from './keyspace.js';
-import { all } from './pages.js';
+import { all, nearestPool } from './pages.js';
 import type { PoolRef } from './pool-id.js';
 import { KeyedQueue } from './queue.js';
 import type { ClaimRecord, Ending } from './records.js';
@@ -212,8 +210,7 @@ export async function poolAround(
   by: Deadline,
 ): Promise<Subnet | undefined> {
   const only = { family, first: value, length: BITS[family] };
-  const [{ found }] = await store.read([{ span: poolsUpTo(space, only), limit: 1, last: true }], by);
-  const nearest = found[0] && subnetOfPool(found[0].key);
+  const { nearest } = await nearestPool(store, { space, prefix: only }, [], by);
   return nearest && overlaps(nearest.prefix, only) ? nearest : undefined;
 }
 

@@ -2,7 +2,7 @@
 // addresses. Remembers parts that had room when they were counted; refuses to know who claims what it finds.
 import { freeIn, split } from '../net/gaps.js';
 import type { Range } from '../net/prefix.js';
-import { addressOfClaim, claimsIn, type Subnet } from './keyspace.js';
+import { addressOfClaim, claimsIn, isOurs, type Subnet } from './keyspace.js';
 import { NO_RULES, type Rules } from './rules.js';
 import type { Deadline, Store } from './store.js';
 import type { Surroundings } from './surroundings.js';
@@ -39,7 +39,7 @@ export interface Room {
 
 interface Counted {
   readonly part: Range;
-  /** Not claimed; some of them may be barred. */
+  /** Not claimed; some of them may be barred. Fewer by each key among the claims that is none of ours. */
   readonly free: bigint;
 }
 
@@ -132,7 +132,8 @@ export class Rooms {
     return asked
       .flatMap(({ part, free, pieces, counted }) => {
         if (pieces.length === 0) {
-          const taken = listed.shift()!.keys.map((key) => addressOfClaim(key).value);
+          const keys = listed.shift()!.keys.filter(isOurs);
+          const taken = keys.map((key) => addressOfClaim(key).value);
           const values = freeIn(part, taken).filter((value) => !this.#under.isBarred(value));
           return values.map((value) => ({ part: { ...part, from: value, to: value }, free: 1n }));
         }

@@ -6,8 +6,8 @@ import { formatRange } from '../net/range.js';
 import { describe } from './decide.js';
 import { IpamError } from './errors.js';
 import { listed } from './findings.js';
-import { addressOfClaim, claimsIn, poolKey, poolsUpTo, prefixOfPool, rulesKey, type Subnet } from './keyspace.js';
-import { all } from './pages.js';
+import { addressOfClaim, claimsIn, poolKey, rulesKey, type Subnet } from './keyspace.js';
+import { all, nearestPool } from './pages.js';
 import type { ClaimRecord, PoolRecord, RuleSet, RulesRecord } from './records.js';
 import { applied, isEmpty, NOTHING, type RuleChange, usablePart } from './rule-changes.js';
 import { isFor, Rules, ruleSetOf } from './rules.js';
@@ -136,19 +136,12 @@ function newlyBarred(change: RuleChange, { prefix }: Subnet): Range | undefined 
 }
 
 async function look(store: Store, subnet: Subnet, by: Deadline): Promise<Seen> {
-  const [record, pool, { found }] = await store.read(
-    [
-      { one: rulesKey(subnet) },
-      { one: poolKey(subnet) },
-      { span: poolsUpTo(subnet.space, subnet.prefix), limit: 1, last: true },
-    ],
-    by,
-  );
-  const nearest = found[0] && prefixOfPool(found[0].key);
-  if (!pool && nearest && overlaps(nearest, subnet.prefix))
+  const { nearest, seen } = await nearestPool(store, subnet, [{ one: rulesKey(subnet) }, { one: poolKey(subnet) }], by);
+  const [record, pool] = seen;
+  if (!pool && nearest && overlaps(nearest.prefix, subnet.prefix))
     throw new IpamError(
       'overlap',
-      `${formatPrefix(subnet.prefix)} is no pool of space ${subnet.space}: it overlaps with pool ${formatPrefix(nearest)}`,
+      `${formatPrefix(subnet.prefix)} is no pool of space ${subnet.space}: it overlaps with pool ${formatPrefix(nearest.prefix)}`,
     );
   return { record, pool };
 }

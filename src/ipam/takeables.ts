@@ -3,7 +3,7 @@
 import { split } from '../net/gaps.js';
 import type { Range } from '../net/prefix.js';
 import { findTakeable, isOfFormerEpoch, leftByBoot } from './decide.js';
-import { addressOfClaim, behind, claimKey, claimsIn, nodeKey, type Subnet } from './keyspace.js';
+import { addressOfClaim, behind, claimKey, claimsIn, isOurs, nodeKey, type Subnet } from './keyspace.js';
 import { readNodes } from './nodes.js';
 import type { ClaimRecord, NodeRecord } from './records.js';
 import { isResting } from './resting.js';
@@ -229,7 +229,7 @@ export class Takeables {
 }
 
 function isOpen(rules: Rules, { key }: Found<ClaimRecord>): boolean {
-  return rules.barred.length === 0 || !rules.isBarred(addressOfClaim(key).value);
+  return isOurs(key) && (rules.barred.length === 0 || !rules.isBarred(addressOfClaim(key).value));
 }
 
 function oldestFirst(resting: readonly Found<ClaimRecord>[]): Takeable[] {

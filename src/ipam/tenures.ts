@@ -2,7 +2,7 @@
 // the claims and holders themselves, so that giving an address costs nothing. Nothing is decided by any of this.
 import { formatWide } from '../net/address.js';
 import { formatPrefix } from '../net/prefix.js';
-import { addressOfClaim, addressOfHolder, joinOf, parentOf, subnetOfPool, tenureKey } from './keyspace.js';
+import { addressOfClaim, addressOfHolder, isOurs, joinOf, parentOf, subnetOfPool, tenureKey } from './keyspace.js';
 import type { ClaimRecord, Ending, HolderRecord, TenureRecord } from './records.js';
 import type { Found, Key, Write } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
@@ -57,7 +57,7 @@ export function keyOf(holding: Holding): Key<TenureRecord> | undefined {
   const { since, token } = record;
   if (!isPart(record) && NOBODYS.includes(record.kind)) return undefined;
   // Written by somebody else than us.
-  if (!INSTANT.test(since) || !TOKEN.test(token)) return undefined;
+  if (!INSTANT.test(since) || !TOKEN.test(token) || !isOurs(holding.key)) return undefined;
   const address = isPart(record) ? addressOfHolder(holding.key) : addressOfClaim(holding.key);
   return tenureKey(subnetOfPool(claimPathOf(holding)).space, address, `${since}-${token}`);
 }

@@ -90,6 +90,14 @@ export function parseWide(text: string): Address {
   return parseAddress(narrow);
 }
 
+const WIDE_V4 = /^(?:(?:[01]\d\d|2[0-4]\d|25[0-5])(?:\.(?!$)|$)){4}$/;
+const WIDE_V6 = /^(?!(?:0000:){5}ffff:)[0-9a-f]{4}(?::[0-9a-f]{4}){7}$/;
+
+/** Whether {@link formatWide} writes an address of the family like that. */
+export function isWide(text: string, family: Family): boolean {
+  return (family === 4 ? WIDE_V4 : WIDE_V6).test(text);
+}
+
 /** `octets`: how each of the 256 is written. */
 function dotted(value: bigint, octets: readonly string[]): string {
   const number = Number(value);

@@ -1,7 +1,7 @@
 // What is said of a pool that is asked for and is not there: what there is instead. Reads only.
 import { IpamError } from '../ipam/errors.js';
 import { listed } from '../ipam/findings.js';
-import { behind, EVERY_POOL, poolKey, type Subnet, subnetOfPool } from '../ipam/keyspace.js';
+import { behind, EVERY_POOL, isOurs, poolKey, type Subnet, subnetOfPool } from '../ipam/keyspace.js';
 import type { Deadline, Store } from '../ipam/store.js';
 import { equal, formatPrefix, overlaps } from '../net/prefix.js';
 
@@ -36,7 +36,7 @@ export async function beside(
   let overlapping: Subnet | undefined;
   for (let rest = EVERY_POOL; ; ) {
     const [{ keys, more }] = await store.read([{ keys: rest, limit: PAGE }], by);
-    for (const one of keys.map(subnetOfPool)) {
+    for (const one of keys.filter(isOurs).map(subnetOfPool)) {
       if (!overlaps(one.prefix, prefix)) continue;
       if (one.space === space) overlapping ??= one;
       else if (equal(one.prefix, prefix)) spaces.push(one.space);

@@ -137,7 +137,10 @@ function formatHolder(address: string, answer: Answer): string {
     ['join', claim.join],
     ['rule', ruled],
     ['before', claim.from && `${claim.from}, which was gone`],
-    ...holders.map(({ role, node = 'the swarm', since }): [string, string] => [role, `of ${node} since ${since}`]),
+    ...holders.map(({ role, node = 'the swarm', since }): [string, string] => [
+      role,
+      `of ${node}${since && ` since ${since}`}`,
+    ]),
   ];
   const lines = fields.flatMap(([name, text]) => (text === undefined ? [] : [`  ${name.padEnd(8)}${text}`]));
   return [`${where}: ${MEANS[claim.kind]}`, ...lines].join('\n');

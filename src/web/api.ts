@@ -3,11 +3,12 @@
 import Router, { type RouterContext } from '@koa/router';
 import { IpamError, type Kind } from '../ipam/errors.js';
 import { BRAKE, claimsIn, RESTORED } from '../ipam/keyspace.js';
+import { all } from '../ipam/pages.js';
 import { restoredError } from '../ipam/restoration.js';
 import type { Deadline, Store } from '../ipam/store.js';
 import { NetError, parseAddress } from '../net/address.js';
 import { formatPrefix, rangeOf, sizeOf } from '../net/prefix.js';
-import { claimRow } from '../ops/claims.js';
+import { type ClaimRow, claimRow } from '../ops/claims.js';
 import { mustBePool, noPool } from '../ops/no-pool.js';
 import { listNodes } from '../ops/nodes.js';
 import { whoHas } from '../ops/who.js';
@@ -89,10 +90,13 @@ export function apiOf(asked: Asked): Router {
     const range = rangeOf(subnet.prefix);
     const after = afterAt(context, subnet.prefix);
     const from = after ? after.value + 1n : range.from;
-    const [page] = await store.read([{ span: claimsIn(subnet, { ...range, from }), limit }], by);
-    if (page.found.length === 0) await mustBePool(store, subnet, by);
-    const claims = page.found.map(claimRow);
-    return { claims, next: page.more ? claims.at(-1)!.address : null };
+    const claims: ClaimRow[] = [];
+    for await (const claim of all(store, claimsIn(subnet, { ...range, from }), by, limit + 1)) {
+      if (claims.length === limit) return { claims, next: claims.at(-1)!.address };
+      claims.push(claimRow(claim));
+    }
+    if (claims.length === 0) await mustBePool(store, subnet, by);
+    return { claims, next: null };
   });
   read('/pools/:space/:network/:length/addresses', async (context, store, by) => {
     const subnet = subnetAt(context);

@@ -1,5 +1,5 @@
 // What a revision changed, in the words of events: of claims, pools, joins and nodes. Refuses to know how it is heard of.
-import { addressOfClaim, nodeOf, parentOf, subnetOfPool } from '../ipam/keyspace.js';
+import { addressOfClaim, isOurs, nodeOf, parentOf, subnetOfPool } from '../ipam/keyspace.js';
 import { type ClaimRecord, decodeClaim } from '../ipam/records.js';
 import type { Changed } from '../ipam/watching.js';
 import { formatAddress } from '../net/address.js';
@@ -9,6 +9,7 @@ import type { Change } from './shapes.js';
 /** Undefined: nothing that is shown. What has no proper name is nothing either. */
 export function changeOf(changed: Changed): Change | undefined {
   const { key, text, before } = changed;
+  if (!isOurs(key)) return undefined;
   const base = { gone: text === undefined, fresh: before === undefined };
   const record = parsed(text ?? before);
   try {

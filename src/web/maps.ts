@@ -1,5 +1,5 @@
 // What the map of a pool is drawn from: its claims in columns, or how many there are in each part of it. Reads only.
-import { addressOfClaim, claimsIn, type Subnet } from '../ipam/keyspace.js';
+import { addressOfClaim, claimsIn, isOurs, type Subnet } from '../ipam/keyspace.js';
 import { CLAIM_KINDS, type ClaimRecord } from '../ipam/records.js';
 import type { Deadline, Store } from '../ipam/store.js';
 import { type Address, BITS, formatAddress } from '../net/address.js';
@@ -41,6 +41,7 @@ export async function readAddresses(
     const span = { ...claimsIn(subnet, { ...range, from, to }), decode: briefly };
     const [page] = await store.read([{ span, limit: READ }], by);
     for (const { key, record } of page.found) {
+      if (!isOurs(key)) continue;
       const offset = offsetOf(key, of);
       columns.offset.push(offset - last);
       last = offset;
@@ -115,7 +116,9 @@ export async function readBlocks(store: Store, subnet: Subnet, of: Prefix, by: D
   const [first] = least.keys;
   const last = greatest.found[0]?.key;
   const occupied =
-    first === undefined || last === undefined ? undefined : around(addressOfClaim(first), addressOfClaim(last), of);
+    first === undefined || last === undefined || ![first, last].every(isOurs)
+      ? undefined
+      : around(addressOfClaim(first), addressOfClaim(last), of);
   return { of: formatPrefix(of), length, used, occupied: occupied ? formatPrefix(occupied) : null };
 }
 

@@ -18,6 +18,7 @@ import { ruled } from './allocator/ruled.js';
 import { ruledSwarm } from './allocator/ruled-swarm.js';
 import { Scene } from './allocator/scene.js';
 import { sharing } from './allocator/sharing.js';
+import { strays } from './allocator/strays.js';
 import { swarm } from './allocator/swarm.js';
 
 function allocatorConformance(start: () => Promise<Backend>): void {
@@ -46,6 +47,7 @@ function allocatorConformance(start: () => Promise<Backend>): void {
     races,
     reconciling,
     restored,
+    strays,
     ruled,
     swarm,
     ruledSwarm,

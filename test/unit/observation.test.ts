@@ -81,6 +81,13 @@ describe('observation', () => {
     expect(looks).to.equal(2);
   });
 
+  it('goes past keys that are none of ours among the joins', async () => {
+    const { store, read } = observed();
+    store.plant(`joins/${SUBNET}/x/y`, { node: 'a', boot: 'b', since: SINCE, token: 't' });
+    store.plant('joins/note', { node: 'a', boot: 'b', since: SINCE, token: 't' });
+    expect((await read(0)).taken).to.equal(1);
+  });
+
   it('counts 400 nodes every 2 minutes, and looks for a restored backup every 30 s', async () => {
     const { store, read } = observed();
     for (let i = 4; i < 400; i++) store.plant(`nodes/n${i}`, { machine: 'm', boot: 'b', since: SINCE, silence: 3 });

@@ -58,6 +58,16 @@ export function reconciling(scene: Scene): void {
       expect((await limited.endpoint({ name: 'next' })).ip).to.equal('10.66.0.8');
     });
 
+    it('goes past keys that are none of ours, whatever they say', async () => {
+      await net.endpoint({ ip: '10.66.0.9', name: 'gone' });
+      const kept = { kind: 'endpoint', node: 'a', join: net.ref.join, since: 'then', token: 't' };
+      await scene.world.plant('joins/local/note', 'no record');
+      await scene.world.plant('joins/local/v4/010.066.000.000-24/x/y', { node: 'a', since: 'then', token: 't' });
+      await scene.world.plant('claims/local/v4/010.066.000.000-24/010.066.000.009x', kept);
+      await lookPastGrace();
+      expect(told).to.deep.equal(['ended 10.66.0.9']);
+    });
+
     it('#14: follows a container that is renamed: another one with its former name is refused its address', async () => {
       await net.endpoint({ ip: '10.66.0.9', name: 'web', mac: '02:42:00:00:00:09' });
       engine.view = shown(network(S, { containers: { old: '10.66.0.9' } }));

@@ -43,6 +43,9 @@ describe('a change', () => {
       `holders/${POOL}/010.066.000.001/00ff`,
       'claims/x',
       'pools/local',
+      `claims/${POOL}/010.066.000.2`,
+      `claims/${POOL}/010.066.000.002x`,
+      'nodes/a/b',
       'else/x',
     ])
       expect(changeOf({ key, text: '{}' })).to.equal(undefined);
