@@ -58,17 +58,19 @@ function addCompletion(program: Command): void {
     });
 }
 
-function addExport({ command, settings: load }: CommandWords): void {
+function addExport({ command, settings: load, complain }: CommandWords): void {
   command('export')
     .description('all pools, networks, claims and hosts as they are at one revision, a JSON object a line, on stdout')
     .addHelpText('after', EXPORT_HELP)
     .action(async (options: Options) => {
-      const [{ exportLines }, { withStore }] = await Promise.all([import('./ops/carry.js'), import('./operator.js')]);
+      const [{ exportOf }, { withStore }] = await Promise.all([import('./ops/carry.js'), import('./operator.js')]);
       const settings = load(options);
       await withStore(settings, async (_, by, snapshot) => {
         process.exitCode = 1; // if it is cut off
-        for (const line of exportLines(await snapshot(by), settings.prefix)) await written(line);
-        process.exitCode = 0;
+        const { lines, unread } = exportOf(await snapshot(by), settings.prefix);
+        for (const line of lines) await written(line);
+        for (const key of unread) complain(`${settings.prefix}${key} was left out: its value is no JSON object`);
+        if (unread.length === 0) process.exitCode = 0;
       });
     });
 }

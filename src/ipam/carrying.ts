@@ -33,10 +33,19 @@ export interface ImportPlan {
   readonly wrong: readonly string[];
 }
 
-/** Of a snapshot; what hangs on a lease goes by itself, and guards and marks are made anew. */
-export function carried({ entries }: Snapshot): Carried[] {
-  const kept = entries.filter(({ key, leased }) => !leased && rankOf(key) >= 0);
-  return kept.map(({ key, text }) => ({ key, record: JSON.parse(text) as object }));
+/**
+ * Of a snapshot; what hangs on a lease goes by itself, and guards and marks are made anew. `unread`: the keys of values that are no
+ * JSON object, which cannot be carried.
+ */
+export function carried({ entries }: Snapshot): { readonly records: Carried[]; readonly unread: string[] } {
+  const [records, unread]: [Carried[], string[]] = [[], []];
+  for (const { key, text, leased } of entries) {
+    if (leased || rankOf(key) < 0) continue;
+    const record = parsed(text);
+    if (typeof record === 'object' && record !== null) records.push({ key, record });
+    else unread.push(key);
+  }
+  return { records, unread };
 }
 
 export function planImport(file: readonly Carried[], there: Snapshot): ImportPlan {
@@ -44,7 +53,7 @@ export function planImport(file: readonly Carried[], there: Snapshot): ImportPla
   const missing = file.filter(({ key }) => !known.has(key));
   const differing = file.filter(({ key, record }) => {
     const text = known.get(key);
-    return text !== undefined && !key.startsWith('nodes/') && canonical(JSON.parse(text)) !== canonical(record);
+    return text !== undefined && !key.startsWith('nodes/') && canonical(parsed(text)) !== canonical(record);
   });
   const added = missing.map(
     ({ key, record }): Entry => ({ key, text: JSON.stringify(record), version: '0', leased: false }),
@@ -155,6 +164,15 @@ function rankOf(key: string): number {
 
 function asEntry({ key }: Carried): Entry {
   return { key, text: '', version: '0', leased: false };
+}
+
+/** Undefined where it is no JSON. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whatever the order of its fields. */

@@ -15,10 +15,15 @@ interface Head {
   readonly records: number;
 }
 
-/** A line that says what follows, and one for each record. */
-export function* exportLines(snapshot: Snapshot, prefix: string): Generator<string> {
-  const records = carried(snapshot);
+/** `unread`: the keys of what is damaged, and left out. */
+export function exportOf(snapshot: Snapshot, prefix: string): { lines: Iterable<string>; unread: readonly string[] } {
+  const { records, unread } = carried(snapshot);
   const head: Head = { format: FORMAT, prefix, revision: snapshot.revision, records: records.length };
+  return { lines: linesOf(head, records), unread };
+}
+
+/** A line that says what follows, and one for each record. */
+function* linesOf(head: Head, records: readonly Carried[]): Generator<string> {
   yield JSON.stringify({ 'etcd-ipam': head });
   for (const one of records) yield JSON.stringify(one);
 }

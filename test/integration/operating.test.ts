@@ -297,6 +297,21 @@ describe('commands that operate', function () {
       }
     });
 
+    it('leave out what is damaged, name it, and end with 1; what is damaged where it goes differs', async () => {
+      await filled();
+      const file = await exported();
+      const damaged = 'claims/local/v4/010.066.000.000-24/010.066.000.009';
+      await backend.plant(damaged, '{"kind":');
+      const { code, stdout, stderr } = await command('export');
+      expect([code, stderr]).to.deep.equal([
+        1,
+        `etcd-ipam: /etcd-ipam/${damaged} was left out: its value is no JSON object\n`,
+      ]);
+      expect(stdout.split('\n')).to.have.length((await readFile(file, 'utf8')).split('\n').length - 1);
+      const back = await command('import', file);
+      expect([back.code, back.stderr, back.stdout.split('\n')[2]]).to.deep.equal([1, '', `  ${damaged}`]);
+    });
+
     it('write nothing where a record is there and differs, or overlaps with what is there', async () => {
       await filled();
       const file = await exported();

@@ -1,0 +1,40 @@
+// What an export has of records that are damaged, and what an import makes of those that are there.
+import { expect } from 'chai';
+import { planImport } from '../../../src/ipam/carrying.js';
+import { exportOf, readExport } from '../../../src/ops/carry.js';
+
+const CLAIM = 'claims/local/v4/010.066.000.000-24/010.066.000';
+const web = { kind: 'endpoint', node: 'a', join: '00000000000000aa', since: 'then', token: 't' };
+
+const snapshotOf = (values: Readonly<Record<string, string>>) => ({
+  revision: '7',
+  entries: Object.entries(values).map(([key, text]) => ({ key, text, version: '5', leased: false })),
+});
+
+describe('an export', () => {
+  it('has all records but those whose value is no JSON object, and tells the keys of these', () => {
+    const damaged = {
+      [`${CLAIM}.003`]: '{"kind":',
+      [`${CLAIM}.004`]: 'null',
+      [`${CLAIM}.005`]: '"text"',
+      'nodes/a': '',
+    };
+    const { lines, unread } = exportOf(snapshotOf({ [`${CLAIM}.002`]: JSON.stringify(web), ...damaged }), '/x/');
+    expect(readExport([...lines].join('\n'))).to.deep.equal([{ key: `${CLAIM}.002`, record: web }]);
+    expect(unread).to.deep.equal(Object.keys(damaged));
+  });
+});
+
+describe('an import', () => {
+  it('takes what is no JSON there for something else than it has, but for a node', () => {
+    const file = ['.002', '.003'].map((last) => ({ key: `${CLAIM}${last}`, record: web }));
+    const node = { key: 'nodes/a', record: { machine: 'm', boot: 'b', since: 'then' } };
+    const there = snapshotOf({
+      [`${CLAIM}.002`]: '{"kind":',
+      [`${CLAIM}.003`]: JSON.stringify(web),
+      'nodes/a': 'no JSON',
+    });
+    const { differing, missing } = planImport([...file, node], there);
+    expect([differing, missing]).to.deep.equal([[`${CLAIM}.002`], []]);
+  });
+});
