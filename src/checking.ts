@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Settings } from './config.js';
 import { DockerEngine } from './engine/docker-view.js';
+import { plainly } from './ipam/plain.js';
 import { roundsIn } from './ipam/silence.js';
 import type { Surroundings } from './ipam/surroundings.js';
 import { withStore } from './operator.js';
@@ -45,7 +46,7 @@ export async function checkRecords(
   try {
     const checked = await withStore(settings, (store, _, snapshot) => check(store, snapshot, AROUND, options));
     process.exitCode = checked.findings.length === 0 ? EXIT.well : EXIT.findings;
-    console.log(json ? JSON.stringify({ prefix, ...toJson(checked) }) : format(checked, prefix, ROUND_MS));
+    console.log(json ? JSON.stringify({ prefix, ...toJson(checked) }) : format(plainly(checked), prefix, ROUND_MS));
   } catch (error) {
     complain(error);
     process.exitCode = EXIT.unread;

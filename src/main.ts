@@ -3,6 +3,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { parseDuration } from './config/kinds.js';
 import { isNodeName, loadSettings, type Settings, withEnvFile } from './config.js';
+import { plainly } from './ipam/plain.js';
 import { type Predefined, parsePredefined } from './ipam/predefined.js';
 import { CLAIM_KINDS } from './ipam/records.js';
 import { type Address, parseAddress } from './net/address.js';
@@ -88,7 +89,7 @@ withEnvFileOption(program.command('nodes'))
     const settings = settingsOf(options);
     const gone = roundsIn(settings.hold, ROUND_MS);
     const seen = await withStore(settings, (store, by) => listNodes(store, gone, by));
-    console.log(json ? JSON.stringify(seen) : formatNodes(seen, ROUND_MS, screen()));
+    console.log(json ? JSON.stringify(seen) : formatNodes(plainly(seen), ROUND_MS, screen()));
   });
 
 withEnvFileOption(program.command('pools'))
@@ -149,7 +150,7 @@ withEnvFileOption(program.command('who'))
       const gone = roundsIn(settings.hold, ROUND_MS);
       const answers = await withStore(settings, (store, by) => whoHas(store, address, gone, by));
       process.exitCode = answers.some(({ claim }) => claim !== undefined) ? 0 : 1;
-      console.log(json ? JSON.stringify(answers) : formatWho(address, answers));
+      console.log(json ? JSON.stringify(answers) : formatWho(address, plainly(answers)));
     },
   );
 
@@ -166,7 +167,7 @@ withEnvFileOption(program.command('evict'))
     ]);
     const wanted = { force, dryRun, now: new Date() };
     const eviction = await withStore(settingsOf(options), (store, by) => evictNode(store, node, wanted, by));
-    console.log(json ? JSON.stringify(eviction) : formatEviction(eviction));
+    console.log(json ? JSON.stringify(eviction) : formatEviction(plainly(eviction)));
   });
 
 withEnvFileOption(program.command('resume'))
@@ -179,7 +180,7 @@ withEnvFileOption(program.command('resume'))
       import('./operator.js'),
     ]);
     const resumed = await withStore(settingsOf(options), (store, by) => resume(store, dryRun, by));
-    console.log(json ? JSON.stringify(resumed) : formatResumed(resumed));
+    console.log(json ? JSON.stringify(resumed) : formatResumed(plainly(resumed)));
   });
 
 const words: CommandWords = {
@@ -209,7 +210,7 @@ async function whoHad(address: Address, at: Date, json: boolean | undefined, set
   ]);
   const answers = await withStore(settings, (store, by) => whoHadAt(store, address, at, by));
   process.exitCode = answers.some(({ had }) => had.length > 0) ? 0 : 1;
-  console.log(json ? JSON.stringify(answers) : formatThen(address, at, answers));
+  console.log(json ? JSON.stringify(answers) : formatThen(address, at, plainly(answers)));
 }
 
 async function serve(options: Options): Promise<void> {

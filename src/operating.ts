@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Argument, type Command } from 'commander';
 import type { Settings } from './config.js';
 import type { Engine } from './ipam/engine-view.js';
+import { plain, plainly } from './ipam/plain.js';
 import { type Address, parseAddress } from './net/address.js';
 import { type Prefix, parsePrefix } from './net/prefix.js';
 import { completion, SHELLS, type Shell } from './ops/completion.js';
@@ -69,7 +70,7 @@ function addExport({ command, settings: load, complain }: CommandWords): void {
         process.exitCode = 1; // if it is cut off
         const { lines, unread } = exportOf(await snapshot(by), settings.prefix);
         for (const line of lines) await written(line);
-        for (const key of unread) complain(`${settings.prefix}${key} was left out: its value is no JSON object`);
+        for (const key of unread) complain(`${settings.prefix}${plain(key)} was left out: its value is no JSON object`);
         if (unread.length === 0) process.exitCode = 0;
       });
     });
@@ -125,7 +126,7 @@ function addImport({ command, settings: load, complain }: CommandWords): void {
         importRecords(store, snapshot, records, wanted, AROUND, by),
       );
       process.exitCode = imported.differing.length + imported.wrong.length > 0 ? 1 : 0;
-      console.log(json ? JSON.stringify(imported) : formatImported(imported));
+      console.log(json ? JSON.stringify(imported) : formatImported(plainly(imported)));
     });
 }
 
@@ -170,7 +171,7 @@ function addRelease({ command, settings: load }: CommandWords): void {
       };
       const done = await withStore(settings, (store, by) => release(store, address, wanted, by));
       process.exitCode = done.released ? 0 : 1;
-      console.log(json ? JSON.stringify(done) : formatRelease(done, wanted));
+      console.log(json ? JSON.stringify(done) : formatRelease(plainly(done), wanted));
     });
 }
 
@@ -220,7 +221,7 @@ function addWatch({ command, settings, complain }: CommandWords): void {
       await withStore(settings(options), async (_store, _by, _snapshot, watching) => {
         for await (const event of watch(watching, { ...(pool && { pool }), signal: stop.signal, report })) {
           const at = new Date();
-          console.log(json ? JSON.stringify({ at: at.toISOString(), ...event }) : formatEvent(event, at));
+          console.log(json ? JSON.stringify({ at: at.toISOString(), ...event }) : formatEvent(plainly(event), at));
         }
       });
     });

@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Settings } from './config.js';
 import { IpamError } from './ipam/errors.js';
+import { plainly } from './ipam/plain.js';
 import type { RuleChange } from './ipam/rule-changes.js';
 import { isGlobal, isSpace } from './ipam/spaces.js';
 import { type Address, NetError, parseAddress } from './net/address.js';
@@ -139,7 +140,7 @@ async function show(around: CommandWords, prefix: Prefix, flags: Flags): Promise
     ]);
     const subnet = { space: flags.space, prefix };
     const shown = await withStore(settings, (store, by) => showRules(store, subnet, settings.swarm, by));
-    return flags.json ? JSON.stringify(shown) : formatRules(shown);
+    return flags.json ? JSON.stringify(shown) : formatRules(plainly(shown));
   });
 }
 
@@ -160,7 +161,7 @@ async function rule(around: CommandWords, prefix: Prefix, flags: Flags, of: () =
     }
     const options = { keep, dryRun, now: new Date(), token: randomBytes(8).toString('hex'), swarm: settings.swarm };
     const ruled = await withStore(settings, (store, by) => rulePool(store, { space, prefix }, change, options, by));
-    return json ? JSON.stringify(ruled) : formatRuled(change, ruled);
+    return json ? JSON.stringify(ruled) : formatRuled(change, plainly(ruled));
   });
 }
 

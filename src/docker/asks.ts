@@ -2,10 +2,11 @@
 
 import type { AddressAsk } from '../ipam/claiming.js';
 import { type Code, IpamError, outside } from '../ipam/errors.js';
+import { plain } from '../ipam/plain.js';
 import { type PoolRef, parsePoolId } from '../ipam/pool-id.js';
 import type { PoolAsk } from '../ipam/pools.js';
 import { globalSpace, isGlobal, localSpace } from '../ipam/spaces.js';
-import { type Address, BITS, NetError, parseAddress } from '../net/address.js';
+import { type Address, BITS, NetError, parseAddress, shortened } from '../net/address.js';
 import { parseMac } from '../net/mac.js';
 import {
   contains,
@@ -166,6 +167,12 @@ function nameOf(options: Options): string | undefined {
       `the endpoint name has ${name.length} characters; at most ${LONGEST_NAME} are allowed`,
     );
   }
+  // Docker's own rule for names is stricter; what is recorded stands in tables and in the sentences of others.
+  if (name !== undefined && plain(name) !== name)
+    throw new IpamError(
+      'bad_request',
+      `the endpoint name "${shortened(name)}" has a control character or a line break`,
+    );
   return name === '' ? undefined : name;
 }
 

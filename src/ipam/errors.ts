@@ -1,6 +1,7 @@
 // The closed set of what can go wrong. Knows no wire and no store; docker/ turns a kind into a status.
 import { type Address, formatAddress } from '../net/address.js';
 import { formatPrefix, type Prefix } from '../net/prefix.js';
+import { plain } from './plain.js';
 
 /** Kinds after moby's errdefs: what the caller can do about it. */
 export type Kind = 'invalid' | 'conflict' | 'exhausted' | 'unavailable' | 'broken';
@@ -39,7 +40,7 @@ export type Code = keyof typeof KINDS;
 
 /**
  * A refusal or a failure that Docker's user reads as one sentence: lower case, without full stop, naming the value and
- * the limit ("10.9.0.7 is outside pool 10.8.0.0/16").
+ * the limit ("10.9.0.7 is outside pool 10.8.0.0/16"). Names in it are others' text: it stays one line.
  */
 export class IpamError extends Error {
   override readonly name: string = 'IpamError';
@@ -48,7 +49,7 @@ export class IpamError extends Error {
     message: string,
     options?: ErrorOptions,
   ) {
-    super(message, options);
+    super(plain(message), options);
   }
 
   get kind(): Kind {

@@ -3,6 +3,7 @@ import { type Address, formatAddress, parseAddress } from '../net/address.js';
 import { contains, formatPrefix, intersect, type Prefix, type Range, reservedAs, usable } from '../net/prefix.js';
 import { formatRange } from '../net/range.js';
 import { IpamError } from './errors.js';
+import { plain } from './plain.js';
 import type { RuleSet } from './records.js';
 import { heir } from './ruled-out.js';
 
@@ -105,7 +106,7 @@ function changed(rules: RuleSet, change: RuleChange, pool: Prefix, isGlobal: boo
     }
     case 'note': {
       const { note: _, ...rest } = rules;
-      return change.text === undefined ? rest : { ...rest, note: plain('note', change.text) };
+      return change.text === undefined ? rest : { ...rest, note: oneLine('note', change.text) };
     }
     case 'warn': {
       const { warnAt: _, ...rest } = rules;
@@ -128,7 +129,7 @@ function reserving(
   inside(address, pool);
   const never = reservedAs(pool, address);
   if (never) throw bad(`${text} is never given: it is the ${never} of pool ${formatPrefix(pool)}`);
-  const who = name === undefined ? { mac: mac! } : { name: plain('name', name) };
+  const who = name === undefined ? { mac: mac! } : { name: oneLine('name', name) };
   const other = rules.reserved.find((one) => one.address === text);
   if (other && heir(other) !== heir(who)) throw bad(`${text} is reserved for ${heir(other)} already`);
   const elsewhere = rules.reserved.find((one) => one.address !== text && heir(one) === heir(who));
@@ -151,14 +152,12 @@ function ascending(a: string, b: string): number {
 }
 
 function commented(comment: string | undefined): { comment?: string } {
-  return comment === undefined ? {} : { comment: plain('comment', comment) };
+  return comment === undefined ? {} : { comment: oneLine('comment', comment) };
 }
 
 /** One line: it stands in tables and in the sentences that engines are told. */
-function plain(what: keyof typeof LONGEST, text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
-  if (/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(text))
-    throw bad(`the ${what} has a control character or a line break`);
+function oneLine(what: keyof typeof LONGEST, text: string): string {
+  if (plain(text) !== text) throw bad(`the ${what} has a control character or a line break`);
   if (text.trim() === '') throw bad(`the ${what} is empty`);
   if (text.length > LONGEST[what])
     throw bad(`the ${what} has ${text.length} characters; at most ${LONGEST[what]} are allowed`);

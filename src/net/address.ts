@@ -10,6 +10,13 @@ export interface Address {
 
 export const BITS: Readonly<Record<Family, number>> = { 4: 32, 6: 128 };
 
+/** What an error message repeats of a text, in characters. */
+const SHOWN = 60;
+
+export function shortened(text: string): string {
+  return text.length <= SHOWN ? text : `${text.slice(0, SHOWN)}…`;
+}
+
 /** Text that is no address or prefix; the message is a clause that follows the quoted text. */
 export class NetError extends Error {
   override readonly name = 'NetError';

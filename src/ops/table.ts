@@ -1,4 +1,5 @@
 // Rows of text under titles, for a terminal or a pipe. Knows no record.
+import { plain } from '../ipam/plain.js';
 
 /** What the text is printed to. `width`: of a terminal; whatever reads a pipe has all the room there is. */
 export interface Screen {
@@ -37,7 +38,8 @@ export class Lines {
   }
 
   /** With the titles before the first of them. */
-  of(rows: readonly (readonly string[])[]): string[] {
+  of(texts: readonly (readonly string[])[]): string[] {
+    const rows = texts.map((row) => row.map(plain));
     if (this.#shown) return rows.map((row) => this.#line(row));
     this.#shown = this.#fitted(rows);
     return [

@@ -236,6 +236,13 @@ function addresses({ four, six, gone }: Known): Row[] {
     ask('an endpoint name of 256 letters', four, '', 'the endpoint name has 256 characters; at most 255 are allowed', {
       'com.docker.network.endpoint.name': 'x'.repeat(256),
     }),
+    ask(
+      'an endpoint name with a terminal escape',
+      four,
+      '',
+      'the endpoint name "web\ufffd[2J" has a control character or a line break',
+      { 'com.docker.network.endpoint.name': 'web\u001b[2J' },
+    ),
   ];
 }
 

@@ -230,6 +230,31 @@ describe('commands that operate', function () {
     });
   });
 
+  it('no command prints what a terminal obeys, nor a row that is none, for an odd name in etcd', async () => {
+    await na!.gateway();
+    const odd = 'x\u001b[2J\n10.66.0.8 web\u009b\u2028';
+    const [since, token] = ['2026-11-29T12:00:00.000Z', '00000000000000aa'];
+    const claim = { kind: 'endpoint', node: odd, name: odd, join: odd, from: odd, since, token };
+    await backend.plant('claims/local/v4/010.066.000.000-24/010.066.000.009', claim);
+    await backend.plant(`notes/${odd}`, {});
+    for (const [words, lines] of [
+      [['claims', S], 3],
+      [['who', '10.66.0.9'], 6],
+      [['who', '10.66.0.9', '--at', '2026-11-29T12:30:00Z'], 3],
+      [['release', '10.66.0.9'], 4],
+    ] as const) {
+      const { stdout } = await command(...words);
+      expect(stdout, words[0]).to.contain('x\ufffd[2J\ufffd10.66.0.8 web\ufffd\ufffd');
+      expect(stdout.trimEnd().split('\n'), words[0]).to.have.length(lines);
+    }
+    for (const words of [['check'], ['exclude', S, '10.66.0.9']]) {
+      const { stdout, stderr } = await command(...words);
+      expect(stdout + stderr, words[0])
+        .to.contain('x\ufffd[2J\ufffd')
+        .and.not.match(/[^\P{Cc}\n]|\u2028/u);
+    }
+  });
+
   describe('export and import', () => {
     const filled = async () => {
       await na!.gateway('10.66.0.1');

@@ -33,6 +33,14 @@ describe('tables', () => {
     expect(lines.of([])).to.deep.equal([]);
   });
 
+  it('have each row on one line, whatever a name has in it', () => {
+    const lines = new Lines([{ title: 'NAME' }, { title: 'N' }], PIPE);
+    expect(lines.of([['web\n10.66.0.1  a\u001b[2K', '1']])).to.deep.equal([
+      'NAME                  N',
+      'web\ufffd10.66.0.1  a\ufffd[2K  1',
+    ]);
+  });
+
   it('leave columns out on a narrow terminal, the least important first, and cut what is still too wide', () => {
     const at = (width?: number) => poolLines({ width, colour: false })([POOL]);
     expect(at()[1]).to.equal('local  10.66.0.0/24   254   250     3     4   99%  [#########.]  10.66.0.1      2');
