@@ -194,12 +194,12 @@ function exitCodeOf(error: unknown): number {
 }
 
 export function parseSpace(text: string): string {
-  if (!isSpace(text)) throw new NetError(`"${text}" is not an address space such as local or global.blue`);
+  if (!isSpace(text)) throw new NetError(text, 'is not an address space such as local or global.blue');
   return text;
 }
 
 function parsePercent(text: string): number {
-  if (!/^\d{1,3}(\.\d)?%?$/.test(text)) throw new NetError(`"${text}" is not a percentage such as 80`);
+  if (!/^\d{1,3}(\.\d)?%?$/.test(text)) throw new NetError(text, 'is not a percentage such as 80');
   return Number(text.replace('%', ''));
 }
 

@@ -53,7 +53,10 @@ function isManaged(options: Options): boolean {
 function subnetOf(request: PoolRequest, space: string, shared: Address[]): PoolAsk {
   if (request.pool === '') {
     if (request.subPool !== '')
-      throw new IpamError('bad_pool', `range ${request.subPool} needs a pool: pass --subnet with --ip-range`);
+      throw new IpamError(
+        'bad_pool',
+        `range ${shortened(request.subPool)} needs a pool: pass --subnet with --ip-range`,
+      );
     return { space, pool: { any: request.v6 ? 6 : 4 }, shared };
   }
   const pool = door('bad_pool', 'pool', () => parsePrefix(request.pool));
@@ -68,7 +71,7 @@ function subnetOf(request: PoolRequest, space: string, shared: Address[]): PoolA
     if (request.subPool !== '')
       throw new IpamError(
         'bad_pool',
-        `range ${request.subPool} needs a pool that is known beforehand, not ${request.pool}`,
+        `range ${shortened(request.subPool)} needs a pool that is known beforehand, not ${request.pool}`,
       );
     return { space, pool: { any: pool.family, length: pool.length }, shared };
   }
@@ -116,14 +119,14 @@ function spaceOf({ addressSpace, options }: PoolRequest, swarm: string): string 
   if (!known.includes(addressSpace)) {
     throw new IpamError(
       'unknown_space',
-      `address space "${addressSpace}" is not known: this driver serves ${known.join(' and ')}`,
+      `address space "${shortened(addressSpace)}" is not known: this driver serves ${known.join(' and ')}`,
     );
   }
   const name = options?.get('space') ?? '';
   if (options?.has('space') && (!SPACE_NAME.test(name) || known.includes(name))) {
     throw new IpamError(
       'bad_request',
-      `--ipam-opt space=${name} is not a name of 1 to 32 characters of a-z, 0-9 and -, other than local and global`,
+      `--ipam-opt space=${shortened(name)} is not a name of 1 to 32 characters of a-z, 0-9 and -, other than local and global`,
     );
   }
   return addressSpace === SPACES.global ? globalSpace(name, swarm) : localSpace(name);

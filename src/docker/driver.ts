@@ -3,7 +3,7 @@ import type { Allocator, Released } from '../ipam/allocator.js';
 import { IpamError } from '../ipam/errors.js';
 import type { Grant } from '../ipam/grant.js';
 import { formatPoolId, parsePoolId } from '../ipam/pool-id.js';
-import { formatAddress } from '../net/address.js';
+import { formatAddress, shortened } from '../net/address.js';
 import { formatPrefix } from '../net/prefix.js';
 import { addressAsk, poolAsk, releaseAsk, SPACES } from './asks.js';
 import type {
@@ -93,7 +93,8 @@ export class Driver implements Ipam {
       this.#granted(grant, { call: 'RequestPool', space, pool }, started, call);
       return reply;
     } catch (error) {
-      throw this.#refused({ call: 'RequestPool', space: request.addressSpace, pool: request.pool }, started, error);
+      const asked = { space: shortened(request.addressSpace), pool: shortened(request.pool) };
+      throw this.#refused({ call: 'RequestPool', ...asked }, started, error);
     } finally {
       this.#inHand--;
     }
@@ -112,7 +113,8 @@ export class Driver implements Ipam {
       this.#granted(grant, { call: 'RequestAddress', space, pool, address, scope }, started, call);
       return { address: `${address}/${length}` };
     } catch (error) {
-      throw this.#refused({ call: 'RequestAddress', space, pool, address: request.address, scope }, started, error);
+      const address = shortened(request.address);
+      throw this.#refused({ call: 'RequestAddress', space, pool, address, scope }, started, error);
     } finally {
       this.#inHand--;
     }
@@ -127,7 +129,8 @@ export class Driver implements Ipam {
 
   releaseAddress(request: { readonly poolId: string; readonly address: string }, call: Call): Promise<void> {
     const ask = releaseAsk(request);
-    return this.#releasing({ call: 'ReleaseAddress', ...poolOf(request.poolId), address: request.address }, async () =>
+    const subject = { ...poolOf(request.poolId), address: shortened(request.address) };
+    return this.#releasing({ call: 'ReleaseAddress', ...subject }, async () =>
       ask ? this.#allocator.releaseAddress(ask.pool, ask.address, storeDeadline(call)) : 'nothing to release',
     );
   }

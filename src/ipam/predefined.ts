@@ -23,19 +23,20 @@ export function parsePredefined(text: string): Predefined[] {
     const cut = entry.lastIndexOf('/');
     const size = entry.slice(cut + 1);
     if (cut < 0 || !/^[1-9][0-9]{0,2}$/.test(size))
-      throw new NetError(`"${entry}" is not BASE/LENGTH/SIZE such as 10.208.0.0/12/24`);
+      throw new NetError(entry, 'is not BASE/LENGTH/SIZE such as 10.208.0.0/12/24');
     const base = parsePrefix(entry.slice(0, cut));
     const length = Number(size);
     const longest = BITS[base.family] - 2;
     if (length < base.length || length > longest) {
       throw new NetError(
-        `"${entry}" cuts networks of /${length}; the size must be between /${base.length} and /${longest}`,
+        entry,
+        `cuts networks of /${length}; the size must be between /${base.length} and /${longest}`,
       );
     }
     const special = specialIn(base);
-    if (special) throw new NetError(`"${entry}" holds addresses that no host can have: ${special}`);
+    if (special) throw new NetError(entry, `holds addresses that no host can have: ${special}`);
     const clash = list.find((other) => overlaps(other.base, base));
-    if (clash) throw new NetError(`"${entry}" overlaps with ${formatPrefix(clash.base)}`);
+    if (clash) throw new NetError(entry, `overlaps with ${formatPrefix(clash.base)}`);
     list.push({ base, length });
   }
   return list;

@@ -17,9 +17,14 @@ export function shortened(text: string): string {
   return text.length <= SHOWN ? text : `${text.slice(0, SHOWN)}…`;
 }
 
-/** Text that is no address or prefix; the message is a clause that follows the quoted text. */
+/** Text that is no address or prefix. */
 export class NetError extends Error {
   override readonly name = 'NetError';
+
+  /** `why`: a clause that follows the quoted text. */
+  constructor(text: string, why: string) {
+    super(`"${shortened(text)}" ${why}`);
+  }
 }
 
 const DECIMAL = Array.from({ length: 256 }, (_, octet) => String(octet));
@@ -33,12 +38,13 @@ const MAPPED = 0xffffn << 32n;
  */
 export function parseAddress(text: string): Address {
   if (isIPv4(text)) return { family: 4, value: parseDotted(text) };
-  if (text.includes('%')) throw new NetError(`"${text}" has a zone; an address of a pool has none`);
-  if (!isIPv6(text)) throw new NetError(`"${text}" is not an IP address`);
+  if (text.includes('%')) throw new NetError(text, 'has a zone; an address of a pool has none');
+  if (!isIPv6(text)) throw new NetError(text, 'is not an IP address');
   const value = parseColons(text);
   if (value >> 32n === MAPPED >> 32n) {
     throw new NetError(
-      `"${text}" is an IPv4-mapped IPv6 address; write ${formatAddress({ family: 4, value: value & 0xffffffffn })}`,
+      text,
+      `is an IPv4-mapped IPv6 address; write ${formatAddress({ family: 4, value: value & 0xffffffffn })}`,
     );
   }
   return { family: 6, value };

@@ -24,11 +24,11 @@ const CIDR = /^([^/]+)\/(0|[1-9][0-9]{0,2})$/;
  */
 export function parsePrefix(text: string): Prefix {
   const match = CIDR.exec(text);
-  if (!match) throw new NetError(`"${text}" is not a CIDR block such as 10.66.0.0/24 or fd00:66::/64`);
+  if (!match) throw new NetError(text, 'is not a CIDR block such as 10.66.0.0/24 or fd00:66::/64');
   const address = parseAddress(match[1]!);
   const length = Number(match[2]);
   const bits = BITS[address.family];
-  if (length > bits) throw new NetError(`"${text}" has a prefix length above ${bits}`);
+  if (length > bits) throw new NetError(text, `has a prefix length above ${bits}`);
   const block = new IPCIDR(`${formatAddress(address)}/${length}`);
   return { family: address.family, first: BigInt(block.start({ type: 'bigInteger' }) as unknown as bigint), length };
 }

@@ -9,8 +9,8 @@ export function parseRange(text: string): Range {
   const from = parseAddress(first);
   const to = last === undefined ? from : parseAddress(last);
   if (rest.length > 0 || from.family !== to.family)
-    throw new NetError(`"${text}" is not a range such as 10.66.0.10-10.66.0.20`);
-  if (to.value < from.value) throw new NetError(`"${text}" ends before it begins`);
+    throw new NetError(text, 'is not a range such as 10.66.0.10-10.66.0.20');
+  if (to.value < from.value) throw new NetError(text, 'ends before it begins');
   return { family: from.family, from: from.value, to: to.value };
 }
 

@@ -4,10 +4,13 @@ import {
   type Address,
   formatAddress,
   formatWide,
+  isWide,
   NetError,
   parseAddress,
   parseWide,
 } from '../../../src/net/address.js';
+import { parsePrefix } from '../../../src/net/prefix.js';
+import { parseRange } from '../../../src/net/range.js';
 
 const v4 = fc.bigInt({ min: 0n, max: (1n << 32n) - 1n }).map((value): Address => ({ family: 4, value }));
 /** Many zero groups, so that shortening is exercised; none of the IPv4-mapped block. */
@@ -28,6 +31,14 @@ function refusalOf(text: string): string {
     throw error;
   }
   throw new Error(`"${text}" was taken for an address`);
+}
+
+function isAsWritten(text: string): boolean {
+  try {
+    return formatWide(parseWide(text)) === text;
+  } catch {
+    return false;
+  }
 }
 
 describe('addresses', () => {
@@ -55,6 +66,43 @@ describe('addresses', () => {
       ['::10.66.3.7', '::a42:307'],
     ])
       expect(formatAddress(parseAddress(text!))).to.equal(canonical);
+  });
+
+  it('are known by their full width, and by nothing else, 500 of both families', () => {
+    fc.assert(
+      fc.property(any, fc.nat(), fc.constantFrom('', '0', 'x', '.', '/', ':'), (address, at, by) => {
+        const wide = formatWide(address);
+        const others = ([4, 6] as const).filter((family) => family !== address.family);
+        expect([isWide(wide, address.family), isWide(wide, others[0]!)]).to.deep.equal([true, false]);
+        const place = at % wide.length;
+        const odd = wide.slice(0, place) + by + wide.slice(place + 1);
+        if (odd !== wide) expect(isWide(odd, address.family), odd).to.equal(isAsWritten(odd));
+      }),
+      { numRuns: 500 },
+    );
+    for (const odd of ['010.066.000.256', '010.066.000', '010.066.000.020.', `${'0000:'.repeat(5)}ffff:0a42:0001`])
+      expect([isWide(odd, 4), isWide(odd, 6)], odd).to.deep.equal([false, false]);
+  });
+
+  it('that are none are repeated in part', () => {
+    const long = 'x'.repeat(1_000_000);
+    const said = (parse: () => unknown) => {
+      try {
+        parse();
+      } catch (error) {
+        if (error instanceof NetError) return error.message;
+        throw error;
+      }
+      return 'parsed';
+    };
+    for (const parse of [
+      () => parseAddress(long),
+      () => parseAddress(`fe80::1%${long}`),
+      () => parsePrefix(long),
+      () => parsePrefix(`10.0.0.0/${long}`),
+      () => parseRange(`10.66.0.1-10.66.0.2-${long}`),
+    ])
+      expect(said(parse)).to.match(/^"[^"]{60}…" .{5,80}$/);
   });
 
   it('read back what they write, 500 of both families', () => {
