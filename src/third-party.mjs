@@ -1,5 +1,5 @@
-// What the licences of the packages in a bundle ask for: their texts, beside it. Plain Node, since it runs before anything
-// is built.
+// What the licences of the packages in a bundle ask for: their texts, beside it. Plain Node, since it runs before
+// anything is built.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 

@@ -1,5 +1,5 @@
-// Where lines leave the process: standard output or error, whose reader may pause. Never waits for it but at the end; refuses to
-// know what the lines say.
+// Where lines leave the process: standard output or error, whose reader may pause. Never waits for it but at the end;
+// refuses to know what the lines say.
 import { constants, fstatSync, openSync } from 'node:fs';
 import { type DestinationStream, destination } from 'pino';
 
@@ -19,7 +19,7 @@ export class Outlet implements DestinationStream {
   #again: NodeJS.Timeout | undefined;
   #patientUntil: number | undefined;
 
-  /** `onLost` hears how many lines are missing, when all before them have been taken: what it writes stands in their place. */
+  /** `onLost` hears how many lines are missing once those before them are taken: what it writes stands in their place. */
   constructor(fd: 1 | 2, onLost: (lines: number) => void) {
     this.#onLost = onLost;
     const retryEAGAIN = () => performance.now() < (this.#patientUntil ?? 0);
@@ -70,8 +70,9 @@ function countOf(lines: string): number {
 
 /**
  * A file descriptor for the same that refuses (EAGAIN) what is not taken. Whether one blocks is a matter of all processes
- * that share it, and Node has terminals block; opened anew it is ours alone. A socket cannot be: Node has it never block from the
- * moment on at which process.stdout or stderr is asked for. A file takes all, and opened anew it would be written from its beginning.
+ * that share it, and Node has terminals block; opened anew it is ours alone. A socket cannot be: Node has it never block
+ * from the moment on at which process.stdout or stderr is asked for. A file takes all, and opened anew it would be
+ * written from its beginning.
  */
 function neverBlocking(fd: 1 | 2): number {
   void (fd === 1 ? process.stdout : process.stderr);

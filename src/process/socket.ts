@@ -26,8 +26,8 @@ export interface SocketFile {
 }
 
 /**
- * Listens on `path`, whose directories are made if missing: 0700, or 0755 if the socket is for others too. A file that a dead
- * process left is replaced; a socket that somebody answers on, or a file that is no socket, is an error and stays.
+ * Listens on `path`, whose directories are made if missing: 0700, or 0755 if the socket is for others too. A file that
+ * a dead process left is replaced; a socket that somebody answers on, or a file that is no socket, is an error and stays.
  *
  * The socket is bound in a private directory (0700) beside `path`, gets its owner and mode there, and is renamed into
  * place when it is ready. So at no instant can it be opened by more than `mode` says, whoever finds it finds it

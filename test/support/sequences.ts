@@ -206,8 +206,8 @@ class Run {
   readonly #tally: Tally;
   readonly #joins: { readonly poolId: string; readonly node: string }[] = [];
   readonly #history: string[] = [];
-  /** Processes that have seen an endpoint's name since they began. */
-  readonly #naming = new Set<number>();
+  /** What the engines of a process have said of endpoints since it began, and what they have left out. */
+  readonly #said = new Map<number, Set<string>>();
   readonly #boots = new Map(PROCESSES.map((node) => [node as string, 1]));
 
   constructor(world: World, tally: Tally) {
@@ -229,13 +229,13 @@ class Run {
         return;
       case 'restart':
         this.#history.push(`restart of process ${step.at}`);
-        this.#naming.delete(step.at);
+        this.#said.delete(step.at);
         return this.#world.restart(step.at);
       case 'reboot': {
         const count = this.#boots.get(step.node)! + 1;
         this.#boots.set(step.node, count);
         this.#history.push(`reboot of ${step.node}`);
-        for (const [at, node] of PROCESSES.entries()) if (node === step.node) this.#naming.delete(at);
+        for (const [at, node] of PROCESSES.entries()) if (node === step.node) this.#said.delete(at);
         await this.#world.reboot(step.node, bootOf(step.node, count));
         return this.#booted(step.node, bootOf(step.node, count));
       }
@@ -343,8 +343,12 @@ class Run {
     const at = PROCESSES[step.at] === join.node || step.join === 9 ? step.at : PROCESSES.indexOf(join.node as 'a');
     const gateway = as.gateway === true;
     const who = { ...(as.name && { name: as.name }), ...(as.mac && { mac: as.mac.toLowerCase() }) };
-    if (as.name) this.#naming.add(at);
-    const names = this.#naming.has(at) ? { names: true } : {};
+    const said = this.#said.get(at) ?? new Set();
+    const all = ['name', 'mac'].some((one) => said.has(one) && !said.has(`no ${one}`));
+    const names = all ? { names: true } : {};
+    if (!gateway && index !== 'outside' && (as.name || as.mac || address === ''))
+      for (const one of ['name', 'mac'] as const) said.add(as[one] ? one : `no ${one}`);
+    this.#said.set(at, said);
     return [{ call: 'RequestAddress', node: PROCESSES[at]!, poolId, address, gateway, ...who, ...names }, at];
   }
 

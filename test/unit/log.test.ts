@@ -181,7 +181,7 @@ describe('the log', () => {
     [1, 'pipe'],
     [2, 'socket'],
   ] as const) {
-    it(`holds nothing up while the ${kind} at ${fd} is not read, then says how many lines are missing, and where`, async () => {
+    it(`holds nothing up while the ${kind} at ${fd} is not read, then says how many lines are missing`, async () => {
       const pipe = kind === 'pipe' ? fifo() : undefined;
       const { child, ask, ready } = talker(fd, pipe?.written ?? 'pipe');
       try {

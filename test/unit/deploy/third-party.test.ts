@@ -12,7 +12,7 @@ describe('THIRD-PARTY.txt', () => {
   });
   after(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('names every package that is in the program or in the page, with its version, its licence and the text of that', async () => {
+  it('names the packages in the program and in the page, with version, licence and its text', async () => {
     await runOrFail(process.execPath, ['src/bundle.mjs', folder]);
     await runOrFail(process.execPath, ['src/page/build.mjs', join(folder, 'page')]);
     const paragraphs = readFileSync(join(folder, 'THIRD-PARTY.txt'), 'utf8').split(`\n${'='.repeat(80)}\n`);

@@ -75,7 +75,7 @@ describe('process: a server on a Unix path', () => {
     expect(new Set(await Promise.all(seen))).to.deep.equal(new Set(['600 answers as 0']));
   });
 
-  it('makes its directories, for nobody but the owner unless the socket is for others, and leaves those that are there', async () => {
+  it('makes its directories, for others only if the socket is, and leaves those that are there', async () => {
     await chmod(directory, 0o755);
     const deep = join(directory, 'plugins', 'x', 'a.sock');
     await listen(deep);
