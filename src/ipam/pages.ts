@@ -58,8 +58,10 @@ export async function nearestPool<const Q extends readonly Query[]>(
 ): Promise<{ readonly nearest: Subnet | undefined; readonly seen: Answers<Q> }> {
   for (let limit = 1; ; limit *= FURTHER) {
     const span = { span: poolsUpTo(space, prefix), limit, last: true };
-    const [{ found, more }, ...seen] = await store.read([span, ...beside], by);
+    const answers = await store.read([...beside, span], by);
+    const { found, more } = answers.at(-1) as Answers<readonly [typeof span]>[0];
     const pool = found.find(({ key }) => isOurs(key));
-    if (pool || !more) return { nearest: pool && subnetOfPool(pool.key), seen: seen as unknown as Answers<Q> };
+    if (pool || !more)
+      return { nearest: pool && subnetOfPool(pool.key), seen: answers.slice(0, -1) as unknown as Answers<Q> };
   }
 }

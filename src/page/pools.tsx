@@ -90,7 +90,7 @@ function PoolRow({ pool, now, chosen, onChoose }: RowProps) {
       <span class="facts">
         <span>
           {amount(pool.used)} of {amount(givable)}
-          {pool.size > givable && ` · ${amount(pool.size - givable)} left out`}
+          {pool.size > givable && ` · ${amount(pool.size - givable)} set aside`}
           {pool.unreadable && ' · its record cannot be read'}
           {pool.cooling !== null && pool.cooling > 0 && ` · ${counted(pool.cooling, 'rests', 'rest')}`} ·{' '}
           {counted(pool.nodes, 'node')}

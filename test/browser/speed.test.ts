@@ -83,7 +83,7 @@ describe('the page, in front of a full /16,', () => {
 
   it('shows an allocation within 1 s of its answer, the best of three', async () => {
     const page = await open(SMALL);
-    const used = async () => Number(/([\d,]+) of 254/.exec(await textOf(page, '.pools'))![1]);
+    const used = async () => Number(/([\d,]+) of 238/.exec(await textOf(page, '.pools'))![1]);
     const before = await used();
     const times: number[] = [];
     for (let i = 1; i <= 3; i++) {
