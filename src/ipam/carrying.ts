@@ -6,6 +6,7 @@ import { inspect } from './inspection.js';
 import { guardKey, RESTORED } from './keyspace.js';
 import { guarding } from './pool-removal.js';
 import { type Entry, placed, type Snapshot } from './recorded.js';
+import { parsed } from './records.js';
 import type { Condition, Deadline, Found, Store, Version, Write } from './store.js';
 import type { Surroundings } from './surroundings.js';
 
@@ -164,15 +165,6 @@ function rankOf(key: string): number {
 
 function asEntry({ key }: Carried): Entry {
   return { key, text: '', version: '0', leased: false };
-}
-
-/** Undefined where it is no JSON. */
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Whatever the order of its fields. */

@@ -12,6 +12,7 @@ import {
   decodeNode,
   decodePool,
   decodeRestored,
+  parsed,
 } from './records.js';
 import type { Changed } from './watching.js';
 
@@ -125,14 +126,6 @@ function both<R>(
 ): [R | undefined, R | undefined] {
   const read = (json: string | undefined) => (json === undefined ? undefined : decode(parsed(json), key));
   return [read(text), read(before)];
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** What rests is nobody's, and what is shared is told by its holders. */

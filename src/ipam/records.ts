@@ -176,6 +176,15 @@ function decoder<R>(schema: z.ZodType<R>): (json: unknown, key: string) => R {
   };
 }
 
+/** Of no text, or where it is no JSON, undefined. */
+export function parsed(text: string | undefined): unknown {
+  try {
+    return text === undefined ? undefined : JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 function isAddress(text: string): boolean {
   try {
     parseAddress(text);

@@ -1,6 +1,6 @@
 // What a revision changed, in the words of events: of claims, pools, joins and nodes. Refuses to know how it is heard of.
 import { addressOfClaim, isOurs, nodeOf, parentOf, subnetOfPool } from '../ipam/keyspace.js';
-import { type ClaimRecord, decodeClaim } from '../ipam/records.js';
+import { type ClaimRecord, decodeClaim, parsed } from '../ipam/records.js';
 import type { Changed } from '../ipam/watching.js';
 import { formatAddress } from '../net/address.js';
 import { formatPrefix } from '../net/prefix.js';
@@ -52,12 +52,4 @@ function given(fields: { readonly [K in 'node' | 'name' | 'mac']?: string | unde
 function nodeIn(record: unknown): string | undefined {
   const node = (record as { node?: unknown } | undefined)?.node;
   return typeof node === 'string' ? node : undefined;
-}
-
-function parsed(text: string | undefined): unknown {
-  try {
-    return text === undefined ? undefined : JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
