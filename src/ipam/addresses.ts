@@ -16,6 +16,7 @@ import type { ClaimRecord, HolderRecord } from './records.js';
 import { poolAround, type Releases } from './releases.js';
 import { ruledOut } from './ruled-out.js';
 import { type Rules, rulesOf } from './rules.js';
+import type { Shown } from './shown.js';
 import { isGlobal } from './spaces.js';
 import type { Answers, Deadline, Found, Store } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
@@ -41,6 +42,7 @@ export class Addresses {
   readonly #around: Surroundings;
   readonly #views: Views;
   readonly #releases: Releases;
+  readonly #shown: Shown;
   readonly #claiming: Claiming;
   /** The round in which this process first gave an address through the join. */
   readonly #served = new Map<string, number>();
@@ -48,12 +50,21 @@ export class Addresses {
   readonly #paces = new Map<string, Pace<Answers<ReturnType<typeof viewOf>>>>();
   readonly #choosers = new Map<string, { readonly chooser: Chooser; readonly joins: Set<string> }>();
 
-  constructor(store: Store, self: Self, around: Surroundings, views: Views, releases: Releases, undos: Undos) {
+  constructor(
+    store: Store,
+    self: Self,
+    around: Surroundings,
+    views: Views,
+    releases: Releases,
+    undos: Undos,
+    shown: Shown,
+  ) {
     this.#store = store;
     this.#self = self;
     this.#around = around;
     this.#views = views;
     this.#releases = releases;
+    this.#shown = shown;
     this.#claiming = new Claiming(store, self, around, views, releases, undos);
   }
 
@@ -169,7 +180,7 @@ export class Addresses {
     const [, , claim, { found: holders }, node, swarm, pool] = facts;
     const wanted = wantedOf(ask, address, view);
     const ofSwarm = onSwarm(ask, view) ? { swarm, ruled: pool?.record.state === 'open' } : {};
-    const seen = { claim, holders, node, ...ofSwarm };
+    const seen = { claim, holders, node, ...ofSwarm, shown: claim !== undefined && this.#shown.has(claim) };
     let verdict = judge(wanted, seen, this.#self);
     const other = claim && isOfNode(claim.record) && claim.record.node !== this.#self.node && claim.record.node;
     if (verdict.kind === 'refuse' && other)

@@ -16,6 +16,7 @@ import { inUse, type PoolAsk, Pools } from './pools.js';
 import type { Predefined } from './predefined.js';
 import { Reconciler, type ReconcilerOptions } from './reconciler.js';
 import { Releases } from './releases.js';
+import { Shown } from './shown.js';
 import { isGlobal } from './spaces.js';
 import type { Deadline, Store, Version } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
@@ -38,6 +39,7 @@ export class Allocator {
   readonly #removal: PoolRemoval;
   readonly #terms = new Terms();
   readonly #owed = new Owed();
+  readonly #shown = new Shown();
   /** By pool, in a global space: resolves when what is queued has been released. */
   readonly #queued = new Map<string, Promise<void>>();
 
@@ -58,7 +60,7 @@ export class Allocator {
     this.#backlog = new Backlog(around, report);
     this.#releases = new Releases(hasty, self, around);
     const undos = new Undos(store, self, around, this.#backlog, this.#releases);
-    this.#addresses = new Addresses(store, self, around, views, this.#releases, undos);
+    this.#addresses = new Addresses(store, self, around, views, this.#releases, undos, this.#shown);
     this.#removal = new PoolRemoval(hasty, self, around, views, this.#releases, this.#terms, undos);
     this.#pools = new Pools(store, self, around, views, this.#removal, this.#terms, predefined);
   }
@@ -66,6 +68,7 @@ export class Allocator {
   /** The engine begins anew, or begins to lead its swarm: it asks again for what it had asked for. */
   beginTerm(): void {
     this.#terms.begin();
+    this.#shown.begin();
   }
 
   /** The store was set back to a backup: what was remembered of it may be met again with other contents. */
@@ -158,7 +161,7 @@ export class Allocator {
         return this.#removal.release(pool, by);
       },
     };
-    return new Reconciler(this.#store, this.#self, this.#around, this.#releases, ends, options);
+    return new Reconciler(this.#store, this.#self, this.#around, this.#releases, this.#shown, ends, options);
   }
 
   /** Runs an undo now, and again later should the store be away. */

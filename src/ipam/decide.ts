@@ -29,7 +29,7 @@ export interface Wanted {
 /**
  * What one revision says of the address. `node` is the record of our own node; `owner`, the other node that holds it. Where
  * the asking network is the swarm's, `swarm` is the claim by which a leader gave the address, and `ruled`, that a leader
- * gives addresses of this subnet.
+ * gives addresses of this subnet. `shown`: the engine has a container behind this very claim.
  */
 export interface Seen {
   readonly claim: Found<ClaimRecord> | undefined;
@@ -38,6 +38,7 @@ export interface Seen {
   readonly swarm?: Found<ClaimRecord> | undefined;
   readonly owner?: NodeSeen | undefined;
   readonly ruled?: boolean;
+  readonly shown?: boolean;
 }
 
 /**
@@ -77,7 +78,7 @@ export function judge(wanted: Wanted, seen: Seen, self: Self): Verdict {
   if (claim.record.kind === 'shared') return judgeShared(wanted, claim, seen.holders);
   // The leader is the authority: releases of its workers come in no order.
   if (onSwarm && claim.record.kind === 'swarm') return { kind: 'take', claim, ...onSwarm };
-  const takeable = findTakeable(wanted, claim, seen.node, self, seen.owner);
+  const takeable = seen.shown ? undefined : findTakeable(wanted, claim, seen.node, self, seen.owner);
   if (takeable) return takeable;
   return refuse(
     'taken',

@@ -101,6 +101,21 @@ export function compare(
   return [...(oneOfSeveral ? findings.map(kept) : findings), ...strangers(memberships, view)];
 }
 
+/** Those of this node's with a container behind them. */
+export function livingClaims(
+  memberships: readonly Membership[],
+  { networks }: EngineView,
+  { node }: Who,
+): Found<ClaimRecord>[] {
+  return memberships.flatMap(({ subnet, claims }) => {
+    const live = liveOn(
+      networks.filter((network) => isOf(network, subnet)),
+      subnet,
+    );
+    return claims.filter(({ key, record }) => record.node === node && live.has(formatAddress(addressOfClaim(key))));
+  });
+}
+
 function isOf(network: EngineNetwork, { space, prefix }: Subnet): boolean {
   return network.space === space && isOn(network, prefix);
 }

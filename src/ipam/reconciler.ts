@@ -8,9 +8,10 @@ import { claimKey, claimsOf, holderKey, joinKey, joinOf, poolKey, type Subnet, s
 import { type Page, readPage } from './pages.js';
 import { Patience } from './patience.js';
 import type { PoolRef } from './pool-id.js';
-import { compare, type Finding, foreignOn, type Membership } from './reconcile.js';
+import { compare, type Finding, foreignOn, livingClaims, type Membership } from './reconcile.js';
 import { type ClaimRecord, decodeJoin, type HolderRecord, type JoinRecord } from './records.js';
 import type { Releases } from './releases.js';
+import type { Shown } from './shown.js';
 import { localSpace } from './spaces.js';
 import type { Deadline, Found, Span, Store } from './store.js';
 import type { Self, Surroundings } from './surroundings.js';
@@ -68,6 +69,7 @@ export class Reconciler {
   readonly #self: Self;
   readonly #around: Surroundings;
   readonly #releases: Releases;
+  readonly #shown: Shown;
   readonly #options: ReconcilerOptions;
   readonly #ends: Ends;
   readonly #patience: Patience;
@@ -77,6 +79,7 @@ export class Reconciler {
     self: Self,
     around: Surroundings,
     releases: Releases,
+    shown: Shown,
     ends: Ends,
     options: ReconcilerOptions,
   ) {
@@ -84,6 +87,7 @@ export class Reconciler {
     this.#self = self;
     this.#around = around;
     this.#releases = releases;
+    this.#shown = shown;
     this.#ends = ends;
     this.#options = options;
     this.#patience = new Patience(options.graceMs);
@@ -95,8 +99,7 @@ export class Reconciler {
    * `marked`: they are of a backup.
    */
   async look(marked = false): Promise<Looked> {
-    const memberships = await this.#memberships();
-    const view = await this.#options.engine.look();
+    const { memberships, view } = await this.#compared();
     const { oneOfSeveral = false } = this.#options;
     const findings = compare(memberships, view, this.#self, { marked, oneOfSeveral });
     for (const finding of this.#patience.due(findings, this.#around.millis(), this.#around.now())) {
@@ -114,6 +117,20 @@ export class Reconciler {
     const settled = !unclaimed && !foreign && !oneOfSeveral && !view.networks.some(({ managed }) => managed);
     const claims = memberships.reduce((sum, { claims }) => sum + claims.length, 0);
     return { view, claims, findings: counted(this.#patience.lasting), settled };
+  }
+
+  /** What is to be compared, and heard of by whoever asks for the address of a container that lives. */
+  async #compared(): Promise<{ memberships: Membership[]; view: EngineView }> {
+    const shown = this.#shown.look();
+    let behind: Found<ClaimRecord>[] = [];
+    try {
+      const memberships = await this.#memberships();
+      const view = await this.#options.engine.look();
+      behind = livingClaims(memberships, view, this.#self);
+      return { memberships, view };
+    } finally {
+      shown(behind);
+    }
   }
 
   async #putRight(finding: Finding): Promise<void> {

@@ -1,7 +1,11 @@
 // What a driver that was away when containers ended finds out from its engine: their claims end after the grace, and
 // nobody else's. After each step all of etcd is read.
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { Host } from '../support/host.js';
+import { lingering } from '../support/image.js';
 import { guard, type Keyspace, type NodeRecords, pool, wholeOf } from '../support/keyspace-view.js';
 import { eventually } from '../support/process.js';
 import { needPrivateHost } from '../support/skip.js';
@@ -52,8 +56,8 @@ describe('reconciliation with a real engine', function () {
     const gone = await host.run('gone', 'net').then(() => host.addressOf('gone'));
     await host.run('stays', 'net');
     const stays = node.endpoint(SUBNET, bare(await host.addressOf('stays')), join);
-    await plant('10.66.0.77', { kind: 'endpoint', node: 'other', boot: 'b', join: 'f'.repeat(16) });
-    await plant('10.66.0.78', { kind: 'reserved' });
+    await plant(host, '10.66.0.77', { kind: 'endpoint', node: 'other', boot: 'b', join: 'f'.repeat(16) });
+    await plant(host, '10.66.0.78', { kind: 'reserved' });
     await host.driver.kill();
     // The engine waits 15 s for the driver, and then removes the container all the same.
     await host.engine.must('rm', '--force', 'gone');
@@ -110,7 +114,7 @@ describe('reconciliation with a real engine', function () {
     await host.engine.must('network', 'create', ...swarm, 'lan');
     await host.run('task', 'lan');
     const joined = await host.view.joinOf(SUBNET);
-    await plant('10.66.0.99', { kind: 'endpoint', node: 'web', boot: 'b', join: 'f'.repeat(16) });
+    await plant(host, '10.66.0.99', { kind: 'endpoint', node: 'web', boot: 'b', join: 'f'.repeat(16) });
     await host.view.becomes(
       wholeOf(
         ...[
@@ -151,14 +155,60 @@ describe('reconciliation with a real engine', function () {
     const mac = NetworkSettings.Networks.net.MacAddress;
     return node.endpoint(SUBNET, bare(await host.addressOf(container)), join, { name: container, mac });
   }
+});
 
-  function plant(address: string, claim: object): Promise<string> {
-    const [, , , last = ''] = address.split('.');
-    const record = { ...claim, since: '2020-01-01T00:00:00.000Z', token: '0'.repeat(16) };
-    return host.etcd.ctl(
-      'put',
-      `/etcd-ipam/claims/${SUBNET}/010.066.000.${last.padStart(3, '0')}`,
-      JSON.stringify(record),
-    );
+describe('reconciliation with a real engine that tells MACs', function () {
+  this.timeout(240_000);
+  let host: Host;
+
+  before(async function () {
+    needPrivateHost(this);
+    const env = { IPAM_RECONCILE_GRACE: '2s', IPAM_ENGINE_SOCKET: '/run/engine.sock', IPAM_REQUIRE_MAC: 'true' };
+    host = await Host.start('mac', env);
+    await host.machine.must('ln', ['-s', host.engine.socket, '/run/engine.sock']);
+    await host.createNetwork('--subnet', '10.66.0.0/24', 'net');
+  });
+  after(() => host?.[Symbol.asyncDispose]());
+
+  it('refuses a container the address of one that runs with the same MAC, which an engine that was killed is given again', async () => {
+    await createTwin('one');
+    await host.engine.must('start', 'one');
+    // Two looks have been made once this has gone.
+    await plant(host, '10.66.0.77', { kind: 'endpoint', node: 'mac', boot: 'b', join: 'f'.repeat(16) });
+    const planted = async () => Object.keys(await host.view.now()).some((key) => key.endsWith('010.066.000.077'));
+    await eventually('what has no container has ended', async () => !(await planted()), WITHIN_MS);
+    await createTwin('two');
+    const { stderr } = await host.engine.docker('start', 'two');
+    expect(stderr).to.match(/address 10\.66\.0\.50 is held by a container on mac since /);
+
+    await host.engine.must('restart', '--time', '0', 'one');
+    expect(await host.addressOf('one')).to.equal('10.66.0.50/24');
+    await host.engine.crash();
+    await host.engine.start();
+    const address = async () => (await host.addressOf('one').catch(() => '')) === '10.66.0.50/24';
+    await eventually('it runs again with its address', address, WITHIN_MS);
+  });
+
+  /** With the same address and MAC each: Docker's command line gives no engine before 25 a MAC. */
+  async function createTwin(name: string): Promise<void> {
+    const config = {
+      ...{ Image: 'busybox', Cmd: lingering, MacAddress: '02:42:0a:42:00:50' },
+      HostConfig: { NetworkMode: 'net', RestartPolicy: { Name: 'always' } },
+      NetworkingConfig: { EndpointsConfig: { net: { IPAMConfig: { IPv4Address: '10.66.0.50' } } } },
+    };
+    const headers = { 'Content-Type': 'application/json' };
+    const post = { socketPath: host.engine.socket, path: `/containers/create?name=${name}`, method: 'POST', headers };
+    const [reply] = (await once(request(post).end(JSON.stringify(config)), 'response')) as [IncomingMessage];
+    expect(`${reply.statusCode} ${await text(reply)}`).to.match(/^201 /);
   }
 });
+
+function plant(host: Host, address: string, claim: object): Promise<string> {
+  const [, , , last = ''] = address.split('.');
+  const record = { ...claim, since: '2020-01-01T00:00:00.000Z', token: '0'.repeat(16) };
+  return host.etcd.ctl(
+    'put',
+    `/etcd-ipam/claims/${SUBNET}/010.066.000.${last.padStart(3, '0')}`,
+    JSON.stringify(record),
+  );
+}

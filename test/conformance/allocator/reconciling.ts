@@ -83,6 +83,50 @@ export function reconciling(scene: Scene): void {
       await scene.all(OPEN, joined('J1'));
     });
 
+    describe('a container that the engine shows', () => {
+      const mac = '02:42:00:00:00:09';
+      const TAKEN = /^taken: address 10\.66\.0\.9 is held by web on a since /;
+
+      beforeEach(async () => {
+        await net.endpoint({ ip: '10.66.0.9', name: 'web', mac });
+        engine.view = shown(network(S, { containers: { web: '10.66.0.9' } }));
+      });
+
+      it('keeps its address: another one with its MAC is refused it, and given it once it is released', async () => {
+        await reconciler.look();
+        expect(await refusal(net.endpoint({ ip: '10.66.0.9', mac }))).to.match(TAKEN);
+        expect(await net.release('10.66.0.9')).to.equal('released');
+        await net.endpoint({ ip: '10.66.0.9', mac });
+        // What was shown was the claim of before.
+        await net.endpoint({ ip: '10.66.0.9', mac });
+      });
+
+      it('keeps what is reserved for its name', async () => {
+        await (await scene.world.operator(S)).reserve('10.66.0.9', 'web', true);
+        await reconciler.look();
+        expect(await refusal(net.endpoint({ name: 'web' }))).to.match(TAKEN);
+      });
+
+      it('is given its address again by an engine that begins anew', async () => {
+        await reconciler.look();
+        a.allocator.beginTerm();
+        await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      });
+
+      it('is given its address again by an engine that begins anew while a look is under way', async () => {
+        engine.meanwhile = async () => a.allocator.beginTerm();
+        await reconciler.look();
+        await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      });
+
+      it('is shown no more once a look has failed', async () => {
+        await reconciler.look();
+        engine.view = undefined;
+        await reconciler.look().catch(() => undefined);
+        await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      });
+    });
+
     it('ends one of an earlier boot, whose containers are gone with it', async () => {
       await net.endpoint({ ip: '10.66.0.9', name: 'gone' });
       reconciler = reconcilerOf(await scene.rebooted(a));

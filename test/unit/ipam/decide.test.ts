@@ -76,6 +76,12 @@ describe('verdicts', () => {
       expect(verdict({ name: 'web', mac: '02:42:00:00:00:01' }, { claim: held })).to.equal('take');
     });
 
+    it('refused while the engine shows a container with it, of whatever boot it is', () => {
+      const held = mine('endpoint', { name: 'web' });
+      expect(verdict({ name: 'web' }, { claim: held, shown: true })).to.match(/^taken: /);
+      expect(verdict({}, { claim: mine('endpoint', { boot: 'boot-1' }), shown: true })).to.match(/^taken: /);
+    });
+
     it('refused to the same join with another name or none, to another join with the same name', () => {
       const held = mine('endpoint', { name: 'web' });
       const no = `taken: address 10.66.0.9 is held by web on a since ${since}`;
