@@ -2,9 +2,11 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { misspeltOptions } from './config/unknown-names.js';
 import type { Settings } from './config.js';
 import { etcdNow, tlsNow } from './credentials.js';
 import type { CallEvent } from './docker/app.js';
+import { OPTIONS } from './docker/asks.js';
 import { Driver, type Told } from './docker/driver.js';
 import { type Listening, type PluginServer, serve } from './docker/index.js';
 import { openClient } from './etcd/client.js';
@@ -129,6 +131,7 @@ export async function startDriver(
       if (decision) tell(decision);
       else if (!event.request) log.debug({ call: event.call, ms: event.ms }, `${event.call} answered`);
       if (event.call === 'GetCapabilities') looks?.soon();
+      for (const warning of misspelt(event)) log.warn({ call: event.call }, warning);
     },
     onError: (error) => log.error({ error }, 'fault of the plugin server'),
   });
@@ -180,6 +183,12 @@ function wordedFor(socket: string): (error: unknown) => never {
 export function untold({ call, outcome, ms, request, error }: CallEvent): Decision | undefined {
   if (outcome === 'late') return { call, outcome, ms, error };
   return error && !request ? { call, outcome: 'refused', ms, error } : undefined;
+}
+
+/** Such a network has been made all the same: an option that nobody knows may be another program's. */
+export function misspelt({ request }: Pick<CallEvent, 'request'>): string[] {
+  const options = request && 'addressSpace' in request ? request.options : null;
+  return options ? misspeltOptions(options.keys(), OPTIONS) : [];
 }
 
 /** Counts time as etcd has seen us live it: a process that was stopped, or cut off, counts nothing meanwhile. */

@@ -1,4 +1,4 @@
-// Names in the environment that look like settings and are none. Knows nothing of values.
+// Names in the environment that look like settings and are none, and of a network's options. Knows nothing of values.
 
 /**
  * One sentence for each. Only warnings: an environment is shared, and Kubernetes, Compose or a later release may put
@@ -15,11 +15,31 @@ export function unknownNames(given: Iterable<string>, known: readonly string[]):
   return warnings;
 }
 
+/**
+ * One sentence for each of a network's options (`--ipam-opt`) that is nearly one of `known`. Only these: others are other
+ * programs', and engines add some of their own.
+ */
+export function misspeltOptions(given: Iterable<string>, known: readonly string[]): string[] {
+  const warnings: string[] = [];
+  for (const name of given) {
+    const meant = known.includes(name) ? undefined : nearestOption(name.toLowerCase(), known);
+    if (meant !== undefined)
+      warnings.push(`--ipam-opt ${name} is not an option and is ignored: did you mean ${meant}?`);
+  }
+  return warnings;
+}
+
+/** `spce`, `Space`, `aux-address`. */
+function nearestOption(name: string, known: readonly string[]): string | undefined {
+  const begun = known.find((one) => name.startsWith(one));
+  return begun ?? known.find((one) => nearestOf(name, [one], Math.floor(one.length / 2)));
+}
+
 const NEAR = 3;
 
-function nearestOf(name: string, known: readonly string[]): string | undefined {
+function nearestOf(name: string, known: readonly string[], within = NEAR): string | undefined {
   let best: string | undefined;
-  let least = NEAR + 1;
+  let least = within + 1;
   for (const candidate of known) {
     const distance = editDistance(name, candidate);
     if (distance < least) [best, least] = [candidate, distance];

@@ -30,6 +30,8 @@ const GATEWAY = 'com.docker.network.gateway';
 const NAME = 'com.docker.network.endpoint.name';
 const MAC = 'com.docker.network.endpoint.macaddress';
 const SERIAL = 'com.docker.network.ipam.serial';
+/** Ours: `--ipam-opt`. */
+export const OPTIONS = ['space', 'aux'] as const;
 
 const SPACE_NAME = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
 const LONGEST_NAME = 255;
