@@ -16,6 +16,8 @@ export interface Membership {
   readonly joins: readonly Found<JoinRecord>[];
   /** Everybody's. */
   readonly claims: readonly Found<ClaimRecord>[];
+  /** The key of a join that nobody can read: it may be this node's. */
+  readonly unreadable?: string | undefined;
 }
 
 /** `guessed`: which of the node's joins the container has the address through, nothing tells. */
@@ -88,10 +90,10 @@ export function compare(
   const { node } = self;
   const findings = memberships.flatMap((membership) => {
     const networks = view.networks.filter((network) => isOf(network, membership.subnet));
-    const foreign = foreignOn(membership.subnet, view);
-    if (foreign.length > 0) {
+    const doubts = [...ofForeign(membership, foreignOn(membership.subnet, view)), ...ofUnreadable(membership)];
+    if (doubts.length > 0) {
       const shown = networks.length > 0 ? ofShown(membership, networks, self, marked) : [];
-      return [...shown.filter(({ kind }) => kind !== 'stale'), ...ofForeign(membership, foreign)];
+      return [...shown.filter(({ kind }) => kind !== 'stale'), ...doubts];
     }
     const lost = view.swarm ? lostJoins(membership, networks, node) : [];
     if (networks.length > 0) return [...ofShown(membership, networks, self, marked), ...lost];
@@ -240,6 +242,13 @@ function ofForeign({ subnet: { space, prefix } }: Membership, networks: readonly
     subject: `${space} ${pool} ${driver}`,
     text: `network ${name} of the engine is on ${pool} with the IPAM driver ${driver}: nothing that this node has there (space ${space}) is ended; if that is this driver, networks have to call it by the file name of IPAM_SOCKET (a managed plugin: etcd-ipam)`,
   }));
+}
+
+/** Through which the node may have what it has. */
+function ofUnreadable({ subnet: { space, prefix }, unreadable }: Membership): Finding[] {
+  if (unreadable === undefined) return [];
+  const text = `the record ${unreadable} cannot be understood: nothing that this node has on ${formatPrefix(prefix)} (space ${space}) is ended before that is put right`;
+  return [{ kind: 'doubtful', subject: unreadable, text }];
 }
 
 /** What would end, only told. */

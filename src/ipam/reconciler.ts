@@ -9,7 +9,7 @@ import { type Page, readPage } from './pages.js';
 import { Patience } from './patience.js';
 import type { PoolRef } from './pool-id.js';
 import { compare, type Finding, foreignOn, livingClaims, type Membership } from './reconcile.js';
-import { type ClaimRecord, decodeJoin, type HolderRecord, type JoinRecord } from './records.js';
+import { type ClaimRecord, decodeJoinIfReadable, type HolderRecord, type JoinRecord } from './records.js';
 import type { Releases } from './releases.js';
 import type { Shown } from './shown.js';
 import { localSpace } from './spaces.js';
@@ -102,14 +102,17 @@ export class Reconciler {
     const { memberships, view } = await this.#compared();
     const { oneOfSeveral = false } = this.#options;
     const findings = compare(memberships, view, this.#self, { marked, oneOfSeveral });
+    let broken: unknown;
     for (const finding of this.#patience.due(findings, this.#around.millis(), this.#around.now())) {
       try {
         await this.#putRight(finding);
       } catch (error) {
-        // Somebody is busy with that very address: it will be due again.
-        if (!(error instanceof IpamError) || error.code !== 'contended') throw error;
+        // Somebody is busy with that very address: it will be due again. What is broken holds up nothing else.
+        if (!(error instanceof IpamError) || !['contended', 'bad_record'].includes(error.code)) throw error;
+        if (error.code === 'bad_record') broken ??= error;
       }
     }
+    if (broken) throw broken;
     const unclaimed = findings.some(
       ({ kind, ...rest }) => kind === 'missing' || kind === 'container' || ('lives' in rest && rest.lives),
     );
@@ -209,17 +212,20 @@ export class Reconciler {
   /** All subnets of local spaces that this node has joined, with their claims. */
   async #memberships(): Promise<Membership[]> {
     const own = new Map<string, { subnet: Subnet; joins: Found<JoinRecord>[] }>();
-    for (const join of await this.#all(joinsOfLocalSpaces())) {
-      if (join.record.node !== this.#self.node) continue;
+    const unreadable = new Map<string, string>();
+    for (const { record, ...join } of await this.#all(joinsOfLocalSpaces())) {
       const path = join.key.slice(0, join.key.lastIndexOf('/'));
+      if (!record) unreadable.set(path, join.key);
+      if (record?.node !== this.#self.node) continue;
       const entry = own.get(path) ?? { subnet: subnetOfPool(path), joins: [] };
       own.set(path, entry);
-      entry.joins.push(join);
+      entry.joins.push({ ...join, record });
     }
     const memberships: Membership[] = [];
-    for (const { subnet, joins } of own.values()) {
+    for (const [path, { subnet, joins }] of own) {
       joins.sort((a, b) => (BigInt(a.version) < BigInt(b.version) ? -1 : 1));
-      memberships.push({ subnet, joins, claims: await this.#all(claimsOf(subnet)) });
+      const claims = await this.#all(claimsOf(subnet));
+      memberships.push({ subnet, joins, claims, unreadable: unreadable.get(path) });
     }
     return memberships;
   }
@@ -246,7 +252,7 @@ function counted(findings: readonly Finding[]): Looked['findings'] {
 }
 
 /** `joins/local.blue/…` and `joins/local/…`: "." and "/" are neighbours. */
-function joinsOfLocalSpaces(): Span<JoinRecord> {
+function joinsOfLocalSpaces(): Span<JoinRecord | undefined> {
   const root = `joins/${localSpace('')}`;
-  return { from: `${root}.`, to: `${root}0`, decode: decodeJoin };
+  return { from: `${root}.`, to: `${root}0`, decode: decodeJoinIfReadable };
 }

@@ -216,6 +216,11 @@ export function decodeMember(json: unknown): Member {
   return join.safeParse(json).data ?? { node: UNREADABLE };
 }
 
+/** Total, likewise: nobody knows whose it is. */
+export function decodeJoinIfReadable(json: unknown): JoinRecord | undefined {
+  return join.safeParse(json).data;
+}
+
 /** Total, likewise: such a part keeps its address from others, and is nobody's to give back. */
 export function decodePart(json: unknown): HolderRecord {
   return holder.safeParse(json).data ?? { role: 'aux', node: UNREADABLE, since: '', token: '' };

@@ -4,7 +4,7 @@ import type { Reconciler } from '../../../src/ipam/reconciler.js';
 import { parseAddress } from '../../../src/net/address.js';
 import { type Host, type Net, refusal, soon } from '../../support/allocator-fixture.js';
 import { beside, foreign, network, SpokenEngine, shown } from '../../support/engine-shown.js';
-import { claim, holder, joined, LED, OPEN, S, type Scene } from './scene.js';
+import { claim, holder, joined, LED, OPEN, POOL, S, type Scene } from './scene.js';
 
 const GRACE = 600_000;
 
@@ -66,6 +66,35 @@ export function reconciling(scene: Scene): void {
       await scene.world.plant('claims/local/v4/010.066.000.000-24/010.066.000.009x', kept);
       await lookPastGrace();
       expect(told).to.deep.equal(['ended 10.66.0.9']);
+    });
+
+    it('ends nothing of a subnet with a join that cannot be read, which may be its own, says so once, and goes on elsewhere', async () => {
+      const other = await a.network('10.67.0.0/24');
+      engine.view = shown(network(S), network('10.67.0.0/24'));
+      await net.endpoint({ ip: '10.66.0.9', name: 'gone' });
+      await other.endpoint({ ip: '10.67.0.9', name: 'gone, too' });
+      await scene.world.plant('joins/local/v4/010.067.000.000-24/00000000000000ff', { node: 7 });
+      await lookPastGrace();
+      await reconciler.look();
+      expect(told).to.deep.equal([
+        'ended 10.66.0.9',
+        'the record joins/local/v4/010.067.000.000-24/00000000000000ff cannot be understood: nothing that this node has on 10.67.0.0/24 (space local) is ended before that is put right',
+      ]);
+      expect(await scene.world.records()).to.include(
+        'claims/local/v4/010.067.000.000-24/010.067.000.009 endpoint a boot-1 join=J2 name=gone, too',
+      );
+    });
+
+    it('puts right what else is due where a pool cannot be read, and fails with that', async () => {
+      const other = await a.network('10.67.0.0/24');
+      engine.view = shown(network(S, { containers: { web: '10.66.0.9' } }), network('10.67.0.0/24'));
+      await other.endpoint({ ip: '10.67.0.9', name: 'gone' });
+      await reconciler.look();
+      await scene.world.plant(POOL, { state: 'no state' });
+      skip(GRACE + 1_000);
+      const text = await reconciler.look().then(String, ({ message }: Error) => message);
+      expect(text).to.match(/^the record \S*pools\/local\/v4\/010\.066\.000\.000-24 cannot be understood/);
+      expect(told).to.deep.equal(['ended 10.67.0.9']);
     });
 
     it('#14: follows a container that is renamed: another one with its former name is refused its address', async () => {
