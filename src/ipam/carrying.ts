@@ -35,14 +35,15 @@ export interface ImportPlan {
 }
 
 /**
- * Of a snapshot; what hangs on a lease goes by itself, and guards and marks are made anew. `unread`: the keys of values that are no
- * JSON object, which cannot be carried.
+ * Of a snapshot; what hangs on a lease goes by itself, and guards and marks are made anew. `unread`: the keys of what cannot be
+ * understood, or is none of ours: no import would take it.
  */
-export function carried({ entries }: Snapshot): { readonly records: Carried[]; readonly unread: string[] } {
+export function carried(snapshot: Snapshot): { readonly records: Carried[]; readonly unread: string[] } {
   const [records, unread]: [Carried[], string[]] = [[], []];
-  for (const { key, text, leased } of entries) {
+  const strays = new Set(placed(snapshot).strays.map(({ entry }) => entry.key));
+  for (const { key, text, leased } of snapshot.entries) {
     if (leased || rankOf(key) < 0) continue;
-    const record = parsed(text);
+    const record = strays.has(key) ? undefined : parsed(text);
     if (typeof record === 'object' && record !== null) records.push({ key, record });
     else unread.push(key);
   }

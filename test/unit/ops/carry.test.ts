@@ -12,12 +12,15 @@ const snapshotOf = (values: Readonly<Record<string, string>>) => ({
 });
 
 describe('an export', () => {
-  it('has all records but those whose value is no JSON object, and tells the keys of these', () => {
+  it('has all records but what no import would take, and tells the keys of that', () => {
     const damaged = {
       [`${CLAIM}.003`]: '{"kind":',
       [`${CLAIM}.004`]: 'null',
       [`${CLAIM}.005`]: '"text"',
       'nodes/a': '',
+      'nodes/b': '{"machine":7}',
+      'claims/note': '{}',
+      [`${CLAIM}.6`]: JSON.stringify(web),
     };
     const { lines, unread } = exportOf(snapshotOf({ [`${CLAIM}.002`]: JSON.stringify(web), ...damaged }), '/x/');
     expect(readExport([...lines].join('\n'))).to.deep.equal([{ key: `${CLAIM}.002`, record: web }]);
