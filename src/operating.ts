@@ -68,10 +68,10 @@ function addExport({ command, settings: load, complain }: CommandWords): void {
       const settings = load(options);
       await withStore(settings, async (_, by, snapshot) => {
         process.exitCode = 1; // if it is cut off
-        const { lines, unread } = exportOf(await snapshot(by), settings.prefix);
+        const { lines, left } = exportOf(await snapshot(by), settings.prefix);
         for (const line of lines) await written(line);
-        for (const key of unread) complain(`${settings.prefix}${plain(key)} was left out: its value is no JSON object`);
-        if (unread.length === 0) process.exitCode = 0;
+        for (const { key, why } of left) complain(`${settings.prefix}${plain(key)} was left out: ${plain(why)}`);
+        if (left.length === 0) process.exitCode = 0;
       });
     });
 }

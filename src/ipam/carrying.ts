@@ -34,20 +34,21 @@ export interface ImportPlan {
   readonly wrong: readonly string[];
 }
 
-/**
- * Of a snapshot; what hangs on a lease goes by itself, and guards and marks are made anew. `unread`: the keys of what cannot be
- * understood, or is none of ours: no import would take it.
- */
-export function carried(snapshot: Snapshot): { readonly records: Carried[]; readonly unread: string[] } {
-  const [records, unread]: [Carried[], string[]] = [[], []];
-  const strays = new Set(placed(snapshot).strays.map(({ entry }) => entry.key));
-  for (const { key, text, leased } of snapshot.entries) {
-    if (leased || rankOf(key) < 0) continue;
-    const record = strays.has(key) ? undefined : parsed(text);
-    if (typeof record === 'object' && record !== null) records.push({ key, record });
-    else unread.push(key);
-  }
-  return { records, unread };
+/** A record that is not carried: it cannot be understood, or is none of ours, and no import would take it. `why`: a clause. */
+export interface LeftOut {
+  readonly key: string;
+  readonly why: string;
+}
+
+/** Of a snapshot; what hangs on a lease goes by itself, and guards and marks are made anew. */
+export function carried(snapshot: Snapshot): { readonly records: Carried[]; readonly left: LeftOut[] } {
+  const goes = ({ leased, key }: Entry) => !leased && rankOf(key) >= 0;
+  const strays = placed(snapshot).strays.filter(({ entry }) => goes(entry));
+  const unfit = new Set(strays.map(({ entry }) => entry));
+  const records = snapshot.entries
+    .filter((entry) => goes(entry) && !unfit.has(entry))
+    .map(({ key, text }) => ({ key, record: JSON.parse(text) as object }));
+  return { records, left: strays.map(({ entry: { key }, why }) => ({ key, why })) };
 }
 
 export function planImport(file: readonly Carried[], there: Snapshot): ImportPlan {

@@ -1,5 +1,5 @@
 // `etcd-ipam export` and `import`: the lines of the file, and what is said of it. What may be written, ipam/ knows.
-import { type Carried, carried, carryIn, type ImportPlan, planImport } from '../ipam/carrying.js';
+import { type Carried, carried, carryIn, type ImportPlan, type LeftOut, planImport } from '../ipam/carrying.js';
 import { IpamError } from '../ipam/errors.js';
 import type { Snapshot } from '../ipam/recorded.js';
 import type { Deadline, Store } from '../ipam/store.js';
@@ -15,11 +15,10 @@ interface Head {
   readonly records: number;
 }
 
-/** `unread`: the keys of what is damaged, and left out. */
-export function exportOf(snapshot: Snapshot, prefix: string): { lines: Iterable<string>; unread: readonly string[] } {
-  const { records, unread } = carried(snapshot);
+export function exportOf(snapshot: Snapshot, prefix: string): { lines: Iterable<string>; left: readonly LeftOut[] } {
+  const { records, left } = carried(snapshot);
   const head: Head = { format: FORMAT, prefix, revision: snapshot.revision, records: records.length };
-  return { lines: linesOf(head, records), unread };
+  return { lines: linesOf(head, records), left };
 }
 
 /** A line that says what follows, and one for each record. */

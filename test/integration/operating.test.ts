@@ -328,10 +328,7 @@ describe('commands that operate', function () {
       const damaged = 'claims/local/v4/010.066.000.000-24/010.066.000.009';
       await backend.plant(damaged, '{"kind":');
       const { code, stdout, stderr } = await command('export');
-      expect([code, stderr]).to.deep.equal([
-        1,
-        `etcd-ipam: /etcd-ipam/${damaged} was left out: its value is no JSON object\n`,
-      ]);
+      expect([code, stderr]).to.deep.equal([1, `etcd-ipam: /etcd-ipam/${damaged} was left out: it is no JSON\n`]);
       expect(stdout.split('\n')).to.have.length((await readFile(file, 'utf8')).split('\n').length - 1);
       const back = await command('import', file);
       expect([back.code, back.stderr, back.stdout.split('\n')[2]]).to.deep.equal([1, '', `  ${damaged}`]);

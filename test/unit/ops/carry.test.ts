@@ -22,9 +22,18 @@ describe('an export', () => {
       'claims/note': '{}',
       [`${CLAIM}.6`]: JSON.stringify(web),
     };
-    const { lines, unread } = exportOf(snapshotOf({ [`${CLAIM}.002`]: JSON.stringify(web), ...damaged }), '/x/');
+    const { lines, left } = exportOf(snapshotOf({ [`${CLAIM}.002`]: JSON.stringify(web), ...damaged }), '/x/');
     expect(readExport([...lines].join('\n'))).to.deep.equal([{ key: `${CLAIM}.002`, record: web }]);
-    expect(unread).to.deep.equal(Object.keys(damaged));
+    expect(left).to.deep.equal([
+      { key: `${CLAIM}.003`, why: 'it is no JSON' },
+      { key: `${CLAIM}.004`, why: 'it says nothing that this version knows' },
+      { key: `${CLAIM}.005`, why: 'it says nothing that this version knows' },
+      { key: 'nodes/a', why: 'it is no JSON' },
+      { key: 'nodes/b', why: 'it says nothing that this version knows' },
+      { key: 'claims/note', why: 'no record has such a name' },
+      { key: `${CLAIM}.6`, why: `it should be ${CLAIM}.006` },
+    ]);
+    expect(left.map(({ key }) => key)).to.deep.equal(Object.keys(damaged));
   });
 });
 
