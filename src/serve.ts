@@ -131,7 +131,7 @@ export async function startDriver(
       if (decision) tell(decision);
       else if (!event.request) log.debug({ call: event.call, ms: event.ms }, `${event.call} answered`);
       if (event.call === 'GetCapabilities') looks?.soon();
-      for (const warning of misspelt(event)) log.warn({ call: event.call }, warning);
+      if (event.call === 'RequestPool') for (const warning of misspelt(event)) log.warn({ call: event.call }, warning);
     },
     onError: (error) => log.error({ error }, 'fault of the plugin server'),
   });

@@ -75,6 +75,7 @@ export class Allocator {
   beginAnew(): void {
     this.#views.dropAll();
     this.#addresses.forgetAll();
+    this.#shown.begin();
   }
 
   /** Releases and undos that wait for the store. */

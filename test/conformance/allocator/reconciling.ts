@@ -148,6 +148,12 @@ export function reconciling(scene: Scene): void {
         await net.endpoint({ ip: '10.66.0.9', name: 'web' });
       });
 
+      it('is shown no more once etcd was set back, where its claim may be another’s', async () => {
+        await reconciler.look();
+        a.allocator.beginAnew();
+        await net.endpoint({ ip: '10.66.0.9', name: 'web' });
+      });
+
       it('is shown no more once a look has failed', async () => {
         await reconciler.look();
         engine.view = undefined;
