@@ -6,7 +6,7 @@ import type { DriverProcess } from '../support/driver-process.js';
 import { type EtcdFixture, freePorts, startEtcd } from '../support/etcd.js';
 import { FakeEngine, showing } from '../support/fake-engine.js';
 import { Load } from '../support/load.js';
-import { eventually, runOrFail, sleep } from '../support/process.js';
+import { eventually, runOrFail } from '../support/process.js';
 import { PROGRAM } from '../support/program.js';
 import { Prometheus, promtool, type Rule } from '../support/prometheus.js';
 import { groupingsIn, selectorsIn, seriesOf, valueIn } from '../support/promql.js';
@@ -212,9 +212,11 @@ describe('monitoring kit', () => {
     while ((await take(left, full)).status === 200);
     const filling = await join(left, '10.68.0.0/24');
     // 250 of 254, over some readings.
-    for (let nth = 0; nth < 250; nth++) {
-      expect((await take(left, filling)).status).to.equal(200);
-      await sleep(80);
+    let taken = 0;
+    for (const upTo of [100, 180, 250]) {
+      for (; taken < upTo; taken++) expect((await take(left, filling)).status).to.equal(200);
+      const seen = `min(etcd_ipam_available_ips{cidr="10.68.0.0/24"}) <= ${254 - upTo}`;
+      await eventually(seen, async () => (await prometheus.query(seen)).length > 0);
     }
     const expected = ['Down', 'HostSilent', 'PoolFillsUp', 'PoolFull', 'PoolAboveWarning'].map(
       (name) => `EtcdIpam${name}`,
