@@ -5,10 +5,12 @@ import { randomBytes } from 'node:crypto';
 import { IpamError } from '../ipam/errors.js';
 import { isGone } from '../ipam/silence.js';
 import type { Deadline, Version } from '../ipam/store.js';
+import { OtherBoots } from './boots.js';
 import type { Compare, EtcdClient, TxnResponse } from './client.js';
 import { EtcdFault, ipamErrorOf } from './fault.js';
-import { type Identity, json, kvsOf, type NameRefusal, recordOf, refusalOf, type Seen } from './membership.js';
+import { type Identity, json, kvsOf, type NameRefusal, recordOf, refusalOf } from './membership.js';
 import { Signal, until } from './signal.js';
+import { Versions } from './versions.js';
 
 export interface SessionSettings extends Identity {
   /** IPAM_PREFIX, with its slash at the end. */
@@ -20,7 +22,7 @@ export interface SessionSettings extends Identity {
    * unless an operator evicts the node.
    */
   readonly goneRounds?: number;
-  /** How long a session of another boot lives at most that nobody renews, in ms; see #renewed. */
+  /** How long a session of another boot lives at most that nobody renews, in ms; see OtherBoots. */
   readonly renewedMs?: number;
   readonly report: (event: SessionEvent) => void;
 }
@@ -36,12 +38,6 @@ export interface Proof {
   readonly version: Version;
 }
 
-/** Instants. */
-interface Sighting {
-  readonly first: number;
-  readonly last: number;
-}
-
 interface Held {
   readonly lease: string;
   ttlMs: number;
@@ -54,13 +50,6 @@ interface Held {
 const RETRY = 200;
 const REFUSED_RETRY = 1000;
 const FENCE_GAP = 25;
-/**
- * What a session leaves behind is gone after its TTL, 5 min at most; each election of an etcd leader begins that anew. One
- * of another boot that is there for longer is renewed, by a machine that runs.
- */
-const LONGEST_LEFTOVER = 600_000;
-/** Between two looks at a name that is taken, in ms. After more, etcd may have been away, and begun all TTLs anew. */
-const LONGEST_GAP = 8000;
 /** How long one attempt of the keeper may take, in ms, all its calls together. */
 const ATTEMPT = 3000;
 const KEEPALIVE = 1500;
@@ -74,15 +63,9 @@ export class SessionKeeper {
   /** A lease granted for a session that could not be created yet. */
   #spare: { readonly id: string; readonly ttlMs: number; readonly sent: number } | undefined;
   #refusal: NameRefusal | undefined;
-  /** Other boots that had a session. */
-  readonly #boots = new Map<string, Sighting>();
+  readonly #boots: OtherBoots;
   #fault: EtcdFault | undefined;
-  /** Tokens under which the key may stand in etcd as our own doing. */
-  #mine = new Set<string>();
-  /** The newest version ever adopted; none newer was handed out. */
-  #newest = 0n;
-  /** Every version up to this one has been seen overwritten or deleted: no compare with it can succeed again. */
-  #dead = 0n;
+  readonly #versions = new Versions();
   #running: Promise<void> | undefined;
   #stopped = false;
   #reputting: Promise<void> | undefined;
@@ -96,6 +79,7 @@ export class SessionKeeper {
     this.#settings = settings;
     this.#key = `${settings.prefix}sessions/${settings.node}/${settings.instance}`;
     this.#bytes = Buffer.from(this.#key);
+    this.#boots = new OtherBoots(settings.boot, settings.renewedMs);
     client.history.onBreak(({ what }) => this.#restored(what));
   }
 
@@ -160,9 +144,9 @@ export class SessionKeeper {
    * it is stuck. Callers share one re-put. Rejects with `unavailable` at `by`.
    */
   async fence(by: Deadline): Promise<void> {
-    const handedOut = this.#newest;
+    const handedOut = this.#versions.newest;
     const { number } = this.#client.history;
-    while (this.#dead < handedOut) {
+    while (!this.#versions.isDead(handedOut)) {
       // Where etcd was restored meanwhile the session's key was created anew, and none of these versions is any more.
       if (this.#held !== undefined && this.#client.history.number !== number) return;
       if (performance.now() >= by || this.#stopped) throw this.#unavailable();
@@ -245,7 +229,7 @@ export class SessionKeeper {
     const own = seen.find((session) => session.key === this.#key);
     this.#bury(own === undefined ? at : BigInt(own.version) - 1n);
     const others = seen.filter((session) => session !== own);
-    const renewed = this.#renewed(others);
+    const renewed = this.#boots.renewed(others, performance.now());
     const refusal = refusalOf(this.#settings, record && recordOf(record), others, renewed, this.#settings.goneRounds);
     if (refusal !== undefined) return this.#refuse(refusal);
 
@@ -280,23 +264,6 @@ export class SessionKeeper {
     this.#report({ kind: 'alive', key: this.#key, version: this.#held.version, ...(returned && { returned }) });
   }
 
-  /**
-   * Boots whose session has outlived whatever a reboot leaves. This process knows for good that they are another machine,
-   * whose plugin may be away for a moment while its containers run.
-   */
-  #renewed(others: readonly Seen[]): readonly string[] {
-    const now = performance.now();
-    const { boot, renewedMs = LONGEST_LEFTOVER } = this.#settings;
-    const isRenewed = ({ first, last }: Sighting) => last - first >= renewedMs;
-    for (const { record } of others) {
-      if (record.boot === boot) continue;
-      const known = this.#boots.get(record.boot);
-      const goesOn = known !== undefined && (isRenewed(known) || now - known.last < LONGEST_GAP);
-      this.#boots.set(record.boot, { first: goesOn ? known.first : now, last: now });
-    }
-    return [...this.#boots].filter(([, seen]) => isRenewed(seen)).map(([other]) => other);
-  }
-
   /** One compare-and-swap of the key on its own version. Its lost answer is read back by the token it wrote. */
   async #reput(held: Held): Promise<void> {
     const gap = this.#lastReput + FENCE_GAP;
@@ -307,7 +274,7 @@ export class SessionKeeper {
     const key = this.#bytes;
     const base = held.version;
     const token = newToken();
-    this.#mine.add(token);
+    this.#versions.writing(token);
     const history = this.#client.history.number;
     try {
       const reply = await this.#client.txn(
@@ -345,13 +312,13 @@ export class SessionKeeper {
   #note(held: Held, reply: TxnResponse, history: number): void {
     const at = BigInt(reply.header.revision);
     const found = kvsOf(reply, 0)[0];
-    if (at < this.#newest || this.#client.history.number !== history) return;
+    if (at < this.#versions.newest || this.#client.history.number !== history) return;
     if (found === undefined) {
       this.#bury(at);
       this.#lose('its key was removed', held);
     } else if (found.mod_revision !== held.version) {
       const { token } = recordOf(found).record;
-      const ours = this.#mine.has(token) && found.lease === held.lease;
+      const ours = this.#versions.isOurs(token) && found.lease === held.lease;
       if (ours) this.#adopt(held, found.mod_revision, token);
       else {
         this.#bury(BigInt(found.mod_revision) - 1n);
@@ -361,27 +328,19 @@ export class SessionKeeper {
   }
 
   #adopt(held: Held, version: Version, token: string): void {
-    const revision = BigInt(version);
-    if (revision <= this.#newest) return;
-    this.#newest = revision;
-    this.#bury(revision - 1n);
-    // Whatever other attempts are still under way, they compare an older version of the key or of the node record.
-    this.#mine = new Set([token]);
+    if (!this.#versions.adopt(BigInt(version), token)) return;
     held.version = version;
     this.#changed.raise();
   }
 
   #bury(revision: bigint): void {
-    if (revision <= this.#dead) return;
-    this.#dead = revision;
-    this.#changed.raise();
+    if (this.#versions.bury(revision)) this.#changed.raise();
   }
 
   /** No version of ours stands in the etcd that answers now, nor can anything that compares one: not even by chance. */
   #restored(what: string): void {
     const reason = `etcd was restored from a backup: ${what}`;
-    this.#newest = 0n;
-    this.#dead = 0n;
+    this.#versions.forget();
     if (this.#held === undefined) this.#report({ kind: 'lost', reason });
     else this.#lose(reason);
   }
