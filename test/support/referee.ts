@@ -17,6 +17,12 @@ export interface Pool {
   readonly at: number;
   /** `deposed`: another term has begun. `ended`: its ReleasePool was answered. */
   state: 'open' | 'ending' | 'ended' | 'deposed';
+  /** The term that it deposed. */
+  readonly before?: Pool | undefined;
+  /** Whether anything but a gateway was given through it. */
+  served: boolean;
+  /** The term that deposed it ended before it had served, as where a second network is not made after all: this one may rule again. */
+  mayRule: boolean;
 }
 
 export interface Held {
@@ -62,9 +68,24 @@ export class Referee {
     const [, id] = /[?&]join=([0-9a-f]{16})$/.exec(poolId) ?? [];
     if (id === undefined) throw new Violation(`${poolId} names no join`);
     if (this.#byId.has(poolId)) throw new Violation(`${poolId} was given to two requests`);
+    const rule = ({ state, mayRule }: Pool) => state === 'open' || mayRule;
+    const before = space === 'global' ? this.#of(space, subnet).findLast(rule) : undefined;
     if (space === 'global')
-      for (const other of this.#of(space, subnet)) if (other.state === 'open') other.state = 'deposed';
-    const pool: Pool = { id: poolId, space, subnet, join: id, at, state: 'open' };
+      for (const other of this.#of(space, subnet)) {
+        other.mayRule = false;
+        if (other.state === 'open') other.state = 'deposed';
+      }
+    const pool: Pool = {
+      id: poolId,
+      space,
+      subnet,
+      join: id,
+      at,
+      state: 'open',
+      before,
+      served: false,
+      mayRule: false,
+    };
     this.pools.push(pool);
     this.#byId.set(poolId, pool);
     return pool;
@@ -124,7 +145,9 @@ export class Referee {
   /** A ReleasePool was answered by the node it was for. */
   ended(at: number, poolId: string): void {
     const pool = this.#byId.get(poolId);
-    if (pool?.state === 'ending' && pool.at === at) pool.state = 'ended';
+    if (pool?.state !== 'ending' || pool.at !== at) return;
+    pool.state = 'ended';
+    if (pool.before?.state === 'deposed') pool.before.mayRule = !pool.served;
   }
 
   /** The new leader asks for the addresses of `known` only: nobody stands behind the others any more. */
@@ -158,11 +181,13 @@ export class Referee {
   /** An address was granted. Throws when it was another's. */
   granted({ poolId, who, asked, address, shared, open }: Granting): 'given' | 'moved' {
     const pool = this.#byId.get(poolId);
-    if (!pool || !open) throw new Violation(`${who} was given ${address} through ${poolId}, which had ended`);
+    if (!pool || !(open || pool.mayRule))
+      throw new Violation(`${who} was given ${address} through ${poolId}, which had ended`);
     if (asked !== '' && asked !== address) throw new Violation(`${who} asked for ${asked} and was given ${address}`);
     if (!membersOf(pool.subnet).includes(address)) throw new Violation(`${address} is no address of ${pool.subnet}`);
     const place = placeOf(pool, address);
     const before = this.#held.get(place);
+    if (!shared) pool.served = true;
     // It ended while it was asked through: nobody will use what it gave.
     if (pool.state !== 'open') return 'given';
     if (shared) {
