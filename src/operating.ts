@@ -86,7 +86,8 @@ function written(line: string): Promise<void> {
 }
 
 const EXPORT_HELP = `
-Left out is what goes by itself: sessions, addresses that rest, and who had an address before.
+Left out is what goes by itself: sessions, addresses that rest, and who had an address before; and, named on stderr, what no import
+would take.
 
 Example:
   $ etcd-ipam export > ipam.jsonl

@@ -248,7 +248,7 @@ describe('networks of a real engine', function () {
     await host.expectKeys();
   });
 
-  it('keeps equal subnets of different --ipam-opt space apart', async () => {
+  it('keeps equal subnets of different --ipam-opt space apart, and asks of what is nearly that in the log', async () => {
     const macvlan = (parent: string) => [
       '--driver',
       'macvlan',
@@ -257,8 +257,12 @@ describe('networks of a real engine', function () {
       '--subnet',
       '10.66.0.0/24',
     ];
-    await host.createNetwork(...macvlan('vlan1'), 'plain');
+    await host.createNetwork(...macvlan('vlan1'), '--ipam-opt', 'spce=red', 'plain');
     await host.createNetwork(...macvlan('vlan2'), '--ipam-opt', 'space=blue', 'blue');
+    const asked = host.driver.log.filter(({ msg }) => String(msg).startsWith('--ipam-opt'));
+    expect(asked.map(({ level, msg }) => [level, msg])).to.deep.equal([
+      ['warn', '--ipam-opt spce is not an option and is ignored: did you mean space?'],
+    ]);
     const parts: Keyspace[] = [];
     for (const space of ['local', 'local.blue']) {
       const subnet = `${space}/v4/010.066.000.000-24`;

@@ -143,12 +143,12 @@ describe('reconciliation with a real engine', function () {
       host.driver.log.flatMap(({ msg }) => /^reconciliation (has to wait|works again)/.exec(`${msg}`)?.[1] ?? []);
     await host.engine.stop();
     await eventually('it says that it waits', () => said().at(-1) === 'has to wait', WITHIN_MS);
-    const once = said().length;
+    const { length } = said();
     await sleep(3_000);
-    expect(said()).to.have.length(once);
+    expect(said()).to.have.length(length);
     await host.engine.start();
     await eventually('it says that it works', () => said().at(-1) === 'works again', WITHIN_MS);
-    expect(said()).to.have.length(once + 1);
+    expect(said()).to.have.length(length + 1);
   });
 
   async function claimOf(container: string): Promise<Keyspace> {
@@ -174,13 +174,13 @@ describe('reconciliation with a real engine that tells MACs', function () {
   after(() => host?.[Symbol.asyncDispose]());
 
   it('refuses a container the address of one that runs with the same MAC, which an engine that was killed is given again', async () => {
-    await createTwin('one');
+    await createTwin('one', 'always');
     await host.engine.must('start', 'one');
     // Two looks have been made once this has gone.
     await plant(host, '10.66.0.77', { kind: 'endpoint', node: 'mac', boot: 'b', join: 'f'.repeat(16) });
     const planted = async () => Object.keys(await host.view.now()).some((key) => key.endsWith('010.066.000.077'));
     await eventually('what has no container has ended', async () => !(await planted()), WITHIN_MS);
-    await createTwin('two');
+    await createTwin('two', 'no');
     const { stderr } = await host.engine.docker('start', 'two');
     expect(stderr).to.match(/address 10\.66\.0\.50 is held by a container on mac since /);
 
@@ -193,10 +193,10 @@ describe('reconciliation with a real engine that tells MACs', function () {
   });
 
   /** With the same address and MAC each: Docker's command line gives no engine before 25 a MAC. */
-  async function createTwin(name: string): Promise<void> {
+  async function createTwin(name: string, restart: 'always' | 'no'): Promise<void> {
     const config = {
       ...{ Image: 'busybox', Cmd: lingering, MacAddress: '02:42:0a:42:00:50' },
-      HostConfig: { NetworkMode: 'net', RestartPolicy: { Name: 'always' } },
+      HostConfig: { NetworkMode: 'net', RestartPolicy: { Name: restart } },
       NetworkingConfig: { EndpointsConfig: { net: { IPAMConfig: { IPv4Address: '10.66.0.50' } } } },
     };
     const headers = { 'Content-Type': 'application/json' };

@@ -188,6 +188,7 @@ export class Referee {
     const place = placeOf(pool, address);
     const before = this.#held.get(place);
     if (!shared) pool.served = true;
+    if (pool.mayRule && before) throw new Violation(`${who} was given ${address}, which ${before.who} holds`);
     // It ended while it was asked through: nobody will use what it gave.
     if (pool.state !== 'open') return 'given';
     if (shared) {
